@@ -1,0 +1,66 @@
+# Everything that a target lacks it installs itself: Debian's packages by apt-get (as root), Python's into .venv.
+SHELL := /bin/bash
+.DELETE_ON_ERROR:
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+
+PYTHON   := .venv/bin/python
+LAB      := tests/lab/run
+PACKAGES := python3-venv frr frr-pythontools bird2 user-mode-linux kmod iproute2 nftables ethtool \
+            iputils-ping iperf3 fping tcpdump procps ca-certificates
+PYTEST   := $(PYTHON) -m pytest
+
+.PHONY: help demo shell test lint types unit kernel system bench venv deps lock format clean
+
+help: ## this list
+	@sed -nE 's/^([a-z]+):[^#]*## (.*)/  make \1\t\2/p' Makefile | expand -t 18
+
+demo: deps venv ## an edge and its clouds on this machine: real daemon, FRR, BIRD; ordered against measured (KEEP=1: a shell after)
+	@$(LAB) $(PYTHON) -m tests.lab.demo
+
+shell: deps venv ## the same, then a shell inside it with dcedge at hand, until you leave
+	@$(LAB) $(PYTHON) -m tests.lab.demo --shell
+
+test: lint types unit kernel system ## lint, types and all tests
+
+lint: venv ## ruff: rules and format
+	@.venv/bin/ruff check -q . && .venv/bin/ruff format --check -q . && echo "ruff: clean"
+
+types: venv ## mypy --strict
+	@.venv/bin/mypy
+
+unit: deps venv ## the tests that any kernel can run
+	@echo "unit tests" && $(PYTEST) -q tests/unit
+
+# One boot of the lab kernel for all of them; what they print and their exit status pass through.
+kernel: deps venv ## the tests on a kernel with 802.1Q, VRF, HTB and fq_codel
+	@echo "kernel tests" && $(LAB) --timeout 900 $(PYTEST) -q tests/kernel
+
+system: deps venv ## the tests of the installed service
+	@if compgen -G 'tests/system/test_*.py' >/dev/null; then echo "system tests" && $(PYTEST) -q tests/system; fi
+
+bench: deps venv ## the benchmarks, or one of them: make bench B=shaping
+	@$(PYTHON) -m tests.bench $(B)
+
+format: venv ## put the sources into ruff's format
+	@.venv/bin/ruff check -q --fix-only . ; .venv/bin/ruff format -q .
+
+deps: ## Debian's packages
+	@tests/lab/install-packages $(PACKAGES)
+
+venv: .venv/installed ## Python's packages, in .venv
+	@:
+
+.venv/installed: requirements.txt requirements-dev.txt pyproject.toml
+	@tests/lab/install-packages python3-venv
+	@mkdir -p build && flock build/venv.lock $(SHELL) -ec '\
+	    [ -x $(PYTHON) ] || { echo "making .venv" && /usr/bin/python3 -m venv .venv; }; \
+	    .venv/bin/pip install -q --disable-pip-version-check -r requirements-dev.txt; \
+	    .venv/bin/pip install -q --disable-pip-version-check --no-deps --no-build-isolation -e .; \
+	    touch $@'
+
+lock: ## resolve pyproject.toml's dependencies anew into requirements*.txt
+	@tests/lab/lock-requirements
+
+clean: ## remove what was built, .venv too
+	@rm -rf build dist .venv .ruff_cache .hypothesis agent/*.egg-info && find agent tests -name __pycache__ -prune -exec rm -rf {} +
