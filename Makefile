@@ -29,8 +29,8 @@ lint: venv ## ruff: rules and format
 types: venv ## mypy --strict
 	@.venv/bin/mypy
 
-unit: deps venv ## the tests that any kernel can run
-	@echo "unit tests" && $(PYTEST) -q tests/unit
+unit: deps venv ## the tests that this machine's own kernel can run
+	@echo "unit tests" && $(PYTEST) -q tests/unit $(wildcard tests/kernel)
 
 # One boot of the lab kernel for all of them; what they print and their exit status pass through.
 kernel: deps venv ## the tests on a kernel with 802.1Q, VRF, HTB and fq_codel

@@ -165,6 +165,11 @@ class Job:
         argv, cwd, env = (job[key] for key in ("argv", "cwd", "env"))
         assert isinstance(argv, list)
         assert isinstance(env, dict)
+
+        def own_terminal() -> None:
+            assert slave is not None
+            fcntl.ioctl(slave, termios.TIOCSCTTY, 0)
+
         try:
             os.chdir(str(cwd))
             process = subprocess.Popen(
@@ -174,7 +179,7 @@ class Job:
                 stdout=theirs[1],
                 stderr=theirs[2],
                 start_new_session=True,
-                preexec_fn=None if slave is None else lambda: fcntl.ioctl(slave, termios.TIOCSCTTY, 0),
+                preexec_fn=None if slave is None else own_terminal,  # noqa: PLW1509  no threads here
             )
         except OSError as error:
             self.send(Kind.STDERR, f"lab: {error.filename}: {error.strerror}\n".encode())
@@ -349,6 +354,11 @@ def lab_kernel() -> NoReturn:
     raise AssertionError("the machine is off")
 
 
+def take_interrupts() -> None:
+    """Ctrl-C is for the command, not for process 1."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def own_kernel(command: list[str]) -> int:
     """Process 1 of new namespaces of this machine's kernel: the command's exit status."""
     mount("tmpfs", SCRATCH, "tmpfs", options="mode=755")
@@ -370,7 +380,7 @@ def own_kernel(command: list[str]) -> int:
     subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
-        process = subprocess.Popen(command, preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))
+        process = subprocess.Popen(command, preexec_fn=take_interrupts)  # noqa: PLW1509  no threads here
     except OSError as error:
         print(f"lab: {error.filename}: {error.strerror}", file=sys.stderr)
         return 127 if isinstance(error, FileNotFoundError) else 126

@@ -33,11 +33,22 @@ GRACE_S = 5.0
 LOG_KEPT_BYTES = 8192
 EXIT_TIMEOUT, EXIT_NO_KERNEL, EXIT_LAB_BROKE = 124, 69, 70
 
-NAMESPACES = ["unshare", "--net", "--mount", "--pid", "--uts", "--ipc", "--fork", "--kill-child", "--mount-proc"]
+NAMESPACES = [
+    "unshare",
+    "--net",
+    "--mount",
+    "--pid",
+    "--uts",
+    "--ipc",
+    "--fork",
+    "--kill-child",
+    "--mount-proc",
+]
 NEEDED = {
     "802.1Q": "ip link add link v0 name v0.1 type vlan id 1",
     "VRF": "ip link add r0 type vrf table 1",
-    "HTB": "tc qdisc add dev v0 root handle 1: htb && tc class add dev v0 parent 1: classid 1:1 htb rate 1mbit",
+    "HTB": "tc qdisc add dev v0 root handle 1: htb"
+    " && tc class add dev v0 parent 1: classid 1:1 htb rate 1mbit",
     "fq_codel": "tc qdisc add dev v0 parent 1:1 fq_codel",
     "netem": "tc qdisc add dev v1 root netem delay 1ms",
 }
@@ -55,12 +66,12 @@ environment:
   LAB_KERNEL   auto (default), native or uml
   LAB_MEM      memory of the User-Mode Linux (default 2G; taken from the machine only as it is used)
 
-exit status: COMMAND's; 128 + n where signal n ended it; {EXIT_TIMEOUT} after --timeout; {EXIT_NO_KERNEL} where no kernel will do;
-{EXIT_LAB_BROKE} where the lab itself broke.
+exit status: COMMAND's; 128 + n where signal n ended it; {EXIT_TIMEOUT} after --timeout;
+{EXIT_NO_KERNEL} where no kernel will do; {EXIT_LAB_BROKE} where the lab itself broke.
 """
 
 
-class NoKernel(Exception):
+class NoKernelError(Exception):
     """No kernel that would do can be had here; the text says why."""
 
 
@@ -88,12 +99,12 @@ def missing_here() -> list[str]:
 
 
 def choose_kernel() -> str:
-    """`native` or `uml`; raises NoKernel with the reasons."""
+    """`native` or `uml`; raises NoKernelError with the reasons."""
     if os.geteuid() != 0:
-        raise NoKernel("needs root: network namespaces and FRR's users are root's business")
+        raise NoKernelError("needs root: network namespaces and FRR's users are root's business")
     wish = os.environ.get("LAB_KERNEL", "auto")
     if wish not in {"auto", "native", "uml"}:
-        raise NoKernel(f"LAB_KERNEL={wish} is none of auto, native, uml")
+        raise NoKernelError(f"LAB_KERNEL={wish} is none of auto, native, uml")
     reason = "LAB_KERNEL=uml"
     if wish != "uml":
         missing = missing_here()
@@ -101,26 +112,30 @@ def choose_kernel() -> str:
             return "native"
         reason = f"this machine's kernel lacks {', '.join(missing)}"
         if wish == "native":
-            raise NoKernel(reason)
+            raise NoKernelError(reason)
     if not shutil.which(UML):
-        raise NoKernel(f"{reason}, and User-Mode Linux is not installed (apt-get install user-mode-linux kmod)")
+        raise NoKernelError(
+            f"{reason}, and User-Mode Linux is not installed (apt-get install user-mode-linux kmod)"
+        )
     if not shutil.which("modprobe"):
-        raise NoKernel(f"{reason}, and User-Mode Linux needs modprobe (apt-get install kmod)")
+        raise NoKernelError(f"{reason}, and User-Mode Linux needs modprobe (apt-get install kmod)")
     if not UML_MODULES.is_dir():
-        raise NoKernel(f"{reason}, and the modules of User-Mode Linux are not in {UML_MODULES}")
+        raise NoKernelError(f"{reason}, and the modules of User-Mode Linux are not in {UML_MODULES}")
     return "uml"
 
 
 def memory_bytes() -> int:
-    """LAB_MEM; raises NoKernel where it is no size or the machine has less to give."""
+    """LAB_MEM; raises NoKernelError where it is no size or the machine has less to give."""
     text = os.environ.get("LAB_MEM", "2G")
     match = re.fullmatch(r"(\d+)([MG])", text)
     if not match:
-        raise NoKernel(f"LAB_MEM={text} is not a size such as 512M or 2G")
+        raise NoKernelError(f"LAB_MEM={text} is not a size such as 512M or 2G")
     size = int(match[1]) << {"M": 20, "G": 30}[match[2]]
     free = re.search(r"MemAvailable:\s+(\d+) kB", Path("/proc/meminfo").read_text())
     if free and int(free[1]) * 1024 < size:
-        raise NoKernel(f"the lab kernel is given {text}, of which this machine has {int(free[1]) >> 10}M (LAB_MEM)")
+        raise NoKernelError(
+            f"the lab kernel is given {text}, of which this machine has {int(free[1]) >> 10}M (LAB_MEM)"
+        )
     return size
 
 
@@ -155,8 +170,10 @@ class Uml:
             self.folder = place = tempfile.mkdtemp(prefix="dcedge-lab-")
             free = os.statvfs(place).f_bavail * os.statvfs(place).f_frsize
             if free < size:
-                os.rmdir(place)
-                raise NoKernel(f"{place} has room for {free >> 20}M, the lab kernel's memory needs {size >> 20}M (LAB_MEM)")
+                Path(place).rmdir()
+                raise NoKernelError(
+                    f"{place} has room for {free >> 20}M, the lab kernel needs {size >> 20}M (LAB_MEM)"
+                )
         options = [
             f"mem={size >> 20}M", f"uml_dir={place}/", "umid=lab", "rootfstype=hostfs", "rootflags=/", "ro",
             f"init={place}/init", "con=null", f"con0=null,fd:{log}", "ssl=null",
@@ -188,14 +205,23 @@ class Uml:
         with contextlib.suppress(BrokenPipeError, ConnectionResetError):
             self.line.sendall(frame(kind, payload))
 
+    def _wait(self) -> None:
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self.process.wait(2)
+
     def close(self) -> None:
         """Ends it, with everything that it had."""
         if self.folder:
             self.process.terminate()
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                self.process.wait(2)
+            self._wait()
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(self.process.pid, signal.SIGKILL)
+        # Its process 1 first, so that unshare collects it: not every machine's init collects orphans.
+        children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children")
+        with contextlib.suppress(OSError):
+            for child in children.read_text().split():
+                os.kill(int(child), signal.SIGKILL)
+        self._wait()
         self.process.kill()
         self.process.wait()
         self.line.close()
@@ -238,7 +264,7 @@ class Session:
             os.set_blocking(descriptor, False)
 
     def run(self) -> int:
-        """The exit status; raises NoKernel where it did not boot."""
+        """The exit status; raises NoKernelError where it did not boot."""
         signals = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGWINCH)
         for number in signals:
             if signal.getsignal(number) is not signal.SIG_IGN or number == signal.SIGWINCH:
@@ -251,9 +277,10 @@ class Session:
                 if self.ready and self.room > 0 and not self.input_ended:
                     watched.append(0)
                 readable = select.select(watched, [], [], self._patience())[0]
+                self._watch_clock()
                 if self.wake in readable:
-                    for number in os.read(self.wake, 64):
-                        self._signalled(number)
+                    for arrived in os.read(self.wake, 64):
+                        self._signalled(arrived)
                 if self.uml.log in readable:
                     self._note_log()
                 if 0 in readable:
@@ -280,17 +307,21 @@ class Session:
             termios.tcsetattr(0, termios.TCSADRAIN, before)
 
     def _patience(self) -> float | None:
-        """Seconds until the next deadline; acts on one that has come."""
+        """Seconds to wait for the next thing to happen."""
+        deadlines = [self.deadline, None if self.ready else self.booted_by]
+        nearest = min((at for at in deadlines if at is not None), default=None)
+        return None if nearest is None else max(0.0, nearest - time.monotonic())
+
+    def _watch_clock(self) -> None:
+        """Acts on a deadline that has come."""
         now = time.monotonic()
-        if not self.ready and now >= self.booted_by:
-            raise NoKernel(f"User-Mode Linux did not boot in {BOOT_LIMIT_S:.0f} s:\n{self._log_text()}")
         if self.deadline is not None and now >= self.deadline:
             if self.ends_with is None:
                 self._end(EXIT_TIMEOUT)
             else:
                 self.status = self.ends_with
-        deadlines = [at for at in (self.deadline, None if self.ready else self.booted_by) if at is not None]
-        return max(0.0, min(deadlines) - now) if deadlines and self.status is None else (0.0 if self.status else None)
+        elif not self.ready and now >= self.booted_by:
+            raise NoKernelError(f"User-Mode Linux did not boot in {BOOT_LIMIT_S:.0f} s:\n{self._log_text()}")
 
     def _end(self, status: int) -> None:
         """Asks the command to end, and sees to it after a while."""
@@ -329,7 +360,7 @@ class Session:
             try:
                 write_all(lambda data: os.write(descriptor, data), payload)
             except BrokenPipeError:
-                self.status = self.ends_with = 128 + signal.SIGPIPE
+                self.status = self.ends_with = 128 + signal.SIGPIPE.value
 
     def _note_log(self) -> None:
         self.log += os.read(self.uml.log, 4096)
@@ -348,7 +379,7 @@ class Session:
             return self.ends_with
         what = "broke down" if self.ready else "did not boot"
         if not self.ready:
-            raise NoKernel(f"User-Mode Linux {what}:\n{self._log_text()}")
+            raise NoKernelError(f"User-Mode Linux {what}:\n{self._log_text()}")
         say(f"User-Mode Linux {what}:\n{self._log_text()}")
         return EXIT_LAB_BROKE
 
@@ -370,7 +401,9 @@ def main(arguments: list[str]) -> int:
         epilog=EPILOGUE,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--timeout", type=float, metavar="S", help="end COMMAND after S seconds, boot included")
+    parser.add_argument(
+        "--timeout", type=float, metavar="S", help="end COMMAND after S seconds, boot included"
+    )
     parser.add_argument("--out", type=Path, metavar="DIR", help="where files left in $LAB_OUT come back")
     parser.add_argument("command", metavar="COMMAND", nargs=argparse.REMAINDER, help="with its arguments")
     options = parser.parse_args(arguments)
@@ -391,6 +424,6 @@ def main(arguments: list[str]) -> int:
     except FileNotFoundError as error:
         say(f"{error.filename}: {error.strerror}")
         return 127
-    except NoKernel as error:
+    except NoKernelError as error:
         say(str(error))
         return EXIT_NO_KERNEL

@@ -49,7 +49,7 @@ class Frames:
             yield Kind(kind), payload
 
 
-def write_all(write: Callable[[bytes], int], data: bytes) -> None:
+def write_all(write: Callable[[bytes | memoryview], int], data: bytes) -> None:
     """Writes data to its end with a blocking write that may take less than it is given."""
     view = memoryview(data)
     while view:
