@@ -1,0 +1,1 @@
+"""FRR's part: what it should say, what it says, and the smallest step between."""

@@ -1,0 +1,88 @@
+"""BGP passwords: read from where the order points, never kept in it, never printed."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from dcedge.errors import DcedgeError
+from dcedge.order.model import Credential
+
+_SIZE_MAX = 1024
+TCP_MD5_LENGTH_MAX = 80  # TCP_MD5SIG_MAXKEYLEN in linux/tcp.h
+
+
+class Secret:
+    """A password that does not show itself: not by str, repr, a format or an exception's arguments."""
+
+    __slots__ = ("_value",)
+
+    def __init__(self, value: str) -> None:
+        self._value = value
+
+    def reveal(self) -> str:
+        """The password itself, for the one place that hands it to FRR."""
+        return self._value
+
+    def __repr__(self) -> str:
+        return "Secret(***)"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Secret) and other._value == self._value
+
+    def __hash__(self) -> int:
+        return hash(self._value)
+
+
+class CredentialError(DcedgeError):
+    """A credential that cannot be used; says which and why, not what is in it."""
+
+
+def read_credentials(
+    wanted: Iterable[Credential], folder: Path
+) -> tuple[Mapping[Credential, Secret], Mapping[Credential, CredentialError]]:
+    """The secrets behind the wanted credentials, and what is wrong with the others."""
+    secrets: dict[Credential, Secret] = {}
+    problems: dict[Credential, CredentialError] = {}
+    for credential in dict.fromkeys(wanted):
+        try:
+            secrets[credential] = _read(credential, folder)
+        except CredentialError as error:
+            problems[credential] = error
+    return secrets, problems
+
+
+def _read(credential: Credential, folder: Path) -> Secret:
+    path, guarded = _path(credential, folder)
+    name = f"credential {credential.credential}" if credential.credential else f"password file {path}"
+    try:
+        with path.open("rb") as file:
+            mode = os.fstat(file.fileno()).st_mode
+            raw = file.read(_SIZE_MAX + 1)
+    except OSError as error:
+        raise CredentialError(f"{name}: {path}: {error.strerror}") from error
+    if not guarded and stat.S_ISREG(mode) and mode & 0o077:
+        raise CredentialError(f"{name}: {path} is open to others (mode {mode & 0o777:04o}; chmod 0600 it)")
+    text = raw.removesuffix(b"\n")
+    if not text:
+        raise CredentialError(f"{name}: {path} is empty")
+    if len(text) > TCP_MD5_LENGTH_MAX:
+        raise CredentialError(f"{name}: longer than the {TCP_MD5_LENGTH_MAX} bytes that TCP-MD5 takes")
+    if any(not 0x21 <= byte <= 0x7E for byte in text):
+        raise CredentialError(
+            f"{name}: holds a blank, a line break or a character outside ASCII, which no peer can match"
+        )
+    return Secret(text.decode("ascii"))
+
+
+def _path(credential: Credential, folder: Path) -> tuple[Path, bool]:
+    """Where the secret is, and whether systemd guards it (systemd.exec(5), LoadCredential=)."""
+    if credential.file is not None:
+        return Path(credential.file), False
+    assert credential.credential is not None
+    handed_over = os.environ.get("CREDENTIALS_DIRECTORY")
+    if handed_over is not None and (Path(handed_over) / credential.credential).exists():
+        return Path(handed_over) / credential.credential, True
+    return folder / credential.credential, False

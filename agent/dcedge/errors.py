@@ -1,0 +1,58 @@
+"""The errors of dcedge; each knows whether trying again can help."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from dcedge.order.finding import Finding
+
+
+class DcedgeError(Exception):
+    """Base of every error that dcedge raises on purpose; its text is fit for an operator."""
+
+    retryable = False
+
+
+class OrderInvalidError(DcedgeError):
+    """The order has problems; nothing was changed. The text has a line for every one, sorted by its place."""
+
+    def __init__(self, findings: Sequence[Finding]) -> None:
+        self.findings = tuple(sorted(findings))
+        super().__init__("\n".join(str(finding) for finding in self.findings))
+
+
+class UnitError(DcedgeError, ValueError):
+    """A rate or a duration that cannot be read."""
+
+
+class KernelError(DcedgeError):
+    """The kernel refused an operation; `errno` is its reason."""
+
+    def __init__(self, text: str, errno: int, *, retryable: bool = False) -> None:
+        super().__init__(text)
+        self.errno = errno
+        self.retryable = retryable
+
+
+class FrrError(DcedgeError):
+    """FRR refused a line or contradicted itself after a change."""
+
+
+class FrrUnavailableError(FrrError):
+    """FRR (or one daemon of it) does not answer now; it may come back."""
+
+    retryable = True
+
+
+class StateError(DcedgeError):
+    """The state folder cannot be used, or what it holds cannot be read."""
+
+
+class BusyError(DcedgeError):
+    """Another process holds the writer's lock."""
+
+    retryable = True
+
+
+class NotRunningError(DcedgeError):
+    """The verb needs the daemon and no daemon answers on the control socket."""

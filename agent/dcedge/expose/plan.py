@@ -1,0 +1,127 @@
+"""A plan for people (aligned, coloured on a terminal only) and for programs (a stable dict)."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from dcedge.intent import Intent
+from dcedge.plan import Action, Plan
+from dcedge.reconcile import PassResult
+from dcedge.units import format_seconds
+
+_SIGN: dict[Action, tuple[str, str]] = {
+    "create": ("+", "green"),
+    "change": ("~", "yellow"),
+    "replace": ("!", "magenta"),
+    "delete": ("-", "red"),
+}
+_AFFECTED_SHOWN = 4
+
+
+def plan_json(plan: Plan, notes: Iterable[str]) -> dict[str, object]:
+    """The plan as plain data."""
+    return {
+        "operations": [
+            {
+                "action": operation.action,
+                "kind": operation.key.kind,
+                "name": operation.key.name,
+                "description": operation.describe(),
+                "changes": [
+                    {"attribute": c.attribute, "before": c.before, "after": c.after, "disruption": c.disruption}
+                    for c in operation.changes
+                ],
+                "reason": operation.reason,
+                "disruption": operation.disruption,
+                "affects": list(operation.affects),
+            }
+            for operation in plan.operations
+        ],
+        "disruption": plan.disruption,
+        "notes": list(notes),
+    }
+
+
+def print_plan(console: Console, plan: Plan, notes: Iterable[str]) -> None:
+    """The plan, an operation a line, and a last line that sums it up."""
+    if plan:
+        table = Table(box=None, pad_edge=False, show_header=True, header_style="bold")
+        for title in ("", "resource", "what", "why", "disruption", "affects"):
+            table.add_column(title, overflow="fold", no_wrap=title in {"", "disruption"})
+        for operation in plan.operations:
+            sign, colour = _SIGN[operation.action]
+            harm = Text(operation.disruption, style="bold red" if operation.disruption != "none" else "")
+            table.add_row(
+                Text(sign, style=colour),
+                Text(str(operation.key), style=colour),
+                Text(operation.describe()),
+                Text(operation.reason),
+                harm,
+                Text(affected(operation.affects)),
+            )
+        console.print(table)
+    for note in notes:
+        console.print(Text(note, style="yellow"))
+    console.print(Text(summary(plan), style="bold"))
+
+
+def affected(names: tuple[str, ...]) -> str:
+    """A few names, and how many more."""
+    more = len(names) - _AFFECTED_SHOWN
+    return ", ".join(names[:_AFFECTED_SHOWN]) + (f" and {more} more" if more > 0 else "")
+
+
+def summary(plan: Plan) -> str:
+    """One line: how much, and how bad."""
+    if not plan:
+        return "Nothing to do: everything is as ordered."
+    counts = Counter(operation.action for operation in plan.operations)
+    parts = ", ".join(f"{counts[action]} to {action}" for action in _SIGN if counts[action])
+    felt = sorted({name for o in plan.operations if o.disruption != "none" for name in o.affects})
+    harm = f"disruption: {plan.disruption}, felt by {affected(tuple(felt))}" if felt else "disruption: none"
+    return f"{len(plan.operations)} operations ({parts}); {harm}."
+
+
+def applied_json(result: PassResult) -> dict[str, Any]:
+    """What a pass did and could not do, as plain data; the control socket's answer to `apply` too."""
+    return {
+        "complete": result.complete,
+        "duration_seconds": round(result.duration, 3),
+        "done": plan_json(result.done, ()),
+        "failures": [
+            {"action": f.operation.action, "kind": f.operation.key.kind, "name": f.operation.key.name, "text": f.text,
+             "affects": list(f.operation.affects)}
+            for f in result.failures
+        ],
+        "notes": notes(result.intent, result.frr_detail if not result.frr_available else ""),
+    }  # fmt: skip
+
+
+def print_applied(console: Console, answer: dict[str, Any]) -> None:
+    """What was done, in one line, and every failure and note on its own."""
+    failed = answer["failures"]
+    total = len(answer["done"]["operations"])
+    for failure in failed:
+        line = f"failed: {failure['action']} {failure['kind']} {failure['name']}: {failure['text']}"
+        console.print(Text(line, style="red"))
+    for note in answer["notes"]:
+        console.print(Text(note, style="yellow"))
+    if not total:
+        said = "Nothing to do: everything is as ordered." if answer["complete"] else "Nothing could be done."
+    else:
+        said = f"{total - len(failed)} of {total} operations done in {format_seconds(answer['duration_seconds'])}."
+    console.print(Text(said, style="bold"))
+
+
+def notes(intent: Intent, frr_detail: str) -> list[str]:
+    """What a pass could not look at or left alone, in words."""
+    said = [f"{name}: {problem}; its BGP stays as it is" for name, problem in intent.withheld.items()]
+    if frr_detail:
+        said.append(f"FRR: {frr_detail}; its part waits")
+    return said

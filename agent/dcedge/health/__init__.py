@@ -1,0 +1,1 @@
+"""One verdict a virtual interface, from what was observed and measured."""

@@ -1,0 +1,1 @@
+"""The kernel's part: links, addresses, shapers, sysctls."""

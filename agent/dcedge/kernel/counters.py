@@ -1,0 +1,90 @@
+"""Traffic counters of links and shapers, for metrics and status; apart from the passes, which do not need them."""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass
+
+from dcedge.kernel import messages as m
+from dcedge.kernel.netlink import RouteSocket, attributes, u32
+from dcedge.kernel.view import dump
+
+_TCA_STATS_BASIC, _TCA_STATS_QUEUE = 1, 3
+_STATS64 = struct.Struct("=QQQQQQQQ")  # rtnl_link_stats64: packets, bytes, errors, dropped; each receive, transmit
+_BASIC = struct.Struct("=QI")  # gnet_stats_basic: bytes, packets
+_QUEUE = struct.Struct("=IIIII")  # gnet_stats_queue: length, backlog, drops, requeues, overlimits
+
+
+@dataclass(frozen=True, slots=True)
+class LinkCounters:
+    """A link's counters since it was made, as the kernel counts them for it."""
+
+    receive_packets: int
+    transmit_packets: int
+    receive_bytes: int
+    transmit_bytes: int
+    receive_errors: int
+    transmit_errors: int
+    carrier: bool
+    carrier_changes: int
+
+
+@dataclass(frozen=True, slots=True)
+class ShaperCounters:
+    """A shaper's leaf: frame bytes and packets sent, packets dropped, bytes waiting."""
+
+    kind: str
+    sent_bytes: int
+    sent_packets: int
+    dropped_packets: int
+    backlog_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Counters:
+    """All counters of one network namespace: links by name, shapers by the link they are on."""
+
+    links: dict[str, LinkCounters]
+    shapers: dict[str, ShaperCounters]
+
+
+def read_counters(sock: RouteSocket) -> Counters:
+    """Dump the counters of every link and of every shaper of ours. Raises KernelError."""
+    body = m.LINK_BODY.pack(0, 0, 0, 0, 0) + u32(m.IFLA_EXT_MASK, 0)
+    links: dict[str, LinkCounters] = {}
+    names: dict[int, str] = {}
+    for index, name, counters in dump(sock, m.RTM_GETLINK, body, _link):
+        names[index] = name
+        links[name] = counters
+    shapers = {}
+    for index, shaper in dump(sock, m.RTM_GETQDISC, m.TC_BODY.pack(0, 0, 0, 0, 0), _shaper):
+        if shaper is not None and index in names:
+            shapers[names[index]] = shaper
+    return Counters(links, shapers)
+
+
+def _link(data: memoryview, start: int, end: int) -> tuple[int, str, LinkCounters]:
+    _, _, index, flags, _ = m.LINK_BODY.unpack_from(data, start)
+    found = attributes(data, start + 16, end)
+    name = bytes(data[slice(*found[m.IFLA_IFNAME])]).rstrip(b"\0").decode(errors="replace")
+    rx_packets, tx_packets, rx_bytes, tx_bytes, rx_errors, tx_errors, *_ = _STATS64.unpack_from(
+        data, found[m.IFLA_STATS64][0]
+    )
+    changes = found.get(m.IFLA_CARRIER_CHANGES)
+    return index, name, LinkCounters(
+        rx_packets, tx_packets, rx_bytes, tx_bytes, rx_errors, tx_errors,
+        carrier=bool(flags & m.IFF_LOWER_UP),
+        carrier_changes=struct.unpack_from("=I", data, changes[0])[0] if changes is not None else 0,
+    )  # fmt: skip
+
+
+def _shaper(data: memoryview, start: int, end: int) -> tuple[int, ShaperCounters | None]:
+    _, index, handle, _, _ = m.TC_BODY.unpack_from(data, start)
+    if handle != m.LEAF_HANDLE:
+        return index, None
+    found = attributes(data, start + 20, end)
+    stats = attributes(data, *found[m.TCA_STATS2])
+    sent_bytes, sent_packets = _BASIC.unpack_from(data, stats[_TCA_STATS_BASIC][0])
+    _, backlog, drops, _, _ = _QUEUE.unpack_from(data, stats[_TCA_STATS_QUEUE][0])
+    kind = bytes(data[slice(*found[m.TCA_KIND])]).rstrip(b"\0").decode()
+    return index, ShaperCounters(kind, sent_bytes, sent_packets, drops, backlog)

@@ -1,0 +1,63 @@
+"""The kernel's word that something changed: links, addresses, queues. What changed is for the next pass to see."""
+
+from __future__ import annotations
+
+import errno
+import socket
+import struct
+
+from dcedge.kernel import messages as m
+from dcedge.kernel.netlink import enlarge_receive_buffer
+
+# Multicast groups as bits (linux/rtnetlink.h). No route groups: a full table would drown us.
+_GROUPS = 0x1 | 0x8 | 0x10 | 0x100  # link, tc, IPv4 and IPv6 addresses
+_INDEX_KINDS = {
+    m.RTM_NEWLINK, m.RTM_DELLINK, m.RTM_NEWADDR, m.RTM_DELADDR, m.RTM_NEWQDISC, m.RTM_DELQDISC,
+    m.RTM_NEWTCLASS, m.RTM_DELTCLASS,
+}  # fmt: skip
+_RECEIVE_BUFFER_BYTES = 4 * 1024 * 1024
+_READS_AT_ONCE = 64
+_HEADER = struct.Struct("=IHHII")
+_INDEX = struct.Struct("=i")
+
+
+class EventSocket:
+    """A non-blocking netlink socket that hears of changes in this network namespace."""
+
+    def __init__(self) -> None:
+        kind = socket.SOCK_RAW | socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK
+        self._socket = socket.socket(socket.AF_NETLINK, kind, socket.NETLINK_ROUTE)
+        enlarge_receive_buffer(self._socket, _RECEIVE_BUFFER_BYTES)
+        self._socket.bind((0, _GROUPS))
+
+    def fileno(self) -> int:
+        """For an event loop."""
+        return self._socket.fileno()
+
+    def close(self) -> None:
+        """Close the socket."""
+        self._socket.close()
+
+    def changed(self) -> set[int] | None:
+        """Indices of the links that something happened to; None where events were lost (ENOBUFS): look at everything.
+
+        Reads a bounded number of datagrams, so that a storm of events cannot hold the caller.
+        """
+        indices: set[int] = set()
+        for _ in range(_READS_AT_ONCE):
+            try:
+                data = self._socket.recv(65536)
+            except BlockingIOError:
+                break
+            except OSError as error:
+                if error.errno == errno.ENOBUFS:
+                    return None
+                raise
+            offset = 0
+            while offset + 24 <= len(data):
+                length, kind, *_ = _HEADER.unpack_from(data, offset)
+                if kind in _INDEX_KINDS:
+                    # ifinfomsg, ifaddrmsg and tcmsg all have the index at byte 4.
+                    indices.add(_INDEX.unpack_from(data, offset + 20)[0])
+                offset += max((length + 3) & ~3, 16)
+        return indices

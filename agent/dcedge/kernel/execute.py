@@ -1,0 +1,210 @@
+"""Carries out a plan's operations on the kernel: all messages in one stream, each error back at its operation."""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+from dcedge.errors import KernelError
+from dcedge.kernel import messages as m
+from dcedge.kernel import sysctl
+from dcedge.kernel.netlink import Request, RouteSocket
+from dcedge.kernel.objects import IpAddress, Link, Port, Shaper, Sysctl
+from dcedge.kernel.view import KernelView
+from dcedge.plan import Operation
+from dcedge.resource import Key
+
+# What an operation wants may be so already, or be gone already: somebody was faster, and that is fine.
+_FINE_ON_REMOVAL = {errno.ENODEV, errno.ENOENT, errno.EADDRNOTAVAIL, errno.ESRCH}
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """An operation that did not succeed, and why, in words; `retryable`: whether another pass may help."""
+
+    operation: Operation
+    text: str
+    retryable: bool
+
+
+@dataclass(slots=True)
+class _Step:
+    operation: Operation
+    request: Request
+    forgiven: frozenset[int] = frozenset()
+
+
+@dataclass(slots=True)
+class KernelExecutor:
+    """Executes operations against one view of the kernel. One use: indices of new links are chosen from that view."""
+
+    sock: RouteSocket
+    view: KernelView
+    _indices: dict[str, int] = field(default_factory=dict)
+    _next_index: int = 0
+    _writes: list[tuple[Operation, str, int]] = field(default_factory=list)
+    _failures: dict[Key, Failure] = field(default_factory=dict)
+
+    def execute(self, operations: Sequence[Operation]) -> list[Failure]:
+        """Carry out the operations in order; those that failed. An operation whose parent failed is not tried."""
+        self._indices = {link.name: link.index for link in self.view.links.values()}
+        self._next_index = max(self.view.links, default=0)
+        steps: list[_Step] = []
+        for operation in operations:
+            try:
+                steps.extend(self._steps(operation))
+            except KernelError as error:
+                self._failures[operation.key] = Failure(operation, str(error), error.retryable)
+        for step, answer in zip(steps, self.sock.execute([step.request for step in steps]), strict=True):
+            if answer.errno and answer.errno not in step.forgiven and step.operation.key not in self._failures:
+                text = self._waits_for(step.operation) or str(answer)
+                self._failures[step.operation.key] = Failure(step.operation, text, True)
+        for operation, path, value in self._writes:
+            if operation.key in self._failures:
+                continue
+            try:
+                sysctl.write(path, value)
+            except KernelError as error:
+                self._failures[operation.key] = Failure(operation, str(error), True)
+        return list(self._failures.values())
+
+    def _waits_for(self, operation: Operation) -> str | None:
+        parent = operation.resource.parent
+        return f"waits for {parent}" if parent is not None and parent in self._failures else None
+
+    def _index(self, name: str) -> int:
+        index = self._indices.get(name)
+        if index is None:
+            raise KernelError(f"no such interface: {name}", errno.ENODEV, retryable=True)
+        return index
+
+    def _steps(self, operation: Operation) -> Iterator[_Step]:
+        if (reason := self._waits_for(operation)) is not None:
+            raise KernelError(reason, errno.ENODEV, retryable=True)
+        before, after = operation.before, operation.after
+        match after if after is not None else before:
+            case Sysctl() as setting:
+                sysctl.write(setting.path, setting.value)
+            case Port() as port:
+                yield from self._port_steps(operation, port)
+            case Link():
+                assert before is None or isinstance(before, Link)
+                assert after is None or isinstance(after, Link)
+                yield from self._link_steps(operation, before, after)
+            case IpAddress() as address:
+                fine = frozenset({errno.EEXIST}) if after is not None else frozenset(_FINE_ON_REMOVAL)
+                add = after is not None
+                yield _Step(operation, m.address(self._index(address.link), address.interface, add=add), fine)
+            case Shaper():
+                assert before is None or isinstance(before, Shaper)
+                assert after is None or isinstance(after, Shaper)
+                yield from self._shaper_steps(operation, before, after)
+
+    def _port_steps(self, operation: Operation, port: Port) -> Iterator[_Step]:
+        if operation.action == "delete":
+            return
+        if port.name not in self._indices:
+            raise KernelError(f"port {port.name} does not exist", errno.ENODEV, retryable=True)
+        before = operation.before
+        low = isinstance(before, Port) and before.mtu_min < port.mtu_min
+        yield _Step(operation, m.set_link(self._index(port.name), up=True, mtu=port.mtu_min if low else None))
+
+    def _link_steps(self, operation: Operation, before: Link | None, after: Link | None) -> Iterator[_Step]:
+        if before is not None and before.foreign and after is not None:
+            raise KernelError(
+                f"{before.name} exists and is not dcedge's: remove it, or order another VLAN", errno.EEXIST
+            )
+        if before is not None and (after is None or operation.action == "replace"):
+            yield from self._remove_link(operation, before)
+        if after is None:
+            return
+        if before is None or operation.action == "replace":
+            yield from self._create_link(operation, after)
+        else:
+            yield from self._change_link(operation, before, after)
+
+    def _remove_link(self, operation: Operation, link: Link) -> Iterator[_Step]:
+        index = self._indices.pop(link.name, None)
+        if index is None:
+            return
+        fine = frozenset(_FINE_ON_REMOVAL)
+        if link.tag is not None:
+            yield _Step(operation, m.delete_link(index), fine)
+            return
+        self._indices[link.name] = index  # an untagged VI's link is the port: it stays, without our marks
+        if link.altname is not None:
+            yield _Step(operation, m.altname(index, link.altname, add=False), fine)
+        yield _Step(operation, m.set_link(index, alias=""), fine)
+
+    def _create_link(self, operation: Operation, link: Link) -> Iterator[_Step]:
+        if link.tag is None:
+            yield from self._change_link(operation, None, link)
+            return
+        assert link.below is not None
+        below = self._index(link.below)
+        self._next_index += 1
+        index = self._indices[link.name] = self._next_index
+        yield _Step(
+            operation,
+            m.create_vlan(index, link.name, below, link.tag, link.mtu, link.alias, up=link.up, master=None),
+        )
+        yield from self._dress(operation, index, link)
+
+    def _dress(self, operation: Operation, index: int, link: Link) -> Iterator[_Step]:
+        if link.altname is not None:
+            yield _Step(operation, m.altname(index, link.altname, add=True), frozenset({errno.EEXIST}))
+        yield _Step(operation, m.set_link(index, alias=link.alias, conf4=link.conf4))
+        self._write_conf6(operation, link)
+
+    def _change_link(self, operation: Operation, before: Link | None, after: Link) -> Iterator[_Step]:
+        index = self._index(after.name)
+        if before is None:
+            yield _Step(operation, m.set_link(index, up=after.up))
+            yield from self._dress(operation, index, after)
+            return
+        if before.altname != after.altname:
+            if before.altname is not None:
+                forgiven = frozenset(_FINE_ON_REMOVAL)
+                yield _Step(operation, m.altname(index, before.altname, add=False), forgiven)
+            if after.altname is not None:
+                yield _Step(operation, m.altname(index, after.altname, add=True), frozenset({errno.EEXIST}))
+        yield _Step(
+            operation,
+            m.set_link(
+                index,
+                up=after.up if after.up != before.up else None,
+                mtu=after.mtu if after.mtu != before.mtu else None,
+                alias=after.alias if after.alias != before.alias else None,
+                conf4=after.conf4 if after.conf4 != before.conf4 else (),
+            ),
+        )
+        if before.conf6 != after.conf6:
+            self._write_conf6(operation, after)
+
+    def _write_conf6(self, operation: Operation, link: Link) -> None:
+        if not os.path.exists("/proc/sys/net/ipv6"):  # noqa: PTH110 - a link a call, at thousands of links
+            return
+        for name, value in link.conf6:
+            self._writes.append((operation, f"net/ipv6/conf/{link.name}/{name}", value))
+
+    def _shaper_steps(self, operation: Operation, before: Shaper | None, after: Shaper | None) -> Iterator[_Step]:
+        link = (after or before).link  # type: ignore[union-attr]
+        index = self._index(link)
+        if after is None:
+            yield _Step(operation, m.delete_root(index), frozenset(_FINE_ON_REMOVAL))
+            return
+        if before is None:
+            yield _Step(operation, m.htb_root(index))
+        if after.htb is not None and (before is None or before.htb != after.htb):
+            yield _Step(operation, m.htb_class(index, after.htb))
+        queue = after.queue
+        if queue is None or (before is not None and before.queue == queue):
+            return
+        was = before.queue if before is not None else None
+        in_place = was is not None and was.kind == queue.kind
+        if was is not None and (not in_place or dict(was.settings).get("flows") != dict(queue.settings).get("flows")):
+            yield _Step(operation, m.delete_leaf(index), frozenset(_FINE_ON_REMOVAL))
+            in_place = False
+        yield _Step(operation, m.leaf(index, queue, change=in_place))

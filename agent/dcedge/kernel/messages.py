@@ -1,0 +1,191 @@
+"""Operations on the kernel's objects as netlink messages: pure, one function a change, numbers from linux/rtnetlink.h."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterable
+
+from dcedge.kernel.netlink import (
+    NLM_F_CREATE,
+    NLM_F_EXCL,
+    NLM_F_REPLACE,
+    Request,
+    attribute,
+    nested,
+    text,
+    u8,
+    u32,
+)
+from dcedge.kernel.objects import ROUTE_PROTOCOL
+from dcedge.kernel.shaping import HtbParameters, QueueParameters
+from dcedge.order.model import Interface
+from dcedge.order.resolve import Tag
+
+RTM_NEWLINK, RTM_DELLINK, RTM_GETLINK, RTM_SETLINK = 16, 17, 18, 19
+RTM_NEWADDR, RTM_DELADDR, RTM_GETADDR = 20, 21, 22
+RTM_NEWQDISC, RTM_DELQDISC, RTM_GETQDISC = 36, 37, 38
+RTM_NEWTCLASS, RTM_DELTCLASS, RTM_GETTCLASS = 40, 41, 42
+RTM_NEWLINKPROP, RTM_DELLINKPROP = 108, 109
+
+IFLA_MTU, IFLA_LINK, IFLA_QDISC, IFLA_IFNAME, IFLA_MASTER = 4, 5, 6, 3, 10
+IFLA_OPERSTATE, IFLA_LINKINFO, IFLA_IFALIAS, IFLA_STATS64, IFLA_AF_SPEC = 16, 18, 20, 23, 26
+IFLA_EXT_MASK, IFLA_CARRIER, IFLA_CARRIER_CHANGES = 29, 33, 35
+IFLA_PROP_LIST, IFLA_ALT_IFNAME = 52, 53
+IFLA_INFO_KIND, IFLA_INFO_DATA = 1, 2
+IFLA_VLAN_ID, IFLA_VLAN_PROTOCOL = 1, 5
+IFLA_INET_CONF, IFLA_INET6_CONF = 1, 2
+RTEXT_FILTER_SKIP_STATS = 1 << 3
+IFF_UP, IFF_LOWER_UP = 0x1, 0x10000
+
+IFA_ADDRESS, IFA_LOCAL, IFA_FLAGS, IFA_PROTO = 1, 2, 8, 11
+IFA_F_NODAD = 0x02
+AF_UNSPEC, AF_INET, AF_INET6 = 0, 2, 10
+
+TCA_KIND, TCA_OPTIONS, TCA_STATS2 = 1, 2, 7
+TC_H_ROOT = 0xFFFFFFFF
+HTB_MAJOR = 0x0DCE  # `dce:` in tc's notation: by this handle a root qdisc is known as ours
+ROOT_HANDLE = HTB_MAJOR << 16
+CLASS_HANDLE = ROOT_HANDLE | 1
+LEAF_HANDLE = 0x0DC1 << 16
+TCA_HTB_PARMS, TCA_HTB_INIT, TCA_HTB_RATE64, TCA_HTB_CEIL64 = 1, 2, 6, 7
+LINKLAYER_ETHERNET = 1
+FQ_CODEL = {
+    "target": 1, "limit": 2, "interval": 3, "ecn": 4, "flows": 5, "quantum": 6, "ce_threshold": 7,
+    "drop_batch": 8, "memory_limit": 9,
+}  # fmt: skip
+# devconf numbers: linux/ip.h (from 1) and linux/ipv6.h (from 0)
+IPV4_DEVCONF = {
+    "forwarding": 1, "accept_redirects": 4, "send_redirects": 6, "rp_filter": 8, "accept_source_route": 9,
+    "arp_announce": 18, "arp_ignore": 19,
+}  # fmt: skip
+IPV6_DEVCONF = {"forwarding": 0, "accept_ra": 3, "accept_redirects": 4, "autoconf": 5}
+
+LINK_BODY = struct.Struct("=BxHiII")  # ifinfomsg: family, type, index, flags, change
+ADDRESS_BODY = struct.Struct("=BBBBI")  # ifaddrmsg: family, prefix length, flags, scope, index
+TC_BODY = struct.Struct("=BxxxiIII")  # tcmsg: family, index, handle, parent, info
+RATE_SPEC = struct.Struct("=BBHhHI")  # tc_ratespec: cell_log, linklayer, overhead, cell_align, mpu, rate
+HTB_OPTIONS = struct.Struct("=12s12sIIIII")  # tc_htb_opt: rate, ceil, buffer, cbuffer, quantum, level, prio
+HTB_GLOBAL = struct.Struct("=IIIII")  # tc_htb_glob: version, rate2quantum, defcls, debug, direct_pkts
+_U32_MAX = 0xFFFFFFFF
+
+
+def create_vlan(
+    index: int, name: str, parent_index: int, tag: Tag, mtu: int, alias: str, *, up: bool, master: int | None
+) -> Request:
+    """One message for the whole link, at the index we chose, so that what stands on it need not wait for an answer."""
+    parts = [
+        text(IFLA_IFNAME, name),
+        u32(IFLA_LINK, parent_index),
+        u32(IFLA_MTU, mtu),
+        text(IFLA_IFALIAS, alias),
+        nested(
+            IFLA_LINKINFO,
+            text(IFLA_INFO_KIND, "vlan"),
+            nested(
+                IFLA_INFO_DATA,
+                attribute(IFLA_VLAN_ID, struct.pack("=H", tag.vlan_id)),
+                attribute(IFLA_VLAN_PROTOCOL, struct.pack(">H", tag.ethertype)),
+            ),
+        ),
+    ]
+    if master is not None:
+        parts.append(u32(IFLA_MASTER, master))
+    flags = IFF_UP if up else 0
+    body = LINK_BODY.pack(AF_UNSPEC, 0, index, flags, IFF_UP) + b"".join(parts)
+    return Request(RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL, body)
+
+
+def set_link(
+    index: int,
+    *,
+    up: bool | None = None,
+    mtu: int | None = None,
+    alias: str | None = None,
+    master: int | None = None,
+    conf4: Iterable[tuple[str, int]] = (),
+) -> Request:
+    """Change a link in place; what is None stays. `alias` "" removes it, `master` 0 releases."""
+    parts = []
+    if mtu is not None:
+        parts.append(u32(IFLA_MTU, mtu))
+    if alias is not None:
+        parts.append(text(IFLA_IFALIAS, alias) if alias else attribute(IFLA_IFALIAS, b""))
+    if master is not None:
+        parts.append(u32(IFLA_MASTER, master))
+    settings = [u32(IPV4_DEVCONF[name], value) for name, value in conf4]
+    if settings:
+        parts.append(nested(IFLA_AF_SPEC, nested(AF_INET, nested(IFLA_INET_CONF, *settings))))
+    flags, change = (0, 0) if up is None else (IFF_UP if up else 0, IFF_UP)
+    return Request(RTM_SETLINK, 0, LINK_BODY.pack(AF_UNSPEC, 0, index, flags, change) + b"".join(parts))
+
+
+def delete_link(index: int) -> Request:
+    """Remove a link and all that stands on it."""
+    return Request(RTM_DELLINK, 0, LINK_BODY.pack(AF_UNSPEC, 0, index, 0, 0))
+
+
+def altname(index: int, name: str, *, add: bool) -> Request:
+    """Give a link an alternative name, or take it away."""
+    body = LINK_BODY.pack(AF_UNSPEC, 0, index, 0, 0) + nested(IFLA_PROP_LIST, text(IFLA_ALT_IFNAME, name))
+    if add:
+        return Request(RTM_NEWLINKPROP, NLM_F_CREATE | NLM_F_EXCL | 0x800, body)
+    return Request(RTM_DELLINKPROP, 0, body)
+
+
+def address(index: int, interface: Interface, *, add: bool) -> Request:
+    """Add an address (without duplicate address detection), or remove it."""
+    family = AF_INET if interface.version == 4 else AF_INET6
+    packed = interface.ip.packed
+    body = ADDRESS_BODY.pack(family, interface.network.prefixlen, 0, 0, index)
+    body += attribute(IFA_LOCAL, packed) + attribute(IFA_ADDRESS, packed)
+    if not add:
+        return Request(RTM_DELADDR, 0, body)
+    body += u8(IFA_PROTO, ROUTE_PROTOCOL)
+    if family == AF_INET6:
+        body += u32(IFA_FLAGS, IFA_F_NODAD)
+    return Request(RTM_NEWADDR, NLM_F_CREATE | NLM_F_EXCL, body)
+
+
+def htb_root(index: int) -> Request:
+    """An HTB root with our handle, all traffic in class 1; takes the place of whatever root was there."""
+    options = nested(TCA_OPTIONS, attribute(TCA_HTB_INIT, HTB_GLOBAL.pack(3, 10, CLASS_HANDLE & 0xFFFF, 0, 0)))
+    body = TC_BODY.pack(AF_UNSPEC, index, ROOT_HANDLE, TC_H_ROOT, 0) + text(TCA_KIND, "htb") + options
+    return Request(RTM_NEWQDISC, NLM_F_CREATE | NLM_F_REPLACE, body)
+
+
+def htb_class(index: int, htb: HtbParameters) -> Request:
+    """The one class, made or changed in place: what is queued stays queued."""
+    spec = RATE_SPEC.pack(0, LINKLAYER_ETHERNET, 0, 0, 0, min(htb.rate_bytes, _U32_MAX))
+    parameters = HTB_OPTIONS.pack(spec, spec, htb.burst_ticks, htb.burst_ticks, htb.quantum, 0, 0)
+    options = [attribute(TCA_HTB_PARMS, parameters)]
+    if htb.rate_bytes > _U32_MAX:
+        wide = struct.pack("=Q", htb.rate_bytes)
+        options += [attribute(TCA_HTB_RATE64, wide), attribute(TCA_HTB_CEIL64, wide)]
+    body = TC_BODY.pack(AF_UNSPEC, index, CLASS_HANDLE, ROOT_HANDLE, 0)
+    body += text(TCA_KIND, "htb") + nested(TCA_OPTIONS, *options)
+    return Request(RTM_NEWTCLASS, NLM_F_CREATE, body)
+
+
+def leaf(index: int, queue: QueueParameters, *, change: bool = False) -> Request:
+    """The class's queue, made, or changed in place (then of the same kind, and its flows stay as many)."""
+    body = TC_BODY.pack(AF_UNSPEC, index, LEAF_HANDLE, CLASS_HANDLE, 0) + text(TCA_KIND, queue.kind)
+    settings = dict(queue.settings)
+    if queue.kind == "fq_codel":
+        # A CoDel time is read back rounded down; one microsecond more gives the same reading again.
+        sent = {name: value + 1 if name in {"target", "interval"} else value for name, value in settings.items()}
+        if change:
+            del sent["flows"]
+        body += nested(TCA_OPTIONS, *(u32(FQ_CODEL[name], value) for name, value in sent.items()))
+    else:
+        body += attribute(TCA_OPTIONS, struct.pack("=I", settings["limit"]))
+    return Request(RTM_NEWQDISC, NLM_F_CREATE | NLM_F_REPLACE, body)
+
+
+def delete_leaf(index: int) -> Request:
+    """Remove the class's queue; the kernel puts a plain one in its place."""
+    return Request(RTM_DELQDISC, 0, TC_BODY.pack(AF_UNSPEC, index, LEAF_HANDLE, CLASS_HANDLE, 0))
+
+
+def delete_root(index: int) -> Request:
+    """Remove the root qdisc; the kernel puts its default back."""
+    return Request(RTM_DELQDISC, 0, TC_BODY.pack(AF_UNSPEC, index, 0, TC_H_ROOT, 0))

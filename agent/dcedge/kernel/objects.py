@@ -1,0 +1,285 @@
+"""The kernel's objects as resources: what a link, an address, a shaper or a sysctl should be, or is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from dcedge.kernel.shaping import HtbParameters, QueueParameters
+from dcedge.order.model import Interface
+from dcedge.order.resolve import Tag
+from dcedge.resource import Change, Disruption, Key
+from dcedge.units import format_rate
+
+ROUTE_PROTOCOL = 0xDC  # what we own among routes and addresses; free in rt_protos
+RANK_SYSCTL, RANK_PORT, RANK_LINK, RANK_ADDRESS, RANK_SHAPER = 0, 10, 30, 40, 50
+
+# Per-interface safety, read back from the same link dump (ip-sysctl.txt): no redirects, no source routing, ARP only
+# for and from the interface's own addresses, no reverse-path filter (primary and backup paths are asymmetric).
+IPV4_CONF: tuple[tuple[str, int], ...] = (
+    ("forwarding", 1),
+    ("accept_redirects", 0),
+    ("send_redirects", 0),
+    ("accept_source_route", 0),
+    ("rp_filter", 0),
+    ("arp_ignore", 1),
+    ("arp_announce", 2),
+)
+IPV6_CONF: tuple[tuple[str, int], ...] = (
+    ("forwarding", 1),
+    ("accept_ra", 0),
+    ("accept_redirects", 0),
+    ("autoconf", 0),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Sysctl:
+    """A kernel setting below /proc/sys; never lowered or unset by us but on purge."""
+
+    path: str
+    value: int
+
+    @property
+    def key(self) -> Key:
+        return Key("sysctl", self.path.replace("/", "."))
+
+    @property
+    def rank(self) -> int:
+        return RANK_SYSCTL
+
+    @property
+    def parent(self) -> None:
+        return None
+
+    @property
+    def affects(self) -> tuple[str, ...]:
+        return ()
+
+    @property
+    def creation(self) -> Disruption:
+        return "none"
+
+    @property
+    def deletion(self) -> Disruption:
+        return "none"
+
+    def describe(self) -> str:
+        return f"= {self.value}"
+
+    def changes_from(self, observed: Sysctl) -> tuple[Change, ...]:
+        if self.value == observed.value:
+            return ()
+        return (Change("value", str(observed.value), str(self.value)),)
+
+
+@dataclass(frozen=True, slots=True)
+class Port:
+    """A connection's port: another's device, which we only bring up and give room for the VIs' MTU."""
+
+    name: str
+    mtu_min: int
+    up: bool
+    affects: tuple[str, ...]
+
+    @property
+    def key(self) -> Key:
+        return Key("port", self.name)
+
+    @property
+    def rank(self) -> int:
+        return RANK_PORT
+
+    @property
+    def parent(self) -> None:
+        return None
+
+    @property
+    def creation(self) -> Disruption:
+        return "none"
+
+    @property
+    def deletion(self) -> Disruption:
+        return "none"
+
+    def describe(self) -> str:
+        return f"up, MTU at least {self.mtu_min}"
+
+    def changes_from(self, observed: Port) -> tuple[Change, ...]:
+        changes = []
+        if self.up and not observed.up:
+            changes.append(Change("state", "down", "up"))
+        if observed.mtu_min < self.mtu_min:
+            # A driver resets its rings for a new MTU.
+            changes.append(Change("MTU", str(observed.mtu_min), str(self.mtu_min), "link"))
+        return tuple(changes)
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """A link of ours: an 802.1Q (or 802.1ad) subinterface, or (without a tag) a port that a VI has for itself."""
+
+    name: str
+    below: str | None  # the link that carries it; None on an untagged VI
+    tag: Tag | None
+    alias: str
+    altname: str | None
+    mtu: int
+    up: bool
+    conf4: tuple[tuple[str, int], ...]
+    conf6: tuple[tuple[str, int], ...]
+    affects: tuple[str, ...]
+    foreign: bool = False  # it stands where ours should, and is not ours
+
+    @property
+    def key(self) -> Key:
+        return Key("link", self.name)
+
+    @property
+    def rank(self) -> int:
+        # A link upon a link comes after it.
+        return RANK_LINK + self.name.count(".")
+
+    @property
+    def parent(self) -> Key | None:
+        return Key("link", self.below) if self.below is not None else None
+
+    @property
+    def creation(self) -> Disruption:
+        return "none"
+
+    @property
+    def deletion(self) -> Disruption:
+        return "link"
+
+    def describe(self) -> str:
+        if self.tag is None:
+            return f"untagged, MTU {self.mtu}"
+        kind = "802.1ad" if self.tag.ethertype == 0x88A8 else "802.1Q"
+        return f"{kind} VLAN {self.tag.vlan_id} on {self.below}, MTU {self.mtu}" + ("" if self.up else ", down")
+
+    def changes_from(self, observed: Link) -> tuple[Change, ...]:
+        if self == observed:
+            return ()
+        if observed.foreign:
+            return (Change("owner", "somebody else's link of this name", "dcedge's"),)
+        changes = []
+        if (self.below, self.tag) != (observed.below, observed.tag):
+            changes.append(Change("VLAN", _place(observed), _place(self), "link", in_place=False))
+        if self.mtu != observed.mtu:
+            changes.append(Change("MTU", str(observed.mtu), str(self.mtu)))
+        if self.up != observed.up:
+            before, after = ("up", "down") if observed.up else ("down", "up")
+            changes.append(Change("state", before, after, "link" if observed.up else "none"))
+        if self.alias != observed.alias:
+            changes.append(Change("alias", observed.alias, self.alias))
+        if self.altname != observed.altname:
+            changes.append(Change("altname", observed.altname or "", self.altname or ""))
+        for family, mine, theirs in (("ipv4", self.conf4, observed.conf4), ("ipv6", self.conf6, observed.conf6)):
+            if mine != theirs:
+                was = dict(theirs)
+                changes += [
+                    Change(f"{family}.{name}", str(was[name]), str(value))
+                    for name, value in mine
+                    if name in was and was[name] != value
+                ]
+        return tuple(changes)
+
+
+def _place(link: Link) -> str:
+    return f"{link.tag.vlan_id} on {link.below}" if link.tag is not None else "untagged"
+
+
+@dataclass(frozen=True, slots=True)
+class IpAddress:
+    """An address of ours on a link."""
+
+    link: str
+    interface: Interface
+    affects: tuple[str, ...]
+
+    @property
+    def key(self) -> Key:
+        return Key("address", f"{self.interface} on {self.link}")
+
+    @property
+    def rank(self) -> int:
+        return RANK_ADDRESS
+
+    @property
+    def parent(self) -> Key:
+        return Key("link", self.link)
+
+    @property
+    def creation(self) -> Disruption:
+        return "none"
+
+    @property
+    def deletion(self) -> Disruption:
+        return "link"
+
+    def describe(self) -> str:
+        return f"{self.interface} on {self.link}"
+
+    def changes_from(self, observed: IpAddress) -> tuple[Change, ...]:
+        return ()
+
+
+@dataclass(frozen=True, slots=True)
+class Shaper:
+    """The HTB tree that holds one VI's rate on its own link: one class, one leaf queue.
+
+    Observed, a part that is missing is None.
+    """
+
+    link: str
+    htb: HtbParameters | None
+    queue: QueueParameters | None
+    affects: tuple[str, ...]
+
+    @property
+    def key(self) -> Key:
+        return Key("shaper", self.link)
+
+    @property
+    def rank(self) -> int:
+        return RANK_SHAPER
+
+    @property
+    def parent(self) -> Key:
+        return Key("link", self.link)
+
+    @property
+    def creation(self) -> Disruption:
+        return "none"
+
+    @property
+    def deletion(self) -> Disruption:
+        return "none"
+
+    def describe(self) -> str:
+        queue = self.queue.kind if self.queue is not None else "no queue"
+        return f"{_rate(self.htb)} on {self.link}, {queue}"
+
+    def changes_from(self, observed: Shaper) -> tuple[Change, ...]:
+        changes = []
+        if self.htb != observed.htb:
+            mine, theirs = self.htb, observed.htb
+            if mine is None or theirs is None or mine.rate_bytes != theirs.rate_bytes:
+                changes.append(Change("rate", _rate(theirs), _rate(mine)))
+            elif mine.burst_ticks != theirs.burst_ticks:
+                changes.append(Change("burst", f"{theirs.burst_ticks} ticks", f"{mine.burst_ticks} ticks"))
+            else:
+                changes.append(Change("quantum", str(theirs.quantum), str(mine.quantum)))
+        if self.queue != observed.queue:
+            changes.append(Change("queue", _queue(observed.queue), _queue(self.queue)))
+        return tuple(changes)
+
+
+def _rate(htb: HtbParameters | None) -> str:
+    return format_rate(htb.rate_bytes * 8) if htb is not None else "no class"
+
+
+def _queue(queue: QueueParameters | None) -> str:
+    if queue is None:
+        return "none"
+    return " ".join([queue.kind, *(f"{name} {value}" for name, value in queue.settings)])

@@ -1,0 +1,185 @@
+"""The order with nothing left out: every default taken from the profile, every reference followed.
+
+One `ResolvedInterface` holds all that the kernel's, FRR's and the prober's parts need to know of one virtual
+interface; equal orders resolve to equal values.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from dcedge.order.model import (
+    AcceptedPrefix,
+    Address,
+    AddressPair,
+    BfdTimers,
+    Bgp,
+    Connection,
+    Credential,
+    Family,
+    Interface,
+    Order,
+    Preference,
+    Prefix,
+    Seconds,
+    VirtualGateway,
+    VirtualInterface,
+)
+from dcedge.order.profile import Profile
+from dcedge.order.profiles import profile_of
+
+
+@dataclass(frozen=True, slots=True)
+class Tag:
+    """One VLAN tag: its ID and its EtherType (0x8100 or 0x88a8)."""
+
+    vlan_id: int
+    ethertype: int
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """One BGP session, every setting filled in. Timers in whole seconds where BGP has them so."""
+
+    virtual_interface: str
+    virtual_gateway: str
+    family: Family
+    customer: Interface
+    cloud: Address
+    customer_asn: int
+    cloud_asn: int
+    password: Credential | None
+    keepalive: int
+    hold: int
+    bfd: BfdTimers | None
+    receive_limit: int
+    advertise_limit: int | None
+    ttl_security: bool
+    multihop: int
+    communities: tuple[str, ...]
+    med: int | None
+    allowas_in: int
+    admin_up: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ResolvedInterface:
+    """One virtual interface with everything it inherits."""
+
+    name: str
+    connection: str
+    virtual_gateway: str
+    port: str  # the root connection's interface
+    tags: tuple[Tag, ...]  # outermost first; empty: untagged
+    mtu: int
+    rate_bps: int | None  # None: bounded by its connection's rate only
+    rate_owner: str | None  # the connection whose shared rate bounds it, where there is one
+    overhead: int
+    queue: str
+    ingress: bool
+    admin: str
+    preference: Preference
+    addresses: tuple[AddressPair, ...]
+    sessions: tuple[Session, ...]  # empty on a static VI
+    static: tuple[Prefix, ...]
+    accept: tuple[AcceptedPrefix, ...] | None  # None: any
+    advertise: tuple[Prefix, ...]
+    vrf: str | None
+    probe_interval: Seconds
+    profile: Profile
+
+
+ETHERTYPES = {"802.1Q": 0x8100, "802.1ad": 0x88A8}
+
+
+def root_connection(order: Order, name: str) -> tuple[str, Connection, tuple[Tag, ...]]:
+    """The connection that has the port under `name`, with the outer tags on the way, outermost first."""
+    tags: list[Tag] = []
+    connection = order.connections[name]
+    while connection.over is not None:
+        if connection.outer is not None:
+            tags.insert(0, Tag(connection.outer, ETHERTYPES[connection.protocol]))
+        name = connection.over
+        connection = order.connections[name]
+    return name, connection, tuple(tags)
+
+
+def resolve_interface(order: Order, name: str) -> ResolvedInterface:
+    """Resolve one virtual interface of a checked order."""
+    vi = order.virtual_interfaces[name]
+    gateway = order.virtual_gateways[vi.virtual_gateway]
+    connection = order.connections[vi.connection]
+    _, root, outer = root_connection(order, vi.connection)
+    profile = profile_of(connection.provider)
+    tags = outer if vi.vlan == 0 else (*outer, Tag(vi.vlan, 0x8100))
+    port = root.port_name
+    if port is None:
+        raise ValueError(f"no port under connection {vi.connection}: the order was not checked")
+    shared = connection.hosted or connection.oversubscribe
+    overhead = vi.shaping.overhead
+    return ResolvedInterface(
+        name=name,
+        connection=vi.connection,
+        virtual_gateway=vi.virtual_gateway,
+        port=port,
+        tags=tags,
+        mtu=connection.mtu or root.mtu or profile.mtus[0],
+        rate_bps=vi.bandwidth,
+        rate_owner=vi.connection if shared else None,
+        overhead=profile.policer_overhead if overhead is None else overhead,
+        queue=vi.shaping.queue,
+        ingress=vi.shaping.ingress,
+        admin=vi.admin,
+        preference=vi.preference,
+        addresses=vi.addresses,
+        sessions=() if vi.static is not None else tuple(_sessions(order, name, vi, gateway, profile)),
+        static=vi.static or (),
+        accept=None if gateway.accept == "any" else gateway.accept,
+        advertise=order.router.advertise if gateway.advertise is None else gateway.advertise,
+        vrf=gateway.vrf,
+        probe_interval=vi.probe.interval,
+        profile=profile,
+    )
+
+
+def _sessions(
+    order: Order, name: str, vi: VirtualInterface, gateway: VirtualGateway, profile: Profile
+) -> Iterator[Session]:
+    bgp = vi.bgp or Bgp()
+    for pair in vi.addresses:
+        yield Session(
+            virtual_interface=name,
+            virtual_gateway=vi.virtual_gateway,
+            family=pair.family,
+            customer=pair.customer,
+            cloud=pair.cloud,
+            customer_asn=bgp.customer_asn or order.router.asn,
+            cloud_asn=cloud_asn(vi, gateway, profile) or 0,
+            password=pair.password or bgp.password,
+            keepalive=round(bgp.keepalive) if bgp.keepalive else profile.keepalive,
+            hold=round(bgp.hold) if bgp.hold else profile.hold,
+            bfd=bfd_timers(bgp, profile),
+            receive_limit=bgp.receive_limit or profile.receive_limit,
+            advertise_limit=bgp.advertise_limit or profile.advertise_limit,
+            ttl_security=bgp.ttl_security,
+            multihop=bgp.multihop or profile.multihop,
+            communities=bgp.communities,
+            med=bgp.med,
+            allowas_in=bgp.allowas_in,
+            admin_up=vi.admin != "down",
+        )
+
+
+def cloud_asn(vi: VirtualInterface, gateway: VirtualGateway, profile: Profile) -> int | None:
+    """The cloud's ASN: the VI's own word, else the gateway's, else the provider's only one."""
+    said = vi.bgp.cloud_asn if vi.bgp is not None else None
+    return said or gateway.asn or profile.cloud_asn
+
+
+def bfd_timers(bgp: Bgp, profile: Profile) -> BfdTimers | None:
+    """The BFD timers in force, or None where BFD is off."""
+    if isinstance(bgp.bfd, BfdTimers):
+        return bgp.bfd
+    on = profile.bfd.on_by_default if bgp.bfd is None else bgp.bfd
+    return profile.bfd.default if on else None

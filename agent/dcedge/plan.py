@@ -1,0 +1,124 @@
+"""The plan: what takes the observed state to the intent. Pure: no socket, no clock, no file.
+
+Rollback is the same function with its arguments swapped.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from dcedge.resource import DISRUPTIONS, Change, Disruption, Key, Resource, State
+
+Action = Literal["create", "change", "replace", "delete"]
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """One step: what happens to one resource, why, and who feels it."""
+
+    action: Action
+    key: Key
+    before: Resource | None
+    after: Resource | None
+    changes: tuple[Change, ...]
+    reason: str
+    disruption: Disruption
+    affects: tuple[str, ...]
+
+    @property
+    def resource(self) -> Resource:
+        """The resource as it will be, or as it was where it goes."""
+        found = self.after if self.after is not None else self.before
+        assert found is not None
+        return found
+
+    def describe(self) -> str:
+        """The step in words."""
+        if self.changes:
+            return ", ".join(str(change) for change in self.changes)
+        return self.resource.describe()
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Operations in the order in which they can be carried out."""
+
+    operations: tuple[Operation, ...]
+
+    def __bool__(self) -> bool:
+        return bool(self.operations)
+
+    @property
+    def disruption(self) -> Disruption:
+        """The worst that any operation does."""
+        return worst(operation.disruption for operation in self.operations)
+
+
+def worst(disruptions: Iterable[Disruption]) -> Disruption:
+    """The gravest of several disruptions; `none` of none."""
+    return max(disruptions, key=DISRUPTIONS.index, default="none")
+
+
+def plan(intent: State, observed: State) -> Plan:
+    """The operations that take `observed` to `intent`: deletions first, children before parents, then the rest upwards.
+
+    A resource whose parent goes (or is made anew) goes with it without an operation of its own, and is created again
+    where the intent has it.
+    """
+    changes: dict[Key, tuple[Change, ...]] = {}
+    gone: set[Key] = set()
+    for key, resource in observed.items():
+        wanted = intent.get(key)
+        if wanted is None:
+            gone.add(key)
+        elif wanted is not resource and (differences := wanted.changes_from(resource)):
+            changes[key] = differences
+            if not all(change.in_place for change in differences):
+                gone.add(key)
+    taken_along = _taken_along(gone, observed)
+
+    deletions = [
+        Operation("delete", key, r, None, (), "not in the order", r.deletion, r.affects)
+        for key in gone - taken_along
+        if key not in intent
+        for r in (observed[key],)
+    ]
+    deletions.sort(key=lambda operation: (-operation.resource.rank, operation.key))
+    upwards: list[Operation] = []
+    for key, wanted in intent.items():
+        present = observed.get(key)
+        if present is None or key in taken_along:
+            reason = "missing" if present is None else f"goes down with {present.parent}"
+            upwards.append(Operation("create", key, None, wanted, (), reason, wanted.creation, wanted.affects))
+        elif key in changes:
+            differences = changes[key]
+            if key in gone:
+                harm = worst((present.deletion, *(change.disruption for change in differences)))
+                upwards.append(
+                    Operation(
+                        "replace", key, present, wanted, differences, "cannot change in place", harm, wanted.affects
+                    )
+                )
+            else:
+                harm = worst(change.disruption for change in differences)
+                upwards.append(Operation("change", key, present, wanted, differences, "differs", harm, wanted.affects))
+    upwards.sort(key=lambda operation: (operation.resource.rank, operation.key))
+    return Plan((*deletions, *upwards))
+
+
+def _taken_along(gone: set[Key], observed: Mapping[Key, Resource]) -> set[Key]:
+    """The observed resources that vanish because an ancestor of theirs goes."""
+    along: set[Key] = set()
+    if not gone:
+        return along
+    for key in observed:
+        parent = observed[key].parent
+        while parent is not None:
+            if parent in gone:
+                along.add(key)
+                break
+            above = observed.get(parent)
+            parent = above.parent if above is not None else None
+    return along

@@ -1,0 +1,1 @@
+"""Active measurement towards the cloud side of each virtual interface."""

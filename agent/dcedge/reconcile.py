@@ -1,0 +1,221 @@
+"""One pass: observe, plan, execute, verify. Everything in here blocks; the daemon runs it in a worker thread.
+
+Full passes are cheap and change nothing where nothing differs, so events, timers and verbs only ever ask for one.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+
+from dcedge.bgp.delta import frr_script
+from dcedge.bgp.observe import observe_frr
+from dcedge.bgp.vty import FrrClient
+from dcedge.credentials import read_credentials
+from dcedge.errors import FrrError, FrrUnavailableError
+from dcedge.intent import Intent, credentials_of, derive
+from dcedge.kernel import sysctl
+from dcedge.kernel.capabilities import has_fq_codel
+from dcedge.kernel.execute import Failure, KernelExecutor
+from dcedge.kernel.netlink import RouteSocket
+from dcedge.kernel.objects import Link, Sysctl
+from dcedge.kernel.observe import owned_state
+from dcedge.kernel.view import KernelView, observe_kernel
+from dcedge.order.model import Order
+from dcedge.plan import Operation, Plan, plan
+from dcedge.resource import Key, Resource, State
+from dcedge.settings import Settings
+from dcedge.store import Owned, Runtime, Store
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Observed:
+    """What is there: the kernel's and FRR's side. `frr` is None where FRR does not answer; `frr_detail` says why."""
+
+    view: KernelView
+    kernel: State
+    frr: State | None
+    frr_detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class Preview:
+    """What a pass would do, and what it could not look at."""
+
+    intent: Intent
+    observed: Observed
+    plan: Plan
+
+
+@dataclass(frozen=True, slots=True)
+class PassResult:
+    """What a pass did. Times in seconds; `failures` stand until a later pass succeeds."""
+
+    finished: float  # wall clock
+    duration: float
+    intent: Intent
+    view: KernelView
+    done: Plan
+    failures: tuple[Failure, ...]
+    frr_available: bool
+    frr_detail: str
+
+    @property
+    def complete(self) -> bool:
+        """Whether everything is as ordered now."""
+        return not self.failures and self.frr_available and not self.intent.withheld
+
+
+@dataclass(slots=True)
+class Reconciler:
+    """Takes one router to its order. Holds no state but its sockets."""
+
+    settings: Settings
+    store: Store
+    frr: FrrClient
+    sock: RouteSocket = field(default_factory=RouteSocket)
+    fq_codel: bool = False
+
+    def __post_init__(self) -> None:
+        self.fq_codel = has_fq_codel(self.sock)
+
+    def close(self) -> None:
+        """Close the sockets."""
+        self.sock.close()
+
+    def intent(self, order: Order, runtime: Runtime) -> Intent:
+        """The intent, with the credentials as they are on disk now."""
+        secrets, problems = read_credentials(credentials_of(order), self.settings.credentials)
+        return derive(order, runtime, secrets, problems, fq_codel=self.fq_codel)
+
+    def preview(self, intent: Intent) -> Preview:
+        """What a pass would do; changes nothing."""
+        observed = self._observe(intent, self.store.owned())
+        return Preview(intent, observed, _plan(intent, observed))
+
+    def run(self, intent: Intent) -> PassResult:
+        """One pass. What cannot be done is in the result; raises only where nothing can be observed."""
+        started = time.monotonic()
+        owned = self.store.owned()
+        observed = self._observe(intent, owned)
+        todo = _plan(intent, observed)
+        failures: list[Failure] = []
+        frr_detail = observed.frr_detail
+        if todo:
+            self._remember(intent, observed, todo, owned)
+            failures, frr_detail = self._execute(todo, observed, frr_detail)
+            observed, verified = self._verify(intent, todo, failures)
+            failures += verified
+        self._forget(intent, observed)
+        for name, problem in intent.withheld.items():
+            log.warning("bgp left as it is: %s", problem, extra={"virtual_interface": name})
+        return PassResult(
+            finished=time.time(),
+            duration=time.monotonic() - started,
+            intent=intent,
+            view=observed.view,
+            done=todo,
+            failures=tuple(failures),
+            frr_available=observed.frr is not None,
+            frr_detail=frr_detail or observed.frr_detail,
+        )
+
+    def _observe(self, intent: Intent, owned: Owned) -> Observed:
+        view = observe_kernel(self.sock)
+        kernel = owned_state(view, intent.kernel, owned.links)
+        for resource in intent.kernel.values():
+            if isinstance(resource, Sysctl) and (value := sysctl.read(resource.path)) is not None:
+                kernel[resource.key] = Sysctl(resource.path, value)
+        try:
+            frr: State | None = observe_frr(self.frr.running_config(), intent.frr, owned.peers)
+            detail = ""
+        except FrrUnavailableError as error:
+            frr, detail = None, str(error)
+        return Observed(view, kernel, frr, detail)
+
+    def _execute(self, todo: Plan, observed: Observed, frr_detail: str) -> tuple[list[Failure], str]:
+        for operation in todo.operations:
+            log.info(
+                "%s %s: %s (%s)", operation.action, operation.key, operation.describe(), operation.reason,
+                extra={"virtual_interface": ",".join(operation.affects[:3])},
+            )  # fmt: skip
+        failures: list[Failure] = []
+        executor = KernelExecutor(self.sock, observed.view)
+        for is_frr, operations in _stretches(todo.operations):
+            if not is_frr:
+                failures += executor.execute(operations)
+                continue
+            try:
+                self.frr.apply(frr_script(operations, self.frr.running_config()))
+            except FrrUnavailableError as error:
+                frr_detail = str(error)
+                failures += [Failure(operation, str(error), True) for operation in operations]
+            except FrrError as error:
+                failures += [Failure(operation, str(error), True) for operation in operations]
+        return failures, frr_detail
+
+    def _verify(self, intent: Intent, done: Plan, failures: list[Failure]) -> tuple[Observed, list[Failure]]:
+        """Look again: whatever was done and still differs, without an error of its own, is a failure too."""
+        observed = self._observe(intent, self.store.owned())
+        known = {failure.operation.key for failure in failures}
+        attempted = {operation.key for operation in done.operations}
+        return observed, [
+            Failure(operation, f"was done but is not so: {operation.describe()}", True)
+            for operation in _plan(intent, observed).operations
+            if operation.key in attempted and operation.key not in known
+        ]
+
+    def _remember(self, intent: Intent, observed: Observed, todo: Plan, owned: Owned) -> None:
+        """Write down what will be ours before it exists, so that a kill in the middle leaves nothing unknown."""
+        for operation in todo.operations:
+            if isinstance(operation.before, Sysctl) and isinstance(operation.after, Sysctl):
+                owned = owned.with_sysctl(operation.before.path, operation.before.value)
+        self.store.save_owned(
+            replace(owned, links=owned.links | _links(intent.kernel), peers=owned.peers | _peers(intent))
+        )
+
+    def _forget(self, intent: Intent, observed: Observed) -> None:
+        owned = self.store.owned()
+        links = _links(intent.kernel) | (owned.links & _links(observed.kernel))
+        peers = _peers(intent) if observed.frr is not None and not intent.withheld else owned.peers | _peers(intent)
+        self.store.save_owned(replace(owned, links=links, peers=peers))
+
+
+def _plan(intent: Intent, observed: Observed) -> Plan:
+    """Kernel and FRR in one plan; without FRR, the kernel's alone."""
+    if observed.frr is None:
+        return plan(intent.kernel, observed.kernel)
+    theirs = {key: r for key, r in observed.frr.items() if not intent.withheld.keys() & set(r.affects)}
+    return plan({**intent.kernel, **intent.frr}, {**observed.kernel, **theirs})
+
+
+def _stretches(operations: Iterable[Operation]) -> Iterable[tuple[bool, list[Operation]]]:
+    """The operations in runs of one kind, kernel's or FRR's, in the plan's order."""
+    runs: list[tuple[bool, list[Operation]]] = []
+    for operation in operations:
+        is_frr = operation.resource.rank >= FRR_RANK
+        if not runs or runs[-1][0] != is_frr:
+            runs.append((is_frr, []))
+        runs[-1][1].append(operation)
+    return runs
+
+
+def _links(state: State) -> frozenset[str]:
+    return frozenset(r.name for r in state.values() if isinstance(r, Link) and r.tag is not None and not r.foreign)
+
+
+def _peers(intent: Intent) -> frozenset[str]:
+    return frozenset(str(session.cloud) for interface in intent.interfaces for session in interface.sessions)
+
+
+def purge_intent(owned: Owned) -> Intent:
+    """What should be when nothing is ordered: the settings as they were found, and nothing of ours."""
+    kernel: dict[Key, Resource] = {}
+    for path, value in owned.sysctl_before.items():
+        setting = Sysctl(path, value)
+        kernel[setting.key] = setting
+    return Intent((), kernel, {}, {})

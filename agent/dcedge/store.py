@@ -1,0 +1,136 @@
+"""The state folder: what is true now and must survive a restart, and what we own. Written whole, and atomically."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from dcedge.errors import BusyError, StateError
+
+_OWNED, _RUNTIME, _LAST_GOOD, _LOCK = "owned.json", "runtime.json", "last-good-order.yaml", "lock"
+
+
+@dataclass(frozen=True, slots=True)
+class Runtime:
+    """True now, not ordered, and to be kept over a restart."""
+
+    drained: frozenset[str] = frozenset()
+    rejected: frozenset[str] = frozenset()  # digests of orders that were rolled back
+
+
+@dataclass(frozen=True, slots=True)
+class Owned:
+    """The second witness of what is ours, beside the marks in the kernel and in FRR."""
+
+    links: frozenset[str] = frozenset()
+    peers: frozenset[str] = frozenset()
+    sysctl_before: Mapping[str, int] = field(default_factory=dict)  # what a setting was before we first changed it
+
+    def with_sysctl(self, path: str, before: int) -> Owned:
+        """The same, remembering a setting's first value."""
+        return self if path in self.sysctl_before else replace(self, sysctl_before={**self.sysctl_before, path: before})
+
+
+@dataclass(frozen=True, slots=True)
+class Store:
+    """One state folder, 0700. Raises StateError where it cannot be used."""
+
+    folder: Path
+
+    def prepare(self) -> None:
+        """Make the folder."""
+        try:
+            self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        except OSError as error:
+            raise StateError(f"{self.folder}: {error.strerror}") from error
+
+    @contextmanager
+    def writer(self) -> Iterator[None]:
+        """Hold the one writer's lock; raises BusyError where another process has it."""
+        self.prepare()
+        descriptor = os.open(self.folder / _LOCK, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+        try:
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                raise BusyError(f"another dcedge is changing this router (lock {self.folder / _LOCK})") from error
+            yield
+        finally:
+            os.close(descriptor)
+
+    def owned(self) -> Owned:
+        """What the state file says is ours; nothing where there is none yet."""
+        data = self._read(_OWNED)
+        return Owned(
+            frozenset(data.get("links", ())), frozenset(data.get("peers", ())), dict(data.get("sysctl_before", {}))
+        )
+
+    def save_owned(self, owned: Owned) -> None:
+        """Remember what is ours; no write where nothing changed."""
+        if owned != self.owned():
+            data = {
+                "links": sorted(owned.links),
+                "peers": sorted(owned.peers),
+                "sysctl_before": dict(owned.sysctl_before),
+            }
+            self._write(_OWNED, json.dumps(data, indent=1))
+
+    def runtime(self) -> Runtime:
+        """The kept runtime."""
+        data = self._read(_RUNTIME)
+        return Runtime(frozenset(data.get("drained", ())), frozenset(data.get("rejected", ())))
+
+    def save_runtime(self, runtime: Runtime) -> None:
+        """Keep the runtime."""
+        data = {"drained": sorted(runtime.drained), "rejected": sorted(runtime.rejected)}
+        self._write(_RUNTIME, json.dumps(data, indent=1))
+
+    @property
+    def last_good_order(self) -> Path:
+        """The contents of the order that was last put in force."""
+        return self.folder / _LAST_GOOD
+
+    def save_last_good_order(self, text: bytes) -> None:
+        """Keep an order's contents as the last good one."""
+        if not self.last_good_order.exists() or self.last_good_order.read_bytes() != text:
+            self._write(_LAST_GOOD, text)
+
+    def clear(self) -> None:
+        """Forget everything, the folder itself last."""
+        for name in (_OWNED, _RUNTIME, _LAST_GOOD, _LOCK):
+            (self.folder / name).unlink(missing_ok=True)
+        try:
+            self.folder.rmdir()
+        except OSError:
+            return  # it holds what is not ours
+
+    def _read(self, name: str) -> dict[str, list[str]]:
+        try:
+            data = json.loads((self.folder / name).read_text())
+        except FileNotFoundError:
+            return {}
+        except (OSError, ValueError) as error:
+            raise StateError(f"{self.folder / name}: {error}") from error
+        if not isinstance(data, dict):
+            raise StateError(f"{self.folder / name}: not an object")
+        return data
+
+    def _write(self, name: str, contents: str | bytes) -> None:
+        self.prepare()
+        path = self.folder / name
+        temporary = self.folder / f".{name}.new"
+        raw = contents.encode() if isinstance(contents, str) else contents
+        try:
+            descriptor = os.open(temporary, os.O_CREAT | os.O_WRONLY | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(raw)
+                file.flush()
+                os.fsync(file.fileno())
+            temporary.replace(path)
+        except OSError as error:
+            raise StateError(f"{path}: {error.strerror}") from error

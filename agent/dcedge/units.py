@@ -1,0 +1,90 @@
+"""Rates and durations as the order writes them, and as people read them."""
+
+from __future__ import annotations
+
+import re
+from decimal import Decimal
+
+from dcedge.errors import UnitError
+
+# [0-9] and not \d, which takes every script's digits; at most 15 of them, which a float still holds exactly.
+_NUMBER = r"([0-9]{1,15}(?:\.[0-9]{1,15})?)"
+_RATE = re.compile(_NUMBER + r"([KMG])\Z")
+_RATE_UNITS = {"K": 1_000, "M": 1_000_000, "G": 1_000_000_000}
+_DURATION = re.compile(_NUMBER + r"(ms|s|m|h)\Z")
+_DURATION_UNITS = {"ms": Decimal("0.001"), "s": Decimal(1), "m": Decimal(60), "h": Decimal(3600)}
+_SHOWN_MAX = 60
+
+
+def shown(value: object) -> str:
+    """A value from a file or a peer as a message may print it: escaped, and shortened where it is long."""
+    if value is None:
+        return "nothing"
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, dict):
+        return "a map"
+    if isinstance(value, (tuple, list)):
+        return "a list"
+    if isinstance(value, str):
+        return repr(value if len(value) <= _SHOWN_MAX else value[: _SHOWN_MAX - 1] + "...")
+    text = str(value)
+    return text if len(text) <= _SHOWN_MAX else text[: _SHOWN_MAX - 3] + "..."
+
+
+def parse_rate(text: str) -> int:
+    """Bits a second of a decimal rate such as `500M` or `1.5G`; raises UnitError."""
+    match = _RATE.match(text)
+    if match is None:
+        raise UnitError(f"{shown(text)} is not a rate (a number with K, M or G bits a second, such as 500M)")
+    rate = Decimal(match[1]) * _RATE_UNITS[match[2]]
+    if rate != int(rate) or rate < 1:
+        raise UnitError(f"{shown(text)} is not a whole, positive number of bits a second")
+    return int(rate)
+
+
+def parse_duration(text: str) -> float:
+    """Seconds of a duration such as `300ms`, `1s` or `5m`; raises UnitError."""
+    match = _DURATION.match(text)
+    if match is None:
+        raise UnitError(f"{shown(text)} is not a duration (a number with ms, s, m or h, such as 300ms)")
+    return float(Decimal(match[1]) * _DURATION_UNITS[match[2]])
+
+
+def write_rate(rate_bps: int) -> str:
+    """A rate in the order's notation, exact: `parse_rate` gives it back."""
+    for unit in ("G", "M", "K"):
+        if rate_bps % _RATE_UNITS[unit] == 0:
+            return f"{rate_bps // _RATE_UNITS[unit]}{unit}"
+    return f"{Decimal(rate_bps).scaleb(-3):f}K"
+
+
+def write_duration(seconds: float) -> str:
+    """A duration in the order's notation, exact: `parse_duration` gives it back."""
+    exact = Decimal(repr(seconds))
+    number, unit = (exact, "s") if exact == exact.to_integral_value() else (exact.scaleb(3), "ms")
+    text = f"{number:f}"
+    return (text.rstrip("0").rstrip(".") if "." in text else text) + unit
+
+
+def format_rate(rate_bps: float) -> str:
+    """A rate for people, in the order's own notation: `500M`, `1.5G`, `49.87M`."""
+    for unit in ("G", "M", "K"):
+        size = _RATE_UNITS[unit]
+        if rate_bps >= size:
+            return f"{rate_bps / size:.2f}".rstrip("0").rstrip(".") + unit
+    return f"{rate_bps:.0f}"
+
+
+def format_seconds(seconds: float) -> str:
+    """A duration for people: `0.21 ms`, `3 s`, `5m10s`, `2h03m`, `4d07h`."""
+    if seconds < 1:
+        return f"{seconds * 1000:.2f} ms"
+    whole = int(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60}m{whole % 60:02d}s"
+    if whole < 86400:
+        return f"{whole // 3600}h{whole % 3600 // 60:02d}m"
+    return f"{whole // 86400}d{whole % 86400 // 3600:02d}h"
