@@ -1,0 +1,332 @@
+"""The cloud's side of the testbed, by other people's routing software: BIRD 2 and FRR.
+
+An exchange holds the cloud ends of the fibres. Each cloud (one virtual gateway with its VPC) is a namespace
+of its own: for each virtual interface it gets the VLAN off the fibre, speaks BGP on it, and has a host behind
+it. Nothing here comes from dcedge: a mistake of its renderer cannot cancel itself out.
+"""
+
+from __future__ import annotations
+
+import subprocess
+from abc import ABC, abstractmethod
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from ipaddress import ip_address, ip_interface, ip_network
+
+from tests.lab.frr import Frr
+from tests.lab.netns import Fibre, Namespace, Port, Workspace, connect_host, end, nodad
+from tests.lab.wait import until
+
+BIRD_STATES = {"up": "Established"}  # BIRD's word for it in `show protocols`
+
+
+@dataclass(frozen=True)
+class Peer:
+    """One BGP session as the cloud sees it: its own address with prefix length, and the customer's."""
+
+    cloud: str
+    customer: str
+
+    @property
+    def ipv4(self) -> bool:
+        """Whether it is the IPv4 session."""
+        return ip_address(self.customer).version == 4
+
+    @property
+    def address(self) -> str:
+        """The cloud's address alone."""
+        return str(ip_interface(self.cloud).ip)
+
+
+@dataclass(frozen=True)
+class Attachment:
+    """The cloud's end of one virtual interface: where it comes in, and how BGP is spoken on it."""
+
+    name: str  # also its interface's name in the cloud's namespace
+    fibre: Fibre
+    vlan: int  # 0: untagged, and then the fibre's cloud end must lie in the cloud's own namespace
+    peers: tuple[Peer, ...]
+    customer_asn: int
+    password: str | None = None
+    bfd: bool = False  # 300 ms x 3
+    keepalive: int = 30
+    hold: int = 90
+
+    @property
+    def tags(self) -> int:
+        """802.1Q tags on each of its frames."""
+        return 1 if self.vlan else 0
+
+
+class Cloud(ABC):
+    """A virtual gateway: its router in one namespace, a host of the VPC in another.
+
+    `networks` are the VPC's prefixes: the router has the first address of each on its link to the host, the
+    host the tenth.
+    """
+
+    def __init__(self, work: Workspace, name: str, asn: int, networks: Iterable[str], router_id: str) -> None:
+        self.name = name
+        self.asn = asn
+        self.networks = tuple(ip_network(network) for network in networks)
+        self.router_id = router_id
+        self.attachments: dict[str, Attachment] = {}
+        self.label = f"{work.token}-{name}"
+        self.folder = work.folder / name
+        self.folder.mkdir()
+        self.router = work.namespace(name)
+        self.host = work.namespace(f"{name}-host")
+        work.at_end(self.stop)
+        self.router.sysctl(ipv4__ip_forward=1, ipv6__conf__all__forwarding=1)
+        connect_host(self.router, "vpc", self.host, self.networks)
+        for namespace in (self.router, self.host):
+            namespace.popen("iperf3", "--server", log=self.folder / "iperf3.log")
+
+    def host_address(self, version: int) -> str:
+        """The address of the host behind the cloud, of IP version 4 or 6."""
+        return next(str(network[10]) for network in self.networks if network.version == version)
+
+    def attach(self, attachment: Attachment) -> None:
+        """Take a virtual interface in: VLAN, addresses; BGP follows with `start` or `configure`."""
+        cloud_end = attachment.fibre.cloud
+        device = attachment.name
+        if attachment.vlan:
+            cloud_end.namespace.ip(
+                f"link add link {cloud_end.name} name {device} netns {self.router.name}"
+                f" type vlan id {attachment.vlan}"
+            )
+        else:
+            if cloud_end.namespace is not self.router:
+                raise ValueError(f"{device} is untagged: its fibre must end in {self.router.name}")
+            self.router.ip(
+                f"link set dev {cloud_end.name} down", f"link set dev {cloud_end.name} name {device}"
+            )
+        # Redirects would tell the edge to bypass its gateway where two VIs share a fibre.
+        self.router.sysctl(**{f"ipv4__conf__{device}__send_redirects": 0})
+        self.router.ip(
+            f"link set dev {device} up",
+            *(
+                f"address add {peer.cloud} dev {device}{nodad(ip_address(peer.customer))}"
+                for peer in attachment.peers
+            ),
+        )
+        self.attachments[attachment.name] = attachment
+
+    def detach(self, name: str) -> None:
+        """Take a virtual interface out: BGP, addresses, VLAN."""
+        gone = self.attachments.pop(name)
+        self.configure()
+        if gone.vlan:
+            self.router.ip(f"link delete dev {name}")
+
+    def change(self, name: str, **fields: object) -> None:
+        """Change how BGP is spoken on a virtual interface (password, ASN, timers) and bring it into force."""
+        self.attachments[name] = replace(self.attachments[name], **fields)  # type: ignore[arg-type]
+        self.configure()
+
+    @abstractmethod
+    def start(self) -> None:
+        """Start the routing daemons with what is attached."""
+
+    @abstractmethod
+    def stop(self) -> None:
+        """Stop the routing daemons; fine when they are not running."""
+
+    @abstractmethod
+    def configure(self) -> None:
+        """Bring what is attached now into force in the running daemons."""
+
+    @abstractmethod
+    def state(self, customer: str) -> str:
+        """The BGP state of the session with a customer's address, in RFC 4271's words where up."""
+
+    @abstractmethod
+    def routes(self, customer: str) -> set[str]:
+        """The prefixes that the customer's address has announced and this cloud uses or could use."""
+
+    def wait_established(self, *names: str) -> None:
+        """Wait until all sessions (of the named attachments, or of all) are established."""
+        customers = [
+            peer.customer for name in names or self.attachments for peer in self.attachments[name].peers
+        ]
+
+        def missing() -> dict[str, str]:
+            states = {customer: self.state(customer) for customer in customers}
+            return {customer: state for customer, state in states.items() if state != "Established"}
+
+        until(f"BGP at {self.name}", missing, accept=lambda down: not down)
+
+    def wait_route(self, customer: str, prefix: str, *, present: bool = True) -> None:
+        """Wait until a customer's announcement of `prefix` is here (or gone)."""
+        until(
+            f"{prefix} from {customer} at {self.name} to be {'there' if present else 'gone'}",
+            lambda: self.routes(customer),
+            accept=lambda routes: (prefix in routes) is present,
+        )
+
+
+class BirdCloud(Cloud):
+    """A cloud whose router runs BIRD 2."""
+
+    _daemon: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        (self.folder / "bird.conf").write_text(self._config())
+        words = ["bird", "-f", "-c", self._file("conf"), "-s", self._file("ctl")]
+        self._daemon = self.router.popen(*words, log=self.folder / "bird.log")
+        until(
+            "BIRD to answer",
+            lambda: self._birdc("show status", check=False),
+            accept=lambda said: "up" in said,
+        )
+
+    def stop(self) -> None:
+        if self._daemon is not None:
+            end(self._daemon)
+            self._daemon = None
+
+    def configure(self) -> None:
+        (self.folder / "bird.conf").write_text(self._config())
+        said = self._birdc("configure")
+        if "Reconfigur" not in said:
+            raise AssertionError(f"BIRD refused its configuration:\n{said}")
+
+    def state(self, customer: str) -> str:
+        protocol = self._protocols()[customer]
+        for line in self._birdc("show protocols").splitlines():
+            words = line.split()
+            if words and words[0] == protocol:
+                return BIRD_STATES.get(words[3], words[5] if len(words) > 5 else words[3])
+        return "absent"
+
+    def routes(self, customer: str) -> set[str]:
+        said = self._birdc(f"show route protocol {self._protocols()[customer]}")
+        first_words = (line.split()[0] for line in said.splitlines() if line.strip())
+        return {word for word in first_words if "/" in word}
+
+    def _file(self, suffix: str) -> str:
+        return str(self.folder / f"bird.{suffix}")
+
+    def _birdc(self, words: str, *, check: bool = True) -> str:
+        return self.router.run(
+            "birdc",
+            "-r" if check and words.startswith("show") else "-v",
+            "-s",
+            self._file("ctl"),
+            *words.split(),
+            check=check,
+        ).stdout
+
+    def _protocols(self) -> dict[str, str]:
+        return {
+            peer.customer: f"{name.replace('-', '_')}_{4 if peer.ipv4 else 6}"
+            for name, attachment in self.attachments.items()
+            for peer in attachment.peers
+        }
+
+    def _config(self) -> str:
+        networks = ", ".join(str(network) for network in self.networks)
+        families = {
+            version: ", ".join(str(network) for network in self.networks if network.version == version)
+            for version in (4, 6)
+        }
+        parts = [
+            f"# The VPC: {networks}",
+            f"router id {self.router_id};",
+            f'log "{self._file("txt")}" all;',
+            "protocol device { scan time 1; }",
+            'protocol direct { interface "vpc"; ipv4; ipv6; }',
+            "protocol kernel { ipv4 { export where source = RTS_BGP; import none; }; }",
+            "protocol kernel { ipv6 { export where source = RTS_BGP; import none; }; }",
+            'protocol bfd { interface "*" { interval 300 ms; multiplier 3; }; }',
+        ]
+        protocols = self._protocols()
+        for attachment in self.attachments.values():
+            for peer in attachment.peers:
+                version = 4 if peer.ipv4 else 6
+                vpc = f"net ~ [ {families[version]} ]" if families[version] else "false"
+                lines = [
+                    f"protocol bgp {protocols[peer.customer]} {{",
+                    f"  local {peer.address} as {self.asn};",
+                    f"  neighbor {peer.customer} as {attachment.customer_asn};",
+                    f"  hold time {attachment.hold}; keepalive time {attachment.keepalive};",
+                    "  connect delay time 1; connect retry time 2; error wait time 1, 4;",
+                    f"  ipv{version} {{ import all; export where source = RTS_DEVICE && {vpc}; }};",
+                ]
+                if attachment.password is not None:
+                    lines.append(f'  password "{attachment.password}";')
+                if attachment.bfd:
+                    lines.append("  bfd on;")
+                parts.append("\n".join([*lines, "}"]))
+        return "\n".join(parts) + "\n"
+
+
+class FrrCloud(Cloud):
+    """A cloud whose router runs FRR, configured by hand-written text."""
+
+    def __init__(self, work: Workspace, name: str, asn: int, networks: Iterable[str], router_id: str) -> None:
+        super().__init__(work, name, asn, networks, router_id)
+        self.frr = Frr(self.label, self.router.name)
+
+    def start(self) -> None:
+        self.frr.start(self._config())
+
+    def stop(self) -> None:
+        self.frr.stop()
+
+    def configure(self) -> None:
+        self.frr.load(f"no router bgp {self.asn}\n{self._config()}")
+
+    def state(self, customer: str) -> str:
+        facts = self.frr.json(f"show bgp neighbors {customer} json")
+        return str(facts.get(customer, {}).get("bgpState", "absent"))
+
+    def routes(self, customer: str) -> set[str]:
+        family = "ipv4" if ip_address(customer).version == 4 else "ipv6"
+        # `routes` are those that passed the inbound policy, of which this cloud has none.
+        return set(
+            self.frr.json(f"show bgp {family} unicast neighbors {customer} routes json").get("routes", {})
+        )
+
+    def _config(self) -> str:
+        lines = [
+            f"router bgp {self.asn}",
+            f" bgp router-id {self.router_id}",
+            " no bgp ebgp-requires-policy",
+            " no bgp default ipv4-unicast",
+        ]
+        for attachment in self.attachments.values():
+            for peer in attachment.peers:
+                neighbour = f" neighbor {peer.customer}"
+                lines += [
+                    f"{neighbour} remote-as {attachment.customer_asn}",
+                    f"{neighbour} description {attachment.name}",
+                    f"{neighbour} timers {attachment.keepalive} {attachment.hold}",
+                    f"{neighbour} timers connect 1",
+                ]
+                if attachment.password is not None:
+                    lines.append(f"{neighbour} password {attachment.password}")
+                if attachment.bfd:
+                    lines.append(f"{neighbour} bfd 3 300 300")
+        for version in (4, 6):
+            lines.append(f" address-family ipv{version} unicast")
+            lines += [f"  network {network}" for network in self.networks if network.version == version]
+            lines += [
+                f"  neighbor {peer.customer} activate"
+                for attachment in self.attachments.values()
+                for peer in attachment.peers
+                if peer.ipv4 == (version == 4)
+            ]
+            lines.append(" exit-address-family")
+        return "\n".join([*lines, "exit"]) + "\n"
+
+
+class Exchange:
+    """Where the cloud ends of the fibres lie: the trunks, with all virtual interfaces' tags on them."""
+
+    def __init__(self, work: Workspace) -> None:
+        self.namespace: Namespace = work.namespace("exchange")
+
+    def port(self, connection: str) -> Port:
+        """The cloud's end of a connection's fibre."""
+        return Port(self.namespace, connection)

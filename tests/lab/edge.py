@@ -1,0 +1,171 @@
+"""The customer's edge router in the testbed: a namespace, a real FRR, a LAN with a host, and dcedge."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from ipaddress import ip_network
+from pathlib import Path
+from typing import Any
+
+from tests.lab.frr import Frr
+from tests.lab.netns import Fibre, Port, Workspace, connect_host, end, fibre
+from tests.lab.wait import PATIENCE_SECONDS, until
+
+COMMAND = Path(sys.executable).with_name("dcedge")
+LAN = ("192.0.2.0/24", "2001:db8:10::/48")
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a run of the command line ended."""
+
+    status: int
+    stdout: str
+    stderr: str
+
+    @property
+    def said(self) -> str:
+        """All that it printed."""
+        return self.stdout + self.stderr
+
+    def json(self) -> Any:
+        """What it printed under `--json`."""
+        return json.loads(self.stdout)
+
+
+class Edge:
+    """The edge: `namespace` is the router, `host` a machine on its LAN."""
+
+    def __init__(self, work: Workspace, order: str = "") -> None:
+        self.folder = work.folder / "edge"
+        self.state_dir = self.folder / "state"
+        self.credentials = self.folder / "credentials"
+        self.order = self.folder / "order.yaml"
+        self.socket = self.folder / "control.sock"
+        self.log = self.folder / "dcedge.log"
+        self.folder.mkdir()
+        self.credentials.mkdir(mode=0o700)
+        self.order.write_text(order)
+        self.namespace = work.namespace("edge")
+        self.host = work.namespace("edge-host")
+        self.frr = Frr(f"{work.token}-edge", self.namespace.name)
+        work.at_end(self.frr.stop)
+        self._daemon: subprocess.Popen[bytes] | None = None
+        connect_host(self.namespace, "lan0", self.host, tuple(map(ip_network, LAN)))
+
+    def plug(self, port: str, far_end: Port, mtu: int = 1500) -> Fibre:
+        """Give the edge an optical port, its fibre ending at `far_end`."""
+        return fibre(Port(self.namespace, port), far_end, mtu)
+
+    def credential(self, name: str, secret: str) -> None:
+        """Keep a secret where the order can name it."""
+        path = self.credentials / name
+        path.touch(mode=0o600)
+        path.write_text(secret + "\n")
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """The environment in which `dcedge` works on this edge and nothing else."""
+        return {
+            **os.environ,
+            "PATH": f"{COMMAND.parent}:{os.environ.get('PATH', os.defpath)}",
+            "DCEDGE_ORDER": str(self.order),
+            "DCEDGE_SOCKET": str(self.socket),
+            "DCEDGE_STATE_DIR": str(self.state_dir),
+            "DCEDGE_CREDENTIALS": str(self.credentials),
+            "DCEDGE_LISTEN": "127.0.0.1:9478",
+            "DCEDGE_FRR_PATHSPACE": self.frr.name,
+        }
+
+    def dcedge(
+        self, *words: str, timeout: float = 60, environment: Mapping[str, str] | None = None
+    ) -> Outcome:
+        """Run `dcedge` with these words on the edge, to its end."""
+        done = self.namespace.run(
+            str(COMMAND),
+            *words,
+            check=False,
+            timeout=timeout,
+            environment={**self.environment, **(environment or {})},
+        )
+        return Outcome(done.returncode, done.stdout, done.stderr)
+
+    def status(self) -> dict[str, Any]:
+        """`dcedge status --json`, parsed; empty while the daemon does not answer."""
+        outcome = self.dcedge("status", "--json")
+        return outcome.json() if outcome.status == 0 else {}
+
+    def virtual_interfaces(self) -> dict[str, dict[str, Any]]:
+        """The virtual interfaces of `status`, by name."""
+        return {vi["name"]: vi for vi in self.status().get("virtual_interfaces", [])}
+
+    def wait_up(self, *names: str, timeout: float = PATIENCE_SECONDS) -> dict[str, dict[str, Any]]:
+        """Wait until the named virtual interfaces are `up` and all their sessions established."""
+
+        def seen() -> dict[str, tuple[str, str, list[str]]]:
+            self.raise_if_ended()
+            return {
+                name: (vi["verdict"], vi["reason"], [session["state"] for session in vi["bgp"]])
+                for name, vi in self.virtual_interfaces().items()
+            }
+
+        def up(states: dict[str, tuple[str, str, list[str]]]) -> bool:
+            return all(
+                name in states and states[name][0] == "up" and set(states[name][2]) <= {"Established"}
+                for name in names
+            )
+
+        until(f"{', '.join(names)} to be up", seen, timeout, accept=up)
+        return self.virtual_interfaces()
+
+    @property
+    def running(self) -> bool:
+        """Whether the daemon that `start_daemon` started still runs."""
+        return self._daemon is not None and self._daemon.poll() is None
+
+    def raise_if_ended(self) -> None:
+        """Fail with the daemon's log where it has ended by itself."""
+        if self._daemon is not None and self._daemon.poll() is not None:
+            raise AssertionError(
+                f"dcedge run ended with status {self._daemon.returncode}\n{self.log.read_text()}"
+            )
+
+    def start_daemon(self) -> None:
+        """Start `dcedge run` and wait until it answers `status`."""
+        self._daemon = self.namespace.popen(str(COMMAND), "run", log=self.log, environment=self.environment)
+
+        def answers() -> Outcome | None:
+            self.raise_if_ended()
+            outcome = self.dcedge("status", "--json")
+            return outcome if outcome.status == 0 else None
+
+        until("the daemon to answer", answers)
+
+    def stop_daemon(self) -> int:
+        """Stop the daemon as a service manager does; returns its exit status. Fine when it does not run."""
+        return self._end_daemon(signal.SIGTERM)
+
+    def kill_daemon(self) -> None:
+        """SIGKILL the daemon."""
+        self._end_daemon(signal.SIGKILL)
+
+    def reload_daemon(self) -> None:
+        """Have the daemon read its order again (SIGHUP)."""
+        assert self._daemon is not None
+        self._daemon.send_signal(signal.SIGHUP)
+
+    def forget(self) -> None:
+        """Remove the daemon's memory: state folder and log."""
+        shutil.rmtree(self.state_dir, ignore_errors=True)
+        self.log.unlink(missing_ok=True)
+
+    def _end_daemon(self, how: signal.Signals) -> int:
+        process, self._daemon = self._daemon, None
+        return 0 if process is None else end(process, how)
