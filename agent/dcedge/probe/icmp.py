@@ -1,0 +1,241 @@
+"""ICMP and ICMPv6 echo (RFC 792, RFC 4443): packets, and a raw socket with the kernel's own timestamps.
+
+One socket serves every virtual interface of a family: each packet names its interface and source by
+IP_PKTINFO (ip(7), ipv6(7)). That also reaches interfaces enslaved to a VRF, whose table the kernel takes from
+the interface index (SO_BINDTODEVICE would need a socket an interface), and an unbound raw socket hears all
+VRFs (`net.ipv4.raw_l3mdev_accept`, on by default).
+
+Replies count only if they carry the sender's secrets: the identifier and `key` of the prober, which the
+kernel checks by a socket filter so that a flood of other ICMP never reaches this process, and the cookie of
+the stream.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import socket
+import struct
+import time
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from dcedge.errors import KernelError
+from dcedge.order.model import Address, Family
+
+ECHO_REQUEST: dict[Family, int] = {"ipv4": 8, "ipv6": 128}
+ECHO_REPLY: dict[Family, int] = {"ipv4": 0, "ipv6": 129}
+
+# Type, code, checksum, identifier, sequence; then our payload: key, cookie, full sequence; padded to the
+# length that ping(8) sends.
+_ECHO = struct.Struct("!BBHHHI8sI")
+_COOKIE_HALVES = struct.Struct("!II")
+_PADDING = b"\0" * (8 + 56 - _ECHO.size)
+ECHO_LENGTH = _ECHO.size + len(_PADDING)
+
+# From <linux/in.h>, <linux/icmp.h>, <linux/icmpv6.h>, <asm-generic/socket.h> and <linux/net_tstamp.h>;
+# Python's socket module lacks these.
+_IP_PKTINFO = 8
+_SOL_RAW = 255
+_ICMP_FILTER = 1
+_ICMPV6_FILTER = 1
+_SO_ATTACH_FILTER = 26
+_SO_RCVBUFFORCE = 33
+_SO_MEMINFO = 55
+_SO_TIMESTAMPING = 65  # SO_TIMESTAMPING_NEW: 64-bit times on every architecture, since Linux 5.1
+_TX_SOFTWARE, _RX_SOFTWARE, _SOFTWARE = 1 << 1, 1 << 3, 1 << 4
+_MEMINFO_DROPS = 8
+
+_PKTINFO4 = struct.Struct("=i4s4s")
+_PKTINFO6 = struct.Struct("=16si")
+_TIMESPEC = struct.Struct("=qq")
+_ANCILLARY = socket.CMSG_SPACE(3 * _TIMESPEC.size) + socket.CMSG_SPACE(_PKTINFO6.size)
+# A sent packet comes back with its timestamps and a sock_extended_err that also holds an address.
+_ANCILLARY_SENT = _ANCILLARY + socket.CMSG_SPACE(16 + 28)
+_FRAME_LENGTH = 512  # more than a sent echo with every header in front of it
+_RECEIVE_BUFFER = 4 << 20  # a second of replies and timestamps at 4,000 probes/s, as the kernel accounts them
+
+# A reply: cookie, sequence, when the kernel received it (ns of CLOCK_REALTIME), interface index, sender.
+Arrival = tuple[bytes, int, int, int, str]
+# A request that left: cookie, sequence, when it was handed to the device (ns of CLOCK_REALTIME).
+Departure = tuple[bytes, int, int]
+
+
+class Echo(NamedTuple):
+    """An echo request or reply that carries our payload."""
+
+    type: int
+    identifier: int
+    key: int
+    cookie: bytes
+    sequence: int
+
+
+def encode_request(family: Family, identifier: int, key: int, cookie: bytes, sequence: int) -> bytes:
+    """An echo request with its checksum. (For ICMPv6 the kernel puts in the right one: RFC 3542, 3.1.)"""
+    sequence &= 0xFFFFFFFF
+    short = sequence & 0xFFFF
+    kind = ECHO_REQUEST[family]
+    high, low = _COOKIE_HALVES.unpack(cookie)
+    # RFC 1071's sum of 16-bit words, taken over wider words at once: 2^16 is 1 modulo 0xFFFF.
+    total = (kind << 8) + identifier + short + key + high + low + sequence
+    checksum = 0xFFFF - total % 0xFFFF
+    return _ECHO.pack(kind, 0, checksum, identifier, short, key, cookie, sequence) + _PADDING
+
+
+def decode_echo(message: bytes, offset: int = 0) -> Echo | None:
+    """The echo in an ICMP message that begins at `offset`; None where it is too short or not of our making."""
+    if len(message) < offset + _ECHO.size:
+        return None
+    kind, code, _, identifier, short, key, cookie, sequence = _ECHO.unpack_from(message, offset)
+    if code or short != sequence & 0xFFFF:
+        return None
+    return Echo(kind, identifier, key, cookie, sequence)
+
+
+@dataclass(frozen=True, slots=True)
+class Path:
+    """How the packets of one stream leave: whereto, from which address and interface."""
+
+    cookie: bytes
+    destination: tuple[str, int]
+    ancillary: tuple[tuple[int, int, bytes], ...]
+
+
+def path_to(destination: Address, source: Address, ifindex: int, cookie: bytes) -> Path:
+    """The path from `source` on the interface with this index; `cookie` are the stream's 8 secret bytes."""
+    if destination.version == 4:
+        level, kind, info = (
+            socket.IPPROTO_IP,
+            _IP_PKTINFO,
+            _PKTINFO4.pack(ifindex, source.packed, bytes(4)),
+        )
+    else:
+        level, kind, info = socket.IPPROTO_IPV6, socket.IPV6_PKTINFO, _PKTINFO6.pack(source.packed, ifindex)
+    return Path(cookie, (str(destination), 0), ((level, kind, info),))
+
+
+class EchoSocket:
+    """A raw socket for the echoes of one family in the network namespace of its making.
+
+    Raises KernelError where the process may not open one (it needs CAP_NET_RAW).
+    """
+
+    def __init__(self, family: Family, identifier: int, key: int) -> None:
+        self._family = family
+        self._identifier = identifier
+        self._key = key
+        self._reply_type = ECHO_REPLY[family]
+        protocol = socket.IPPROTO_ICMP if family == "ipv4" else socket.IPPROTO_ICMPV6
+        af = socket.AF_INET if family == "ipv4" else socket.AF_INET6
+        try:
+            self._socket = socket.socket(af, socket.SOCK_RAW | socket.SOCK_NONBLOCK, protocol)
+        except OSError as error:
+            raise KernelError(f"no raw socket for {family} probes: {error.strerror}", error.errno or 0) from error
+        _attach_filter(self._socket, _only_ours(family, identifier, key))
+        if family == "ipv4":
+            passed = 0xFFFFFFFF & ~(1 << ECHO_REPLY["ipv4"])
+            self._socket.setsockopt(_SOL_RAW, _ICMP_FILTER, struct.pack("=I", passed))
+            self._socket.setsockopt(socket.IPPROTO_IP, _IP_PKTINFO, 1)
+        else:
+            blocked = [0xFFFFFFFF] * 8
+            blocked[ECHO_REPLY["ipv6"] // 32] &= ~(1 << ECHO_REPLY["ipv6"] % 32)
+            self._socket.setsockopt(socket.IPPROTO_ICMPV6, _ICMPV6_FILTER, struct.pack("=8I", *blocked))
+            self._socket.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_RECVPKTINFO, 1)
+        flags = _TX_SOFTWARE | _RX_SOFTWARE | _SOFTWARE
+        self._socket.setsockopt(socket.SOL_SOCKET, _SO_TIMESTAMPING, flags)
+        try:
+            self._socket.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, _RECEIVE_BUFFER)
+        except PermissionError:
+            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _RECEIVE_BUFFER)
+
+    def send(self, path: Path, sequence: int) -> None:
+        """Send one echo request; raises OSError where the kernel has no way for it."""
+        packet = encode_request(self._family, self._identifier, self._key, path.cookie, sequence)
+        self._socket.sendmsg((packet,), path.ancillary, 0, path.destination)
+
+    def receive(self, limit: int) -> list[Arrival]:
+        """Up to `limit` replies, in the order of their arrival; forged and foreign ones are left out."""
+        arrivals: list[Arrival] = []
+        recvmsg = self._socket.recvmsg
+        ipv4 = self._family == "ipv4"
+        ours = (self._reply_type, self._identifier, self._key)
+        for _ in range(limit):
+            try:
+                message, ancillary, _, sender = recvmsg(_FRAME_LENGTH, _ANCILLARY)
+            except BlockingIOError:
+                break
+            # A raw IPv4 socket gives the IP header too, whose length is in its first byte.
+            echo = decode_echo(message, (message[0] & 0xF) * 4 if ipv4 else 0)
+            if echo is None or echo[:3] != ours:
+                continue
+            received = ifindex = 0
+            for level, kind, data in ancillary:
+                if level == socket.SOL_SOCKET and kind == _SO_TIMESTAMPING:
+                    received = _nanoseconds(data)
+                elif level == socket.IPPROTO_IP and kind == _IP_PKTINFO:
+                    ifindex = _PKTINFO4.unpack(data)[0]
+                elif level == socket.IPPROTO_IPV6 and kind == socket.IPV6_PKTINFO:
+                    ifindex = _PKTINFO6.unpack(data)[1]
+            arrivals.append((echo[3], echo[4], received or time.time_ns(), ifindex, sender[0]))
+        return arrivals
+
+    def departures(self, limit: int) -> list[Departure]:
+        """Up to `limit` transmit timestamps (the kernel's Documentation/networking/timestamping.rst)."""
+        departures: list[Departure] = []
+        recvmsg = self._socket.recvmsg
+        for _ in range(limit):
+            try:
+                frame, ancillary, _, _ = recvmsg(_FRAME_LENGTH, _ANCILLARY_SENT, socket.MSG_ERRQUEUE)
+            except BlockingIOError:
+                break
+            # The frame as it left: our message is its end, whatever headers are in front.
+            echo = decode_echo(frame, len(frame) - ECHO_LENGTH) if len(frame) > ECHO_LENGTH else None
+            if echo is None:
+                continue
+            for level, kind, data in ancillary:
+                if level == socket.SOL_SOCKET and kind == _SO_TIMESTAMPING:
+                    departures.append((echo[3], echo[4], _nanoseconds(data)))
+        return departures
+
+    def overflows(self) -> int:
+        """Packets that the kernel had to drop because this socket was not read in time."""
+        info = self._socket.getsockopt(socket.SOL_SOCKET, _SO_MEMINFO, 4 * (_MEMINFO_DROPS + 1))
+        drops: int = struct.unpack_from("=I", info, 4 * _MEMINFO_DROPS)[0]
+        return drops
+
+    def close(self) -> None:
+        """Close the socket."""
+        self._socket.close()
+
+
+def _nanoseconds(timestamps: bytes) -> int:
+    """The software timestamp, the first of the three in SCM_TIMESTAMPING; 0 where there is none."""
+    seconds, nanoseconds = _TIMESPEC.unpack_from(timestamps)
+    stamp: int = seconds * 1_000_000_000 + nanoseconds
+    return stamp
+
+
+def _only_ours(family: Family, identifier: int, key: int) -> bytes:
+    """A classic BPF program (<linux/filter.h>) that passes echoes with this identifier and key only.
+
+    It sees an IPv4 packet from its IP header on, an ICMPv6 message without one.
+    """
+    load_half, load_word, equals, verdict = 0x48, 0x40, 0x15, 0x06
+    load_zero, load_header_length = 0x01, 0xB1  # into X, to which the loads below are relative
+    start = (load_header_length if family == "ipv4" else load_zero, 0, 0, 0)
+    program = (
+        start,
+        (load_half, 0, 0, 4),
+        (equals, 0, 3, identifier),
+        (load_word, 0, 0, 8),
+        (equals, 0, 1, key),
+        (verdict, 0, 0, 0xFFFF),
+        (verdict, 0, 0, 0),
+    )
+    return b"".join(struct.pack("=HBBI", *instruction) for instruction in program)
+
+
+def _attach_filter(raw: socket.socket, program: bytes) -> None:
+    instructions = ctypes.create_string_buffer(program, len(program))
+    descriptor = struct.pack("@HP", len(program) // 8, ctypes.addressof(instructions))
+    raw.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, descriptor)

@@ -1,0 +1,54 @@
+"""What is probed: one address of the cloud's side through one virtual interface."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from dcedge.order.model import Address, Family, Seconds
+from dcedge.order.resolve import ResolvedInterface
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """One stream of echo requests. `interval` is what was ordered; a connection's budget may stretch it."""
+
+    virtual_interface: str
+    connection: str
+    family: Family
+    ifindex: int
+    vrf: str | None
+    source: Address
+    destination: Address
+    interval: Seconds
+
+    @property
+    def key(self) -> tuple[str, Address]:
+        """Names the stream: statistics live as long as it does."""
+        return self.virtual_interface, self.destination
+
+
+def targets_of(vi: ResolvedInterface, ifindex: int) -> Iterator[Target]:
+    """The targets of one virtual interface whose link has this index; none where the order has it down."""
+    if vi.admin == "down":
+        return
+    for pair in vi.addresses:
+        yield Target(
+            virtual_interface=vi.name,
+            connection=vi.connection,
+            family=pair.family,
+            ifindex=ifindex,
+            vrf=vi.vrf,
+            source=pair.customer.ip,
+            destination=pair.cloud,
+            interval=vi.probe_interval,
+        )
+
+
+def budgets_of(vis: Iterable[ResolvedInterface]) -> dict[str, float]:
+    """Echo requests a second that each connection's provider tolerates, where it says."""
+    return {
+        vi.connection: vi.profile.probe_budget_per_second
+        for vi in vis
+        if vi.profile.probe_budget_per_second is not None
+    }
