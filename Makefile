@@ -1,6 +1,7 @@
 # Everything that a target lacks it installs itself: Debian's packages by apt-get (as root), Python's into .venv.
 SHELL := /bin/bash
 .DELETE_ON_ERROR:
+.NOTPARALLEL:
 .DEFAULT_GOAL := help
 MAKEFLAGS += --no-print-directory
 

@@ -393,8 +393,16 @@ def run_in_uml(command: list[str], timeout: float | None, out: Path | None) -> i
         uml.close()
 
 
+def fill_standard_descriptors() -> None:
+    """Puts /dev/null where standard input, output or error is closed, lest our files get their numbers."""
+    while (descriptor := os.open(os.devnull, os.O_RDWR)) <= 2:
+        os.set_inheritable(descriptor, True)
+    os.close(descriptor)
+
+
 def main(arguments: list[str]) -> int:
     """The command line; the exit status."""
+    fill_standard_descriptors()
     parser = argparse.ArgumentParser(
         prog="tests/lab/run",
         description=USAGE,

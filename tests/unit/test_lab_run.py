@@ -114,15 +114,16 @@ def test_a_command_that_hangs_is_ended_after_the_timeout() -> None:
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
 def test_nothing_is_left_when_the_runner_is_killed(number: signal.Signals) -> None:
-    with subprocess.Popen(
-        [RUN, "sh", "-c", "echo up; exec sleep 100"], stdout=subprocess.PIPE, text=True
-    ) as runner:
-        assert runner.stdout is not None
-        assert runner.stdout.readline() == "up\n"
-        family = descendants(runner.pid)
-        assert family
-        runner.send_signal(number)
-        assert runner.wait(20) == (128 + number if number == signal.SIGTERM else -number)
+    with subprocess.Popen([RUN, "sh", "-c", "echo up; exec sleep 100"], stdout=subprocess.PIPE, text=True) as runner:
+        try:
+            assert runner.stdout is not None
+            assert runner.stdout.readline() == "up\n"
+            family = descendants(runner.pid)
+            assert family
+            runner.send_signal(number)
+            assert runner.wait(20) == (128 + number if number == signal.SIGTERM else -number)
+        finally:
+            runner.kill()
     deadline = time.monotonic() + 10
     while alive := [pid for pid in family if is_alive(pid)]:
         assert time.monotonic() < deadline, f"still there: {alive}"
@@ -131,7 +132,10 @@ def test_nothing_is_left_when_the_runner_is_killed(number: signal.Signals) -> No
 
 def descendants(pid: int) -> list[int]:
     """The process's children and theirs, at this moment."""
-    children = [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    try:
+        children = [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    except (FileNotFoundError, ProcessLookupError):
+        return []
     return children + [below for child in children for below in descendants(child)]
 
 
@@ -158,9 +162,7 @@ def test_where_no_kernel_will_do_it_says_why(environment: dict[str, str], reason
     assert result.returncode == 69
 
 
-@pytest.mark.parametrize(
-    ("script", "status"), [("exit 0", 0), ("kill -9 $$", 137), ("exec /nowhere/to/be/found", 127)]
-)
+@pytest.mark.parametrize(("script", "status"), [("exit 0", 0), ("kill -9 $$", 137), ("exec /nowhere/to/be/found", 127)])
 def test_exit_statuses_nest(script: str, status: int) -> None:
     quoted = shlex.join([str(RUN), "sh", "-c", script])
     assert lab("sh", "-c", quoted, env={"LAB": "uml"}).returncode == status
