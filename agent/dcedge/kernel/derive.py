@@ -22,8 +22,8 @@ def derive_kernel(interfaces: Iterable[ResolvedInterface], *, fq_codel: bool) ->
     for port in _ports(interfaces):
         state[port.key] = port
     for interface in interfaces:
-        for resource in _carriers(interface, state):
-            state[resource.key] = resource
+        for carrier in _carriers(interface, state):
+            state[carrier.key] = carrier
         for resource in interface_resources(interface, fq_codel=fq_codel):
             state[resource.key] = resource
     return state

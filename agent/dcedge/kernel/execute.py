@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import errno
-import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from dcedge.errors import KernelError
 from dcedge.kernel import messages as m
 from dcedge.kernel import sysctl
 from dcedge.kernel.netlink import Request, RouteSocket
-from dcedge.kernel.objects import IpAddress, Link, Port, Shaper, Sysctl
-from dcedge.kernel.view import KernelView
+from dcedge.kernel.objects import IPV6_CONF, IpAddress, Link, Port, Shaper, Sysctl
+from dcedge.kernel.view import KernelView, effective_conf6
 from dcedge.plan import Operation
 from dcedge.resource import Key
 
 # What an operation wants may be so already, or be gone already: somebody was faster, and that is fine.
 _FINE_ON_REMOVAL = {errno.ENODEV, errno.ENOENT, errno.EADDRNOTAVAIL, errno.ESRCH}
+
+
+DELETION_GROUP = 0xDCED
+_MANY = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +48,7 @@ class KernelExecutor:
     _indices: dict[str, int] = field(default_factory=dict)
     _next_index: int = 0
     _writes: list[tuple[Operation, str, int]] = field(default_factory=list)
+    _default6: tuple[tuple[str, int], ...] | None = None
     _failures: dict[Key, Failure] = field(default_factory=dict)
 
     def execute(self, operations: Sequence[Operation]) -> list[Failure]:
@@ -57,6 +61,7 @@ class KernelExecutor:
                 steps.extend(self._steps(operation))
             except KernelError as error:
                 self._failures[operation.key] = Failure(operation, str(error), error.retryable)
+        steps = self._removed_at_once(steps)
         for step, answer in zip(steps, self.sock.execute([step.request for step in steps]), strict=True):
             if answer.errno and answer.errno not in step.forgiven and step.operation.key not in self._failures:
                 text = self._waits_for(step.operation) or str(answer)
@@ -69,6 +74,26 @@ class KernelExecutor:
             except KernelError as error:
                 self._failures[operation.key] = Failure(operation, str(error), True)
         return list(self._failures.values())
+
+    def _removed_at_once(self, steps: list[_Step]) -> list[_Step]:
+        """Many links to delete are put into one group first, and the group is deleted where the first one was."""
+        single = [step for step in steps if step.request.kind == m.RTM_DELLINK]
+        taken = any(link.group == DELETION_GROUP for link in self.view.links.values())
+        if len(single) < _MANY or taken:
+            return steps
+        forgiven = frozenset(_FINE_ON_REMOVAL)
+        marks = [
+            _Step(
+                step.operation,
+                m.set_link(m.LINK_BODY.unpack_from(step.request.body)[2], group=DELETION_GROUP),
+                forgiven,
+            )
+            for step in single
+        ]
+        place = steps.index(single[0])
+        others = [step for step in steps[place:] if step.request.kind != m.RTM_DELLINK]
+        last = _Step(single[-1].operation, m.delete_group(DELETION_GROUP), forgiven)
+        return [*steps[:place], *marks, last, *others]
 
     def _waits_for(self, operation: Operation) -> str | None:
         parent = operation.resource.parent
@@ -156,7 +181,15 @@ class KernelExecutor:
         if link.altname is not None:
             yield _Step(operation, m.altname(index, link.altname, add=True), frozenset({errno.EEXIST}))
         yield _Step(operation, m.set_link(index, alias=link.alias, conf4=link.conf4))
-        self._write_conf6(operation, link)
+        inherited = self._inherited_conf6()
+        self._write_conf6(operation, link, [item for item in link.conf6 if item not in inherited])
+
+    def _inherited_conf6(self) -> tuple[tuple[str, int], ...]:
+        """What a new link starts with."""
+        if self._default6 is None:
+            read = ((name, sysctl.read(f"net/ipv6/conf/default/{name}")) for name, _ in IPV6_CONF)
+            self._default6 = effective_conf6((name, value) for name, value in read if value is not None)
+        return self._default6
 
     def _change_link(self, operation: Operation, before: Link | None, after: Link) -> Iterator[_Step]:
         index = self._index(after.name)
@@ -181,12 +214,12 @@ class KernelExecutor:
             ),
         )
         if before.conf6 != after.conf6:
-            self._write_conf6(operation, after)
+            self._write_conf6(operation, after, after.conf6)
 
-    def _write_conf6(self, operation: Operation, link: Link) -> None:
-        if not os.path.exists("/proc/sys/net/ipv6"):  # noqa: PTH110 - a link a call, at thousands of links
-            return
-        for name, value in link.conf6:
+    def _write_conf6(self, operation: Operation, link: Link, settings: Iterable[tuple[str, int]]) -> None:
+        if not self._inherited_conf6():
+            return  # a kernel without IPv6
+        for name, value in settings:
             self._writes.append((operation, f"net/ipv6/conf/{link.name}/{name}", value))
 
     def _shaper_steps(self, operation: Operation, before: Shaper | None, after: Shaper | None) -> Iterator[_Step]:

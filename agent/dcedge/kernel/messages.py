@@ -1,4 +1,4 @@
-"""Operations on the kernel's objects as netlink messages: pure, one function a change, numbers from linux/rtnetlink.h."""
+"""Changes of the kernel's objects as netlink messages: pure, one function a change (linux/rtnetlink.h)."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ RTM_NEWLINKPROP, RTM_DELLINKPROP = 108, 109
 
 IFLA_MTU, IFLA_LINK, IFLA_QDISC, IFLA_IFNAME, IFLA_MASTER = 4, 5, 6, 3, 10
 IFLA_OPERSTATE, IFLA_LINKINFO, IFLA_IFALIAS, IFLA_STATS64, IFLA_AF_SPEC = 16, 18, 20, 23, 26
-IFLA_EXT_MASK, IFLA_CARRIER, IFLA_CARRIER_CHANGES = 29, 33, 35
+IFLA_GROUP, IFLA_EXT_MASK, IFLA_CARRIER, IFLA_CARRIER_CHANGES = 27, 29, 33, 35
 IFLA_PROP_LIST, IFLA_ALT_IFNAME = 52, 53
 IFLA_INFO_KIND, IFLA_INFO_DATA = 1, 2
 IFLA_VLAN_ID, IFLA_VLAN_PROTOCOL = 1, 5
@@ -58,7 +58,7 @@ IPV4_DEVCONF = {
     "forwarding": 1, "accept_redirects": 4, "send_redirects": 6, "rp_filter": 8, "accept_source_route": 9,
     "arp_announce": 18, "arp_ignore": 19,
 }  # fmt: skip
-IPV6_DEVCONF = {"forwarding": 0, "accept_ra": 3, "accept_redirects": 4, "autoconf": 5}
+IPV6_DEVCONF = {"forwarding": 0, "accept_ra": 3}
 
 LINK_BODY = struct.Struct("=BxHiII")  # ifinfomsg: family, type, index, flags, change
 ADDRESS_BODY = struct.Struct("=BBBBI")  # ifaddrmsg: family, prefix length, flags, scope, index
@@ -102,6 +102,7 @@ def set_link(
     mtu: int | None = None,
     alias: str | None = None,
     master: int | None = None,
+    group: int | None = None,
     conf4: Iterable[tuple[str, int]] = (),
 ) -> Request:
     """Change a link in place; what is None stays. `alias` "" removes it, `master` 0 releases."""
@@ -112,6 +113,8 @@ def set_link(
         parts.append(text(IFLA_IFALIAS, alias) if alias else attribute(IFLA_IFALIAS, b""))
     if master is not None:
         parts.append(u32(IFLA_MASTER, master))
+    if group is not None:
+        parts.append(u32(IFLA_GROUP, group))
     settings = [u32(IPV4_DEVCONF[name], value) for name, value in conf4]
     if settings:
         parts.append(nested(IFLA_AF_SPEC, nested(AF_INET, nested(IFLA_INET_CONF, *settings))))
@@ -122,6 +125,11 @@ def set_link(
 def delete_link(index: int) -> Request:
     """Remove a link and all that stands on it."""
     return Request(RTM_DELLINK, 0, LINK_BODY.pack(AF_UNSPEC, 0, index, 0, 0))
+
+
+def delete_group(group: int) -> Request:
+    """Remove every link of a group at once: the kernel then waits for its readers once, not once a link."""
+    return Request(RTM_DELLINK, 0, LINK_BODY.pack(AF_UNSPEC, 0, 0, 0, 0) + u32(IFLA_GROUP, group))
 
 
 def altname(index: int, name: str, *, add: bool) -> Request:

@@ -43,7 +43,7 @@ class LinkView:
     altnames: tuple[str, ...]
     conf4: tuple[tuple[str, int], ...]
     conf6: tuple[tuple[str, int], ...]
-    carrier_changes: int
+    group: int
 
     @property
     def up(self) -> bool:
@@ -151,7 +151,7 @@ def link_view(data: memoryview, start: int, end: int) -> LinkView:
         if (span := families.get(m.AF_INET)) is not None:
             conf4 = tuple(_conf(data, attributes(data, *span).get(m.IFLA_INET_CONF), _IPV4_PLACES))
         if (span := families.get(m.AF_INET6)) is not None:
-            conf6 = tuple(_conf(data, attributes(data, *span).get(m.IFLA_INET6_CONF), _IPV6_PLACES))
+            conf6 = effective_conf6(_conf(data, attributes(data, *span).get(m.IFLA_INET6_CONF), _IPV6_PLACES))
     names: tuple[str, ...] = ()
     if (span := found.get(m.IFLA_PROP_LIST)) is not None:
         names = tuple(string_at(data, s) for k, s in each_attribute(data, span) if k == m.IFLA_ALT_IFNAME)
@@ -168,7 +168,7 @@ def link_view(data: memoryview, start: int, end: int) -> LinkView:
         altnames=names,
         conf4=conf4,
         conf6=conf6,
-        carrier_changes=_number(data, found.get(m.IFLA_CARRIER_CHANGES)),
+        group=_number(data, found.get(m.IFLA_GROUP)),
     )
 
 
@@ -186,6 +186,11 @@ def _conf(data: memoryview, span: Span | None, places: Iterable[tuple[str, int]]
     for name, place in places:
         if span[0] + 4 * place + 4 <= span[1]:
             yield name, _U32.unpack_from(data, span[0] + 4 * place)[0]
+
+
+def effective_conf6(settings: Iterable[tuple[str, int]]) -> tuple[tuple[str, int], ...]:
+    """IPv6 settings as they act on a forwarding interface, where accept_ra counts only as 2 (ip-sysctl.txt)."""
+    return tuple((name, 0 if name == "accept_ra" and value == 1 else value) for name, value in settings)
 
 
 def _address(data: memoryview, start: int, end: int) -> AddressView | None:
