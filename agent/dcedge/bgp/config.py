@@ -1,0 +1,100 @@
+"""FRR's configuration as values: each line with the contexts it stands in, read from `show running-config`."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+MASK = "***"
+# What FRR prints in clear that nobody else may see: BGP keys, and the operator's own (vty, OSPF, RIP, key chains).
+_SECRET = re.compile(
+    r"((?:^|\s)(?:password|key-string|authentication-key|message-digest-key \d+ md5|authentication string)"
+    r"(?: \d)?\s+)\S.*"
+)
+_CLOSERS = frozenset({"exit", "end", "exit-address-family", "exit-vrf", "exit-vni", "exit-vrf-policy", "exit-link"})
+_BANNERS = frozenset({"Building configuration...", "Current configuration:"})
+
+
+def mask(text: str) -> str:
+    """The text with every secret in it replaced by `***`, line by line."""
+    return "\n".join(_SECRET.sub(rf"\g<1>{MASK}", line) for line in text.split("\n"))
+
+
+@dataclass(frozen=True, slots=True, order=True, repr=False)
+class Line:
+    """One line and the context it stands in, outermost first: (("router bgp 65010",), "neighbor 10.0.0.1 shutdown").
+
+    A line that opens a context is a line itself. `str` and `repr` hide secrets; `text` does not.
+    """
+
+    path: tuple[str, ...]
+    text: str
+
+    def __str__(self) -> str:
+        return mask(self.text)
+
+    def __repr__(self) -> str:
+        return " / ".join((*self.path, mask(self.text)))
+
+
+@dataclass(frozen=True, slots=True)
+class FrrConfig:
+    """A configuration as the set of its lines; FRR's order carries no meaning where lines are numbered."""
+
+    lines: frozenset[Line]
+
+    @classmethod
+    def parse(cls, text: str) -> FrrConfig:
+        """Read what `show running-config` prints. Anything is accepted: what it does not know it keeps as it is."""
+        return cls(frozenset(parse_lines(text)))
+
+    def under(self, *path: str) -> Iterator[Line]:
+        """The lines in that context, those of inner contexts too."""
+        return (line for line in self.lines if line.path[: len(path)] == path)
+
+    def merged(self, other: FrrConfig) -> FrrConfig:
+        """This one's lines and the other's."""
+        return FrrConfig(self.lines | other.lines)
+
+
+def parse_lines(text: str) -> list[Line]:
+    """The lines of a configuration in their order, each once.
+
+    FRR indents by one blank a level, whatever the daemon; `!`, blanks and the words that close a context carry nothing.
+    """
+    lines: dict[Line, None] = {}
+    open_contexts: list[tuple[int, str]] = []
+    for raw in text.replace("\r", "\n").split("\n"):
+        body = raw.strip(" ")
+        if not body or body.startswith("!") or body in _BANNERS:
+            continue
+        indent = len(raw) - len(raw.lstrip(" "))
+        while open_contexts and open_contexts[-1][0] >= indent:
+            open_contexts.pop()
+        if body in _CLOSERS:
+            continue
+        lines[Line(tuple(context for _, context in open_contexts), body)] = None
+        open_contexts.append((indent, body))
+    return list(lines)
+
+
+def render_lines(lines: Iterable[Line]) -> str:
+    """Configuration text that FRR can load, in the given order; each run of one context opens and closes it."""
+    text: list[str] = []
+    current: tuple[str, ...] = ()
+    for line in lines:
+        if line.path != current:
+            _leave(text, current)
+            text.extend(" " * depth + context for depth, context in enumerate(line.path))
+            current = line.path
+        text.append(" " * len(line.path) + line.text)
+    _leave(text, current)
+    return "".join(f"{entry}\n" for entry in text)
+
+
+def _leave(text: list[str], path: tuple[str, ...]) -> None:
+    text.extend(
+        " " * depth + ("exit-address-family" if path[depth].startswith("address-family ") else "exit")
+        for depth in reversed(range(len(path)))
+    )

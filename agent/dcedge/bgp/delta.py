@@ -1,0 +1,118 @@
+"""From what FRR has to what it should have, as the shortest text that one `vtysh -f` can load. Pure.
+
+Up: definitions (BFD profiles, prefix-lists, route-maps), the routers, the neighbours, their families. A new
+neighbour is held shut until all of it is there. Down: whole neighbours first, definitions last, since FRR keeps
+a neighbour going with a route-map that is gone, and a missing prefix-list matches nothing.
+A line that sets what another line set before replaces it; only what has no successor is undone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from dcedge.bgp.config import Line, render_lines
+from dcedge.bgp.grammar import DEFINITIONS, NEIGHBOR, meaning, slot_of
+from dcedge.bgp.resources import FrrBlock
+from dcedge.plan import Operation
+from dcedge.resource import Key, State
+
+Place = tuple[tuple[str, ...], str]
+
+
+def blocks_of(state: State) -> dict[Key, FrrBlock]:
+    """The FRR blocks among the resources."""
+    return {key: resource for key, resource in state.items() if isinstance(resource, FrrBlock)}
+
+
+def delta(operations: Iterable[Operation]) -> str:
+    """The text that carries out the plan's FRR operations; the others are not looked at. Empty: nothing to do."""
+    before: set[Line] = set()
+    after: set[Line] = set()
+    for operation in operations:
+        if isinstance(operation.before, FrrBlock):
+            before.update(operation.before.lines)
+        if isinstance(operation.after, FrrBlock):
+            after.update(operation.after.lines)
+    return line_delta(before, after)
+
+
+def block_delta(observed: Mapping[Key, FrrBlock], wanted: Mapping[Key, FrrBlock]) -> str:
+    """The text that takes all of `observed` to all of `wanted`."""
+    return line_delta(
+        {line for block in observed.values() for line in block.lines},
+        {line for block in wanted.values() for line in block.lines},
+    )
+
+
+def line_delta(before: Iterable[Line], after: Iterable[Line]) -> str:
+    """The text that turns the lines `before` into the lines `after`."""
+    had, wants = set(before), set(after)
+    made = {slot_of(line): line for line in wants - had}
+    kept = {slot_of(line) for line in wants & had}
+    undone = [line for line in had - wants if slot_of(line) not in made and slot_of(line) not in kept]
+    new_peers = {
+        _peer_place(line)
+        for line in made.values()
+        if " remote-as " in line.text and not any(_same_slot(line, old) for old in had)
+    }
+    vanished = _vanished(undone)
+    undone = [line for line in undone if not _goes_along(line, vanished)]
+    first = [line for line in undone if meaning(line.text).stage != DEFINITIONS]
+    last = [line for line in undone if meaning(line.text).stage == DEFINITIONS]
+    wanted_shut = {_peer_place(line) for line in wants if line.text.endswith(" shutdown")}
+    upwards: list[Line] = []
+    for line in sorted(made.values(), key=_upwards):
+        upwards.append(line)
+        if " remote-as " in line.text and _peer_place(line) in new_peers - wanted_shut:
+            upwards.append(Line(line.path, f"neighbor {meaning(line.text).peer} shutdown"))
+    opened = [Line(path, f"no neighbor {peer} shutdown") for path, peer in sorted(new_peers - wanted_shut)]
+    return render_lines(
+        [
+            *(_undo(line) for line in sorted(first, key=_downwards)),
+            *upwards,
+            *opened,
+            *(_undo(line) for line in sorted(last, key=_downwards)),
+        ]
+    )
+
+
+def _same_slot(line: Line, other: Line) -> bool:
+    return line.path == other.path and meaning(line.text).slot == meaning(other.text).slot
+
+
+def _peer_place(line: Line) -> Place:
+    return line.path[:1], meaning(line.text).peer
+
+
+def _vanished(undone: Iterable[Line]) -> tuple[set[tuple[str, ...]], set[Place]]:
+    """The contexts and the neighbours that go as a whole."""
+    contexts = {(*line.path, line.text) for line in undone}
+    peers = {_peer_place(line) for line in undone if " remote-as " in line.text}
+    return contexts, peers
+
+
+def _goes_along(line: Line, vanished: tuple[set[tuple[str, ...]], set[Place]]) -> bool:
+    contexts, peers = vanished
+    if any(line.path[:depth] in contexts for depth in range(1, len(line.path) + 1)):
+        return True
+    # `no neighbor X bfd` takes the profile with it.
+    if " bfd profile " in line.text and (*line.path, f"neighbor {meaning(line.text).peer} bfd") in contexts:
+        return True
+    return bool(meaning(line.text).peer) and " remote-as " not in line.text and _peer_place(line) in peers
+
+
+def _upwards(line: Line) -> tuple[int, tuple[str, ...], str, int, str]:
+    told = meaning(line.text)
+    # All of one neighbour's lines in a row; elsewhere what is used before what uses it.
+    step = 0 if told.peer else told.step
+    return (told.stage * 10 + step, line.path, told.peer, told.step, line.text)
+
+
+def _downwards(line: Line) -> tuple[int, int, tuple[str, ...], str]:
+    told = meaning(line.text)
+    whole_neighbor = told.stage == NEIGHBOR and told.step == 0
+    return (0 if whole_neighbor else 1, -(told.stage * 10 + told.step), line.path, line.text)
+
+
+def _undo(line: Line) -> Line:
+    return Line(line.path, meaning(line.text).negation)

@@ -1,0 +1,112 @@
+"""FRR's part of the intent, cut into blocks of lines that the plan can name: one a virtual interface, gateway, VRF."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Self
+
+from dcedge.bgp.config import MASK, Line, mask
+from dcedge.bgp.grammar import meaning, slot_of
+from dcedge.plan import worst
+from dcedge.resource import Change, Disruption, Key
+
+COMMON, PROFILE, POLICY, ROUTER, SESSION = "bgp-common", "bfd-profile", "bgp-policy", "bgp-router", "bgp-session"
+# Above every rank of the kernel's: a session needs its addresses and its VRF.
+RANKS = {COMMON: 100, PROFILE: 110, POLICY: 120, ROUTER: 130, SESSION: 140}
+
+COMMON_KEY = Key(COMMON, "dcedge")
+
+
+@dataclass(frozen=True, slots=True)
+class FrrBlock:
+    """The lines that belong to one thing: the intent's, or those of it that FRR has.
+
+    `lines` is sorted, so equal sets are equal blocks. Blocks are disjoint: no line is in two.
+    """
+
+    key: Key
+    affects: tuple[str, ...]
+    lines: tuple[Line, ...]
+
+    @classmethod
+    def of(cls, key: Key, affects: Iterable[str], lines: Iterable[Line]) -> FrrBlock:
+        """A block of the lines, in whatever order they come."""
+        return cls(key, tuple(sorted(set(affects))), tuple(sorted(set(lines))))
+
+    @property
+    def rank(self) -> int:
+        """Definitions before what uses them."""
+        return RANKS[self.key.kind]
+
+    @property
+    def parent(self) -> Key | None:
+        """None: each block's lines are undone by name."""
+        return None
+
+    @property
+    def creation(self) -> Disruption:
+        """A new thing disturbs nobody; a router ID given to a VRF that runs already resets its sessions."""
+        return worst(
+            "session" if line.text.startswith("bgp router-id ") and not self._opens_router else "none"
+            for line in self.lines
+        )
+
+    @property
+    def deletion(self) -> Disruption:
+        """Removing a neighbour ends its session."""
+        return worst(meaning(line.text).disruption for line in self.lines)
+
+    @property
+    def _opens_router(self) -> bool:
+        return any(line.text.startswith("router bgp ") for line in self.lines)
+
+    def describe(self) -> str:
+        """Its lines in a few words, no secret among them."""
+        told = [str(line) for line in self.lines if _tells(line)] or [str(line) for line in self.lines[:1]]
+        shown = ", ".join(told[:4]) + (", …" if len(told) > 4 else "")
+        return f"{shown} ({len(self.lines)} lines)"
+
+    def changes_from(self, observed: Self) -> tuple[Change, ...]:
+        """One change for each thing set differently; a password shows only that it changed."""
+        before, after = _by_slot(observed.lines), _by_slot(self.lines)
+        return tuple(_changes(before, after))
+
+
+def _tells(line: Line) -> bool:
+    return " remote-as " in line.text or line.text.startswith(("network ", "router bgp ", "ip", "profile "))
+
+
+def _by_slot(lines: Iterable[Line]) -> dict[tuple[tuple[str, ...], str], Line]:
+    return {slot_of(line): line for line in lines}
+
+
+def _changes(
+    before: dict[tuple[tuple[str, ...], str], Line], after: dict[tuple[tuple[str, ...], str], Line]
+) -> Iterator[Change]:
+    for place in sorted(before.keys() | after.keys()):
+        old, new = before.get(place), after.get(place)
+        if old == new:
+            continue
+        path, slot = place
+        told_before, told_after = _told(old), _told(new)
+        if told_before == told_after:
+            told_after = f"{told_after} (changed)"
+        ends = [meaning(line.text) for line in (old, new) if line is not None]
+        yield Change(
+            ": ".join((*path, slot)),
+            told_before,
+            told_after,
+            worst(end.disruption for end in ends),
+        )
+
+
+def _told(line: Line | None) -> str:
+    if line is None:
+        return ""
+    told = mask(line.text)
+    slot = meaning(line.text).slot
+    return told.removeprefix(slot).strip() or ("no" if told.startswith("no ") else "yes")
+
+
+__all__ = ["COMMON", "COMMON_KEY", "MASK", "POLICY", "PROFILE", "RANKS", "ROUTER", "SESSION", "FrrBlock"]

@@ -1,0 +1,228 @@
+"""FRR's daemons as clients see them: read over their vty sockets, written to by one `vtysh -f`.
+
+All calls block, each for a bounded time; they belong in a worker thread. One client serves one thread at a time.
+"""
+
+from __future__ import annotations
+
+import re
+import socket
+import subprocess
+import threading
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from dcedge.bgp.config import FrrConfig, mask
+from dcedge.bgp.state import BfdPeer, SessionState, escape, parse_bfd, parse_sessions
+from dcedge.errors import FrrError, FrrUnavailableError
+
+# The order in which they must start: zebra serves the others, bgpd asks bfdd.
+DAEMONS = ("zebra", "bfdd", "bgpd")
+RUN_FOLDER = Path("/var/run/frr")
+ANSWER_SECONDS = 5.0
+WRITE_SECONDS = 60.0
+_REPLY_END = b"\0\0\0"  # then one byte, the status (vty_sock_serv in lib/vty.c)
+_ANSWER_MAX = 256 * 1024 * 1024
+_FAILURE = re.compile(r"line (?P<number>\d+): (?P<what>.*)")
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """One line that FRR refused, secrets hidden."""
+
+    line: str
+    said: str
+
+    def __str__(self) -> str:
+        return f"`{self.line}`: {self.said}"
+
+
+class FrrRejectedError(FrrError):
+    """FRR refused lines of a change; it has applied the others."""
+
+    def __init__(self, failures: tuple[Failure, ...]) -> None:
+        more = f" (and {len(failures) - 5} more)" if len(failures) > 5 else ""
+        super().__init__("FRR refused " + "; ".join(str(failure) for failure in failures[:5]) + more)
+        self.failures = failures
+
+
+class FrrClient:
+    """One FRR. `pathspace` is vtysh's `-N`; None is the machine's own instance."""
+
+    def __init__(
+        self, pathspace: str | None = None, *, run_folder: Path = RUN_FOLDER, timeout: float = ANSWER_SECONDS
+    ) -> None:
+        self._folder = run_folder / pathspace if pathspace else run_folder
+        self._vtysh = ["vtysh", *(["-N", pathspace] if pathspace else [])]
+        self._timeout = timeout
+        self._sockets: dict[str, socket.socket] = {}
+        self._lock = threading.Lock()
+
+    def close(self) -> None:
+        """Close the sockets; a later call opens them anew."""
+        with self._lock:
+            for connection in self._sockets.values():
+                connection.close()
+            self._sockets.clear()
+
+    def ask(self, daemon: str, command: str) -> str:
+        """What the daemon prints for a command.
+
+        Raises:
+            FrrUnavailableError: It is not there or does not answer in time.
+            FrrError: It refused the command.
+        """
+        with self._lock:
+            deadline = time.monotonic() + self._timeout
+            fresh = daemon not in self._sockets
+            try:
+                answer, status = self._exchange(daemon, command, deadline)
+            except TimeoutError:
+                self._drop(daemon)
+                raise FrrUnavailableError(f"{daemon} does not answer within {self._timeout:g} s") from None
+            except OSError as error:
+                self._drop(daemon)
+                if fresh:
+                    raise self._absent(daemon, error) from error
+                # It may have been restarted since the last question.
+                try:
+                    answer, status = self._exchange(daemon, command, deadline)
+                except TimeoutError:
+                    self._drop(daemon)
+                    raise FrrUnavailableError(f"{daemon} does not answer within {self._timeout:g} s") from None
+                except OSError as again:
+                    self._drop(daemon)
+                    raise self._absent(daemon, again) from again
+        if status != 0:
+            raise FrrError(f"{daemon} refused `{mask(command)}`: {escape(mask(answer.strip()))} (status {status})")
+        return answer
+
+    def unavailable(self) -> dict[str, str]:
+        """The daemons that are needed and cannot be used now, in the order to start them, each with the reason."""
+        reasons = {}
+        for daemon in DAEMONS:
+            try:
+                self.ask(daemon, "show version")
+            except FrrError as error:
+                reasons[daemon] = str(error)
+        return reasons
+
+    def running_config(self) -> FrrConfig:
+        """What bgpd and bfdd run with now.
+
+        Each is asked itself: vtysh's sum also shows what only zebra still knows after a restart of bgpd.
+        """
+        config = FrrConfig.parse(self.ask("bgpd", "show running-config"))
+        return config.merged(FrrConfig.parse(self.ask("bfdd", "show running-config")))
+
+    def sessions(self) -> tuple[SessionState, ...]:
+        """Every BGP session of every VRF, the operator's too."""
+        return parse_sessions(self.ask("bgpd", "show bgp vrf all neighbors json"))
+
+    def bfd_peers(self) -> tuple[BfdPeer, ...]:
+        """Every BFD session of every VRF."""
+        return parse_bfd(self.ask("bfdd", "show bfd peers json"))
+
+    def apply(self, text: str) -> None:
+        """Feed configuration lines to the daemons; nothing for an empty text.
+
+        vtysh goes on after a line that fails, so after an error as after success read the configuration back.
+        The text goes through a pipe: no file and no process list ever shows a secret.
+
+        Raises:
+            FrrRejectedError: Lines were refused.
+            FrrUnavailableError: A daemon is missing or wedged.
+        """
+        if not text:
+            return
+        if reasons := self.unavailable():
+            raise FrrUnavailableError("; ".join(reasons.values()))
+        done = self._run(["-f", "/dev/stdin"], text)
+        if failures := _failures(text, done):
+            raise FrrRejectedError(failures)
+
+    def write_config(self) -> None:
+        """Persist the running configuration (`write`), so that FRR comes up with it without the agent.
+
+        Raises:
+            FrrError: It was not written.
+        """
+        done = self._run(["-c", "write memory"], "")
+        said = escape(mask((done.stdout + done.stderr).strip()))
+        if done.returncode != 0 or "[OK]" not in done.stdout:
+            raise FrrError(f"FRR did not save its configuration: {said}")
+
+    def _run(self, arguments: list[str], text: str) -> subprocess.CompletedProcess[str]:
+        try:
+            return subprocess.run(
+                [*self._vtysh, *arguments],
+                input=text,
+                capture_output=True,
+                text=True,
+                errors="backslashreplace",
+                timeout=WRITE_SECONDS,
+                check=False,
+            )
+        except subprocess.TimeoutExpired:
+            # `from None`: the expired call carries its input, and with it the secrets.
+            raise FrrUnavailableError(f"vtysh did not end within {WRITE_SECONDS:g} s") from None
+        except FileNotFoundError as error:
+            raise FrrUnavailableError("vtysh is not installed") from error
+
+    def _absent(self, daemon: str, error: OSError) -> FrrUnavailableError:
+        if isinstance(error, PermissionError):
+            return FrrUnavailableError(f"{daemon}: no permission for {self._folder} (membership of group frrvty)")
+        return FrrUnavailableError(f"{daemon} is not running ({self._folder / daemon}.vty: {error.strerror or error})")
+
+    def _drop(self, daemon: str) -> None:
+        if connection := self._sockets.pop(daemon, None):
+            connection.close()
+
+    def _exchange(self, daemon: str, command: str, deadline: float) -> tuple[str, int]:
+        connection = self._sockets.get(daemon)
+        if connection is None:
+            connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+            self._sockets[daemon] = connection
+            connection.settimeout(max(deadline - time.monotonic(), 0.01))
+            connection.connect(str(self._folder / f"{daemon}.vty"))
+            _send(connection, "enable", deadline)
+        return _send(connection, command, deadline)
+
+
+def _send(connection: socket.socket, command: str, deadline: float) -> tuple[str, int]:
+    connection.settimeout(max(deadline - time.monotonic(), 0.01))
+    connection.sendall(command.encode() + b"\0")
+    answer = bytearray()
+    while len(answer) < 4 or answer[-4:-1] != _REPLY_END:
+        connection.settimeout(max(deadline - time.monotonic(), 0.01))
+        piece = connection.recv(1 << 18)
+        if not piece:
+            raise ConnectionResetError("closed in the middle of an answer")
+        answer += piece
+        if len(answer) > _ANSWER_MAX:
+            raise ConnectionResetError("the answer does not end")
+    return answer[:-4].decode("utf-8", "backslashreplace"), answer[-1]
+
+
+def _failures(text: str, done: subprocess.CompletedProcess[str]) -> tuple[Failure, ...]:
+    lines = text.split("\n")
+    # What a daemon says of a refused line goes to stdout, the line's number to stderr.
+    reasons = [said.strip("% ").strip() for said in done.stdout.split("\n") if said.startswith("%")]
+    failures = []
+    for entry in done.stderr.split("\n"):
+        if not entry.strip():
+            continue
+        found = _FAILURE.match(entry)
+        if found is None:
+            failures.append(Failure("", escape(mask(entry.strip()))))
+            continue
+        number = int(found["number"])
+        line = mask(lines[number - 1]).strip() if number <= len(lines) else "?"
+        what = found["what"].partition(", line:")[0].strip("% ")
+        if not what.startswith("Unknown command") and reasons:
+            what = reasons.pop(0)
+        failures.append(Failure(line, escape(mask(what))))
+    if done.returncode != 0 and not failures:
+        failures.append(Failure("", f"vtysh ended with status {done.returncode}"))
+    return tuple(failures)
