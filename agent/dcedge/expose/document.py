@@ -1,0 +1,307 @@
+"""What `dcedge status --json` and the control socket give: a snapshot as JSON. Its shape is stable.
+
+Keys end in their unit; null means "not known". Text that a peer supplied is escaped here, for every reader.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TypedDict
+
+from dcedge.bgp.state import escape
+from dcedge.expose.snapshot import ConnectionSnapshot, SessionSnapshot, Snapshot, VirtualInterfaceSnapshot
+from dcedge.probe.prober import ProbeStats
+
+
+class RouterDocument(TypedDict):
+    """This router and the agent on it."""
+
+    hostname: str
+    asn: int
+    router_id: str
+    version: str
+    taken_at: float
+
+
+class FrrDocument(TypedDict):
+    """Whether FRR answers."""
+
+    available: bool
+    detail: str
+
+
+class ConnectionDocument(TypedDict):
+    """One connection."""
+
+    name: str
+    provider: str
+    port: str
+    over: str | None
+    bandwidth_bps: int
+    present: bool
+    carrier: bool | None
+    carrier_changes: int | None
+    circuit_id: str
+    description: str
+
+
+class PrefixesDocument(TypedDict):
+    """Prefix counts of one session."""
+
+    received: int | None
+    accepted: int
+    advertised: int
+
+
+class SessionDocument(TypedDict):
+    """One BGP session."""
+
+    peer: str
+    family: str
+    state: str
+    uptime_seconds: float | None
+    prefixes: PrefixesDocument
+    transitions: int
+    last_reset: str | None
+    bfd: str | None
+
+
+class ProbeDocument(TypedDict):
+    """One stream of probes; `window_*` and `rtt_*` cover the last 64."""
+
+    family: str
+    destination: str
+    interval_seconds: float
+    rtt_seconds: float | None
+    rtt_min_seconds: float | None
+    rtt_last_seconds: float | None
+    jitter_seconds: float | None
+    sent: int
+    lost: int
+    late: int
+    duplicates: int
+    reordered: int
+    send_errors: int
+    window_probes: int
+    window_lost: int
+    error: str | None
+
+
+class UsedDocument(TypedDict):
+    """What a link carries now."""
+
+    receive_bps: float
+    transmit_bps: float
+
+
+class CountersDocument(TypedDict):
+    """A link's counters."""
+
+    receive_bytes: int
+    receive_packets: int
+    receive_errors: int
+    transmit_bytes: int
+    transmit_packets: int
+    transmit_errors: int
+
+
+class ShaperDocument(TypedDict):
+    """A shaper's leaf."""
+
+    queue: str
+    sent_bytes: int
+    sent_packets: int
+    dropped_packets: int
+    backlog_bytes: int
+
+
+class VirtualInterfaceDocument(TypedDict):
+    """One virtual interface. `probe` is that of its first address, `probes` are all."""
+
+    name: str
+    connection: str
+    virtual_gateway: str
+    admin: str
+    verdict: str
+    reason: str
+    layer: str
+    side: str
+    since: float | None
+    interface: str | None
+    ordered_bps: int | None
+    used: UsedDocument | None
+    preference: str
+    routing: str
+    bgp: list[SessionDocument]
+    probe: ProbeDocument | None
+    probes: list[ProbeDocument]
+    counters: CountersDocument | None
+    shaper: ShaperDocument | None
+    failing: list[str]
+
+
+class PassDocument(TypedDict):
+    """The last pass, and drift so far."""
+
+    finished_at: float | None
+    duration_seconds: float | None
+    operations: int
+    failing: list[str]
+    notes: list[str]
+    drift_repaired: dict[str, int]
+
+
+class OrderDocument(TypedDict):
+    """The order in force, and why the file was refused where it was."""
+
+    path: str
+    applied_at: float | None
+    load_failed: bool
+    problems: list[str]
+
+
+# `pass` is a word of Python's, so no class can have it as a key.
+Status = TypedDict(
+    "Status",
+    {
+        "router": RouterDocument,
+        "frr": FrrDocument,
+        "connections": list[ConnectionDocument],
+        "virtual_interfaces": list[VirtualInterfaceDocument],
+        "pass": PassDocument,
+        "order": OrderDocument,
+    },
+)
+
+
+def status_json(snapshot: Snapshot) -> Status:
+    """The snapshot as plain JSON values."""
+    passes = snapshot.passes
+    return {
+        "router": {
+            "hostname": snapshot.router.hostname,
+            "asn": snapshot.router.asn,
+            "router_id": snapshot.router.router_id,
+            "version": snapshot.version,
+            "taken_at": snapshot.taken,
+        },
+        "frr": {"available": snapshot.frr.available, "detail": escape(snapshot.frr.detail)},
+        "connections": [_connection(connection) for connection in snapshot.connections],
+        "virtual_interfaces": [_virtual_interface(vi) for vi in snapshot.virtual_interfaces],
+        "pass": {
+            "finished_at": passes.finished,
+            "duration_seconds": passes.duration,
+            "operations": passes.operations,
+            "failing": [escape(text) for text in passes.failing],
+            "notes": [escape(text) for text in passes.notes],
+            "drift_repaired": dict(passes.drift_repaired),
+        },
+        "order": {
+            "path": snapshot.order.path,
+            "applied_at": snapshot.order.applied,
+            "load_failed": snapshot.order.load_failed,
+            "problems": [escape(text) for text in snapshot.order.problems],
+        },
+    }
+
+
+def status_bytes(snapshot: Snapshot) -> bytes:
+    """The snapshot as JSON text."""
+    return json.dumps(status_json(snapshot), separators=(",", ":")).encode()
+
+
+def _connection(connection: ConnectionSnapshot) -> ConnectionDocument:
+    return {
+        "name": connection.name,
+        "provider": connection.provider,
+        "port": connection.port,
+        "over": connection.over,
+        "bandwidth_bps": connection.bandwidth_bps,
+        "present": connection.present,
+        "carrier": connection.carrier,
+        "carrier_changes": None if connection.counters is None else connection.counters.carrier_changes,
+        "circuit_id": connection.circuit_id,
+        "description": connection.description,
+    }
+
+
+def _virtual_interface(vi: VirtualInterfaceSnapshot) -> VirtualInterfaceDocument:
+    probes = [_probe(probe) for probe in vi.probes]
+    counters, shaper = vi.counters, vi.shaper
+    return {
+        "name": vi.name,
+        "connection": vi.connection,
+        "virtual_gateway": vi.virtual_gateway,
+        "admin": vi.admin,
+        "verdict": vi.verdict.state,
+        "reason": escape(vi.verdict.reason),
+        "layer": vi.verdict.layer,
+        "side": vi.verdict.side,
+        "since": vi.since,
+        "interface": vi.interface,
+        "ordered_bps": vi.ordered_bps,
+        "used": None if vi.used is None else {"receive_bps": vi.used.receive_bps, "transmit_bps": vi.used.transmit_bps},
+        "preference": vi.preference,
+        "routing": "static" if vi.static else "bgp",
+        "bgp": [_session(session) for session in vi.sessions],
+        "probe": probes[0] if probes else None,
+        "probes": probes,
+        "counters": None
+        if counters is None
+        else {
+            "receive_bytes": counters.receive_bytes,
+            "receive_packets": counters.receive_packets,
+            "receive_errors": counters.receive_errors,
+            "transmit_bytes": counters.transmit_bytes,
+            "transmit_packets": counters.transmit_packets,
+            "transmit_errors": counters.transmit_errors,
+        },
+        "shaper": None
+        if shaper is None
+        else {
+            "queue": shaper.kind,
+            "sent_bytes": shaper.sent_bytes,
+            "sent_packets": shaper.sent_packets,
+            "dropped_packets": shaper.dropped_packets,
+            "backlog_bytes": shaper.backlog_bytes,
+        },
+        "failing": [escape(text) for text in vi.failing],
+    }
+
+
+def _session(session: SessionSnapshot) -> SessionDocument:
+    return {
+        "peer": session.peer,
+        "family": session.family,
+        "state": escape(session.state),
+        "uptime_seconds": session.uptime,
+        "prefixes": {
+            "received": session.received,
+            "accepted": session.accepted,
+            "advertised": session.advertised,
+        },
+        "transitions": session.transitions,
+        "last_reset": None if session.last_reset is None else escape(session.last_reset),
+        "bfd": session.bfd,
+    }
+
+
+def _probe(probe: ProbeStats) -> ProbeDocument:
+    return {
+        "family": probe.family,
+        "destination": probe.destination,
+        "interval_seconds": probe.interval,
+        "rtt_seconds": probe.rtt_average,
+        "rtt_min_seconds": probe.rtt_min,
+        "rtt_last_seconds": probe.rtt_last,
+        "jitter_seconds": probe.jitter,
+        "sent": probe.sent,
+        "lost": probe.lost,
+        "late": probe.late,
+        "duplicates": probe.duplicates,
+        "reordered": probe.reordered,
+        "send_errors": probe.send_errors,
+        "window_probes": probe.window_probes,
+        "window_lost": probe.window_lost,
+        "error": probe.error,
+    }

@@ -1,0 +1,232 @@
+"""All that the outside sees of the daemon at one moment, as plain values.
+
+Status, /metrics, the control socket and the page render from this one value and from nothing else. Rates in bits
+a second, sizes in bytes, durations in seconds, moments in seconds since 1970; None is "not known". The values
+that come by the thousand are named tuples, which cost a fraction of what frozen dataclasses cost to make.
+"""
+
+from __future__ import annotations
+
+import os
+import resource
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+from dcedge.bgp.state import SessionState
+from dcedge.health.verdict import Verdict
+from dcedge.kernel.counters import LinkCounters, ShaperCounters
+from dcedge.order.model import Family
+from dcedge.probe.histogram import HistogramCounts
+from dcedge.probe.prober import ProberStats, ProbeStats
+
+
+@dataclass(frozen=True, slots=True)
+class RouterSnapshot:
+    """This router."""
+
+    hostname: str
+    asn: int
+    router_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class FrrSnapshot:
+    """Whether FRR answers; `detail` is its version where it does, else why not."""
+
+    available: bool
+    detail: str
+
+
+class ConnectionSnapshot(NamedTuple):
+    """One connection. `over` names the connection whose share a hosted one is; `port` is the root's."""
+
+    name: str
+    provider: str
+    port: str
+    bandwidth_bps: int
+    over: str | None = None
+    present: bool = True
+    carrier: bool | None = None
+    counters: LinkCounters | None = None
+    description: str = ""
+    circuit_id: str = ""
+
+
+class SessionSnapshot(NamedTuple):
+    """One BGP session. `state` is RFC 4271's word, or `unknown` while FRR does not answer."""
+
+    peer: str
+    family: Family
+    state: str
+    uptime: float | None = None
+    received: int | None = None
+    accepted: int = 0
+    advertised: int = 0
+    transitions: int = 0
+    last_reset: str | None = None
+    bfd: str | None = None
+
+
+class Used(NamedTuple):
+    """What a link carried lately, in bits a second."""
+
+    receive_bps: float
+    transmit_bps: float
+
+
+class VirtualInterfaceSnapshot(NamedTuple):
+    """One virtual interface. `since` is when its verdict's state began; `failing` are operations' texts."""
+
+    name: str
+    connection: str
+    virtual_gateway: str
+    verdict: Verdict
+    admin: str = "up"
+    since: float | None = None
+    interface: str | None = None
+    ordered_bps: int | None = None
+    preference: str = "primary"
+    static: bool = False
+    used: Used | None = None
+    counters: LinkCounters | None = None
+    shaper: ShaperCounters | None = None
+    sessions: tuple[SessionSnapshot, ...] = ()
+    probes: tuple[ProbeStats, ...] = ()
+    failing: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class PassSnapshot:
+    """The passes so far. `finished` is None before the first; `drift_repaired` counts by kind of resource."""
+
+    finished: float | None = None
+    duration: float | None = None
+    operations: int = 0
+    durations: HistogramCounts | None = None
+    drift_repaired: tuple[tuple[str, int], ...] = ()
+    failing: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class OrderSnapshot:
+    """The order in force. `problems` say why the file as it is now was refused, where it was."""
+
+    path: str
+    applied: float | None = None
+    load_failed: bool = False
+    problems: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessSnapshot:
+    """This process, as every exporter tells it. CPU in seconds."""
+
+    resident_bytes: int
+    virtual_bytes: int
+    cpu: float
+    open_fds: int
+    max_fds: int
+    started: float
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """The whole. Make one with `process=read_process()`."""
+
+    taken: float
+    version: str
+    router: RouterSnapshot
+    frr: FrrSnapshot
+    connections: tuple[ConnectionSnapshot, ...]
+    virtual_interfaces: tuple[VirtualInterfaceSnapshot, ...]
+    passes: PassSnapshot
+    order: OrderSnapshot
+    process: ProcessSnapshot | None = None
+    prober: ProberStats | None = None
+
+
+def session_snapshot(state: SessionState, family: Family) -> SessionSnapshot:
+    """One session as bgpd tells it, with the counts of the family it was ordered for."""
+    counts = next((prefixes for prefixes in state.prefixes if prefixes.family == family), None)
+    return SessionSnapshot(
+        peer=str(state.peer),
+        family=family,
+        state=state.state,
+        uptime=state.uptime,
+        received=None if counts is None else counts.received,
+        accepted=0 if counts is None else counts.accepted,
+        advertised=0 if counts is None else counts.advertised,
+        transitions=state.transitions,
+        last_reset=state.last_reset,
+        bfd=state.bfd,
+    )
+
+
+def unhealthy(passes: PassSnapshot, now: float, longest: float) -> str | None:
+    """Why the daemon cannot be relied on: no pass has ended within `longest` seconds. None where it can."""
+    if passes.finished is None:
+        return "no pass has ended yet"
+    age = now - passes.finished
+    if age > longest:
+        return f"the last pass ended {age:.0f} s ago (at most {longest:.0f} s are normal)"
+    return None
+
+
+def read_process() -> ProcessSnapshot:
+    """This process as /proc tells it (proc_pid_stat(5), proc_pid_statm(5))."""
+    pages_virtual, pages_resident = Path("/proc/self/statm").read_text().split()[:2]
+    page = resource.getpagesize()
+    usage = resource.getrusage(resource.RUSAGE_SELF)
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return ProcessSnapshot(
+        resident_bytes=int(pages_resident) * page,
+        virtual_bytes=int(pages_virtual) * page,
+        cpu=usage.ru_utime + usage.ru_stime,
+        open_fds=len(os.listdir("/proc/self/fd")),  # noqa: PTH208 - names only, and often
+        max_fds=soft,
+        started=_STARTED,
+    )
+
+
+def _started() -> float:
+    # Field 22, counted after the command's closing bracket: clock ticks since boot.
+    ticks = int(Path("/proc/self/stat").read_text().rpartition(")")[2].split()[19])
+    uptime = time.clock_gettime(time.CLOCK_BOOTTIME)
+    return time.time() - uptime + ticks / os.sysconf("SC_CLK_TCK")
+
+
+_STARTED = _started()
+
+
+class RateMeter:
+    """What each link carries, from two readings of its counters."""
+
+    def __init__(self) -> None:
+        self._last: dict[str, tuple[float, int, int]] = {}
+        self._used: dict[str, Used] = {}
+
+    def feed(self, name: str, counters: LinkCounters, now: float) -> Used | None:
+        """The rate since the last reading; None at the first, and after a link was made anew."""
+        last = self._last.get(name)
+        if last is not None and now <= last[0]:
+            return self._used.get(name)
+        self._last[name] = (now, counters.receive_bytes, counters.transmit_bytes)
+        if last is None or counters.receive_bytes < last[1] or counters.transmit_bytes < last[2]:
+            self._used.pop(name, None)
+            return None
+        seconds = now - last[0]
+        used = Used(
+            (counters.receive_bytes - last[1]) * 8 / seconds,
+            (counters.transmit_bytes - last[2]) * 8 / seconds,
+        )
+        self._used[name] = used
+        return used
+
+    def keep_only(self, names: set[str]) -> None:
+        """Forget the links that are gone."""
+        for name in self._last.keys() - names:
+            del self._last[name]
+            self._used.pop(name, None)

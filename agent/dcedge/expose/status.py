@@ -1,0 +1,217 @@
+"""`dcedge status` for people: what is wrong first, then everything, then one line that sums up.
+
+It prints what the control socket gave. Rows are Text, never markup, so that no name or peer can colour or
+hide anything.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from rich.console import Console
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from dcedge.expose.document import ProbeDocument, SessionDocument, Status, VirtualInterfaceDocument
+from dcedge.units import format_rate, format_seconds
+
+_GRAVITY = ("down", "degraded", "pending", "drained", "up")
+_STYLES = {"down": "bold red", "degraded": "bold yellow", "pending": "yellow", "drained": "cyan", "up": "green"}
+_PLANNED = "planned"
+
+
+def print_status(console: Console, status: Status) -> None:
+    """Print the whole screen."""
+    vis = sorted(status["virtual_interfaces"], key=lambda vi: (_GRAVITY.index(vi["verdict"]), vi["name"]))
+    _print_head(console, status)
+    _print_troubles(console, vis)
+    if status["connections"]:
+        console.print(_connections(status))
+        console.print()
+    if vis:
+        console.print(_virtual_interfaces(vis, status["router"]["taken_at"], console.width))
+        console.print()
+    _print_foot(console, status, vis)
+
+
+def _print_head(console: Console, status: Status) -> None:
+    router, frr = status["router"], status["frr"]
+    line = Text.assemble(
+        (router["hostname"], "bold"),
+        f"  AS {router['asn']}  router ID {router['router_id']}  dcedge {router['version']}  ",
+    )
+    if frr["available"]:
+        line.append(f"FRR {frr['detail']}".rstrip() if frr["detail"] else "FRR answers")
+    else:
+        line.append("FRR does not answer", "bold red")
+        line.append(f": {frr['detail']}" if frr["detail"] else "")
+    console.print(line)
+    console.print()
+
+
+def _print_troubles(console: Console, vis: list[VirtualInterfaceDocument]) -> None:
+    troubled = [vi for vi in vis if vi["verdict"] != "up"]
+    if not troubled:
+        return
+    table = _table()
+    for _ in range(3):
+        table.add_column()
+    table.show_header = False
+    for vi in troubled:
+        table.add_row(_verdict(vi), Text(vi["name"], "bold"), Text(vi["reason"]))
+    console.print(table)
+    console.print()
+
+
+def _connections(status: Status) -> Table:
+    table = _table("CONNECTION", "PROVIDER", "PORT", "BANDWIDTH", "CARRIER", "VIs", "CIRCUIT")
+    counts: dict[str, int] = {}
+    for vi in status["virtual_interfaces"]:
+        counts[vi["connection"]] = counts.get(vi["connection"], 0) + 1
+    for connection in status["connections"]:
+        if not connection["present"]:
+            carrier = Text("no such port", "bold red")
+        elif connection["carrier"] is None:
+            carrier = Text("unknown")
+        else:
+            carrier = Text("yes") if connection["carrier"] else Text("none", "bold red")
+        over = f"over {connection['over']}, " if connection["over"] else ""
+        table.add_row(
+            Text(connection["name"]),
+            Text(connection["provider"]),
+            Text(f"{over}{connection['port']}"),
+            Text(format_rate(connection["bandwidth_bps"])),
+            carrier,
+            Text(str(counts.get(connection["name"], 0))),
+            Text(connection["circuit_id"] or connection["description"] or "-"),
+        )
+    return table
+
+
+# What a narrow terminal does without, least needed first, and the width from which it is shown.
+_FROM_WIDTH = {
+    "SINCE": 150,
+    "LINK": 140,
+    "PREFIXES IN/OUT": 130,
+    "CONNECTION": 115,
+    "GATEWAY": 115,
+    "IN": 90,
+    "OUT": 90,
+}
+_RIGHT = {"ORDERED", "IN", "OUT", "RTT", "LOSS"}
+
+
+def _virtual_interfaces(vis: list[VirtualInterfaceDocument], now: float, width: int) -> Table:
+    rows = [_row(vi, now) for vi in vis]
+    shown = [header for header in rows[0] if width >= _FROM_WIDTH.get(header, 0)]
+    table = _table(*shown)
+    for column in table.columns:
+        column.justify = "right" if column.header in _RIGHT else "left"
+    for row in rows:
+        table.add_row(*(row[header] for header in shown))
+    return table
+
+
+def _row(vi: VirtualInterfaceDocument, now: float) -> dict[str, Text]:
+    used = vi["used"]
+    return {
+        "VIRTUAL INTERFACE": Text(vi["name"], "bold"),
+        "VERDICT": _verdict(vi),
+        "SINCE": Text("-" if vi["since"] is None else format_seconds(max(1.0, now - vi["since"]))),
+        "CONNECTION": Text(vi["connection"]),
+        "GATEWAY": Text(vi["virtual_gateway"]),
+        "LINK": Text(vi["interface"] or "-"),
+        "ORDERED": Text("-" if vi["ordered_bps"] is None else format_rate(vi["ordered_bps"])),
+        "IN": Text("-" if used is None else format_rate(used["receive_bps"])),
+        "OUT": Text("-" if used is None else format_rate(used["transmit_bps"])),
+        "RTT": _lines(_rtt(probe) for probe in vi["probes"]),
+        "LOSS": _lines(_loss(probe) for probe in vi["probes"]),
+        "BGP": Text("static") if vi["routing"] == "static" else _lines(_session(s) for s in vi["bgp"]),
+        "PREFIXES IN/OUT": _lines(_prefixes(session) for session in vi["bgp"]),
+    }
+
+
+def _print_foot(console: Console, status: Status, vis: list[VirtualInterfaceDocument]) -> None:
+    passes, order = status["pass"], status["order"]
+    lacking: list[str] = []
+    if order["load_failed"]:
+        lacking.append(f"{order['path']} was refused; the last good order is in force")
+        _print_list(console, "The order file has problems:", order["problems"])
+    if not status["frr"]["available"]:
+        lacking.append("FRR does not answer: its part is pending and will be retried")
+    if passes["failing"]:
+        lacking.append(_plural(len(passes["failing"]), "operation") + " pending")
+        _print_list(console, "These operations do not succeed and are retried:", passes["failing"])
+    if passes["finished_at"] is None:
+        lacking.append("the first pass has not ended")
+    for verdict in _GRAVITY[:-1]:
+        count = sum(vi["verdict"] == verdict and vi["admin"] != _PLANNED for vi in vis)
+        if count:
+            lacking.append(f"{_plural(count, 'virtual interface')} {verdict}")
+    for note in passes["notes"]:
+        console.print(Text(f"note: {note}"))
+    planned = sum(vi["admin"] == _PLANNED for vi in vis)
+    besides = f" ({planned} planned)" if planned else ""
+    if lacking:
+        console.print(Text(f"not as ordered: {'; '.join(lacking)}{besides}", "bold"))
+    else:
+        console.print(Text(f"everything as ordered{besides}", "bold green"))
+
+
+def _print_list(console: Console, title: str, lines: list[str], most: int = 20) -> None:
+    console.print(Text(title, "bold"))
+    for line in lines[:most]:
+        console.print(Padding(Text(line), (0, 0, 0, 2), expand=False))
+    if len(lines) > most:
+        console.print(Text(f"  and {len(lines) - most} more"))
+    console.print()
+
+
+def _table(*headers: str) -> Table:
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim", collapse_padding=True)
+    for header in headers:
+        # Names and figures stay whole; on a narrow screen the others fold.
+        table.add_column(header, no_wrap=header in {"VIRTUAL INTERFACE", "VERDICT", "RTT", "LOSS"}, overflow="fold")
+    return table
+
+
+def _lines(parts: Iterable[Text]) -> Text:
+    texts = list(parts)
+    return Text("\n").join(texts) if texts else Text("-")
+
+
+def _verdict(vi: VirtualInterfaceDocument) -> Text:
+    verdict = vi["verdict"]
+    if vi["admin"] == _PLANNED:
+        return Text(f"{verdict} (planned)", "dim")
+    return Text(verdict, _STYLES[verdict])
+
+
+def _rtt(probe: ProbeDocument) -> Text:
+    return Text("-" if probe["rtt_seconds"] is None else format_seconds(probe["rtt_seconds"]))
+
+
+def _loss(probe: ProbeDocument) -> Text:
+    if not probe["window_probes"]:
+        return Text("-")
+    share = probe["window_lost"] / probe["window_probes"]
+    return Text(f"{share:.1%}" if 0 < share < 1 else f"{share:.0%}", "red" if share else "")
+
+
+def _session(session: SessionDocument) -> Text:
+    uptime = session["uptime_seconds"]
+    up = session["state"] == "Established"
+    since = f" {format_seconds(max(1.0, uptime))}" if up and uptime is not None else ""
+    bfd = "" if session["bfd"] is None or not up else f", BFD {session['bfd']}"
+    return Text(f"{session['state']}{since}{bfd}", "" if up else "red")
+
+
+def _prefixes(session: SessionDocument) -> Text:
+    if session["state"] != "Established":
+        return Text("-")
+    return Text(f"{session['prefixes']['accepted']}/{session['prefixes']['advertised']}")
+
+
+def _plural(count: int, noun: str) -> str:
+    return f"{count} {noun}" + ("" if count == 1 else "s")
