@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from functools import cached_property
 from ipaddress import (
     IPv4Address,
     IPv4Interface,
@@ -95,9 +94,7 @@ def _interface(value: object) -> Interface:
     try:
         return ip_interface(text)
     except ValueError as error:
-        raise ValueError(
-            f"{shown(text)} is not an address with its prefix length, such as 10.0.0.2/30"
-        ) from error
+        raise ValueError(f"{shown(text)} is not an address with its prefix length, such as 10.0.0.2/30") from error
 
 
 def _address(value: object) -> Address:
@@ -115,9 +112,7 @@ def _router_id(value: object) -> IPv4Address:
     try:
         return IPv4Address(_text(value, "a router ID"))
     except ValueError as error:
-        raise ValueError(
-            f"{shown(value)} is not a router ID (written as an IPv4 address: 10.255.0.1)"
-        ) from error
+        raise ValueError(f"{shown(value)} is not a router ID (written as an IPv4 address: 10.255.0.1)") from error
 
 
 def _prefix(value: object) -> Prefix:
@@ -142,9 +137,7 @@ def _ifname(value: str) -> str:
         or not (value.isascii() and value.isprintable())
         or any(c in "/: '\"\\" for c in value)
     ):
-        raise ValueError(
-            f"{shown(value)} is not an interface name (1-{IFNAME_MAX} characters, no blank, '/' or ':')"
-        )
+        raise ValueError(f"{shown(value)} is not an interface name (1-{IFNAME_MAX} characters, no blank, '/' or ':')")
     return value
 
 
@@ -155,9 +148,7 @@ def _printable(value: str) -> str:
 
 
 def _schema(kind: str, description: str, pattern: str | None = None) -> WithJsonSchema:
-    return WithJsonSchema(
-        {"type": kind, "description": description} | ({"pattern": pattern} if pattern else {})
-    )
+    return WithJsonSchema({"type": kind, "description": description} | ({"pattern": pattern} if pattern else {}))
 
 
 def _number(low: int, high: int, what: str) -> tuple[object, Kind]:
@@ -406,7 +397,7 @@ class AddressPair(_Model):
     password: Password = None
     """The key of this session alone, before bgp.password."""
 
-    @cached_property
+    @property
     def family(self) -> Family:
         """`ipv4` or `ipv6`."""
         return "ipv4" if self.customer.version == 4 else "ipv6"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from dcedge.order.model import BfdTimers, Prefix, Preference, Seconds
+from dcedge.order.model import BfdTimers, Preference, Prefix, Seconds
 
 Demand = Literal["required", "optional", "unsupported"]
 Means = Literal["communities", "prepend", "med"]
