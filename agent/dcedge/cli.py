@@ -59,7 +59,7 @@ def _common(
 
 
 def _verb(command: Callable[..., None]) -> Callable[..., None]:
-    """Register a verb whose first parameter is the Settings: it gets an option (and DCEDGE_ variable) for each place."""
+    """Register a verb whose first parameter is the Settings: each place becomes an option and a DCEDGE_ variable."""
 
     @functools.wraps(command)
     def with_settings(**values: Any) -> None:
@@ -79,9 +79,9 @@ def _verb(command: Callable[..., None]) -> Callable[..., None]:
         for name, (kind, text) in _PLACES.items()
     ]
     parameters = [*(p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in own), *common]
-    with_settings.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    with_settings.__signature__ = inspect.Signature(parameters)
     with_settings.__annotations__ = {p.name: p.annotation for p in parameters}
-    del with_settings.__wrapped__  # type: ignore[attr-defined]
+    del with_settings.__wrapped__
     app.command()(with_settings)
     return command
 
@@ -160,8 +160,8 @@ def check(
         typer.echo(f"warning: {warning}", err=True)
     parts = loaded.order
     typer.echo(
-        f"{settings.order}: good ({len(parts.connections)} connections, {len(parts.virtual_gateways)} virtual gateways, "
-        f"{len(parts.virtual_interfaces)} virtual interfaces)"
+        f"{settings.order}: good ({len(parts.connections)} connections, "
+        f"{len(parts.virtual_gateways)} virtual gateways, {len(parts.virtual_interfaces)} virtual interfaces)"
     )
 
 

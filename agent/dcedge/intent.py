@@ -10,23 +10,22 @@ from dcedge.credentials import CredentialError, Secret
 from dcedge.kernel.derive import derive_kernel
 from dcedge.order.model import Credential, Order
 from dcedge.order.resolve import ResolvedInterface, resolve_interface
-from dcedge.resource import Key, State
+from dcedge.resource import State
 from dcedge.store import Runtime
 
 
 @dataclass(frozen=True, slots=True)
 class Intent:
-    """What should be in the kernel and in FRR; `withheld` VIs lack a usable credential: their sessions stay as they are."""
+    """What should be in the kernel and in FRR.
+
+    The virtual interfaces in `withheld` lack a usable credential: a session of theirs that runs stays as it is, a new
+    one is shut.
+    """
 
     interfaces: tuple[ResolvedInterface, ...]
     kernel: State
     frr: State
     withheld: Mapping[str, CredentialError]
-
-    @property
-    def all(self) -> dict[Key, object]:
-        """Kernel and FRR together."""
-        return {**self.kernel, **self.frr}
 
 
 def credentials_of(order: Order) -> Iterable[Credential]:
@@ -55,10 +54,9 @@ def derive(
         for session in interface.sessions
         if session.password is not None and session.password in problems
     }
-    speaking = [interface for interface in interfaces if interface.name not in withheld]
     return Intent(
         interfaces=interfaces,
         kernel=derive_kernel(interfaces, fq_codel=fq_codel),
-        frr=derive_frr(speaking, order.router, secrets, runtime.drained),
+        frr=derive_frr(interfaces, order.router, secrets, runtime.drained),
         withheld=withheld,
     )

@@ -90,7 +90,7 @@ def plan(intent: State, observed: State) -> Plan:
     for key, wanted in intent.items():
         present = observed.get(key)
         if present is None or key in taken_along:
-            reason = "missing" if present is None else f"goes down with {present.parent}"
+            reason = _absence(wanted, present, observed)
             upwards.append(Operation("create", key, None, wanted, (), reason, wanted.creation, wanted.affects))
         elif key in changes:
             differences = changes[key]
@@ -106,6 +106,14 @@ def plan(intent: State, observed: State) -> Plan:
                 upwards.append(Operation("change", key, present, wanted, differences, "differs", harm, wanted.affects))
     upwards.sort(key=lambda operation: (operation.resource.rank, operation.key))
     return Plan((*deletions, *upwards))
+
+
+def _absence(wanted: Resource, present: Resource | None, observed: State) -> str:
+    """Why something has to be made: it is missing itself, or it was lost with what it stands on."""
+    above = wanted.parent
+    if present is not None or (above is not None and above not in observed):
+        return f"stands on {above}"
+    return "missing"
 
 
 def _taken_along(gone: set[Key], observed: Mapping[Key, Resource]) -> set[Key]:

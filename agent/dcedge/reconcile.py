@@ -7,14 +7,17 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
-from dcedge.bgp.delta import frr_script
-from dcedge.bgp.observe import observe_frr
+from dcedge.bgp.config import FrrConfig
+from dcedge.bgp.delta import blocks_of, delta
+from dcedge.bgp.observe import observe_frr, remember, warnings
+from dcedge.bgp.render import keep_unkeyed
+from dcedge.bgp.resources import FrrBlock
 from dcedge.bgp.vty import FrrClient
 from dcedge.credentials import read_credentials
-from dcedge.errors import FrrError, FrrUnavailableError
+from dcedge.errors import FrrError
 from dcedge.intent import Intent, credentials_of, derive
 from dcedge.kernel import sysctl
 from dcedge.kernel.capabilities import has_fq_codel
@@ -38,7 +41,8 @@ class Observed:
 
     view: KernelView
     kernel: State
-    frr: State | None
+    running: FrrConfig
+    frr: Mapping[Key, FrrBlock] | None
     frr_detail: str
 
 
@@ -63,6 +67,7 @@ class PassResult:
     failures: tuple[Failure, ...]
     frr_available: bool
     frr_detail: str
+    warnings: tuple[str, ...]  # what the operator's own configuration does that an order cannot mend
 
     @property
     def complete(self) -> bool:
@@ -122,6 +127,7 @@ class Reconciler:
             failures=tuple(failures),
             frr_available=observed.frr is not None,
             frr_detail=frr_detail or observed.frr_detail,
+            warnings=warnings(observed.running),
         )
 
     def _observe(self, intent: Intent, owned: Owned) -> Observed:
@@ -130,12 +136,15 @@ class Reconciler:
         for resource in intent.kernel.values():
             if isinstance(resource, Sysctl) and (value := sysctl.read(resource.path)) is not None:
                 kernel[resource.key] = Sysctl(resource.path, value)
+        running = FrrConfig(frozenset())
+        frr: Mapping[Key, FrrBlock] | None = None
+        detail = ""
         try:
-            frr: State | None = observe_frr(self.frr.running_config(), intent.frr, owned.peers)
-            detail = ""
-        except FrrUnavailableError as error:
-            frr, detail = None, str(error)
-        return Observed(view, kernel, frr, detail)
+            running = self.frr.running_config()
+            frr = observe_frr(running, blocks_of(intent.frr), owned.frr_lines)
+        except FrrError as error:
+            detail = str(error)
+        return Observed(view, kernel, running, frr, detail)
 
     def _execute(self, todo: Plan, observed: Observed, frr_detail: str) -> tuple[list[Failure], str]:
         for operation in todo.operations:
@@ -150,11 +159,9 @@ class Reconciler:
                 failures += executor.execute(operations)
                 continue
             try:
-                self.frr.apply(frr_script(operations, self.frr.running_config()))
-            except FrrUnavailableError as error:
-                frr_detail = str(error)
-                failures += [Failure(operation, str(error), True) for operation in operations]
+                self.frr.apply(delta(operations))
             except FrrError as error:
+                frr_detail = str(error)
                 failures += [Failure(operation, str(error), True) for operation in operations]
         return failures, frr_detail
 
@@ -174,30 +181,34 @@ class Reconciler:
         for operation in todo.operations:
             if isinstance(operation.before, Sysctl) and isinstance(operation.after, Sysctl):
                 owned = owned.with_sysctl(operation.before.path, operation.before.value)
-        self.store.save_owned(
-            replace(owned, links=owned.links | _links(intent.kernel), peers=owned.peers | _peers(intent))
-        )
+        lines = owned.frr_lines
+        if observed.frr is not None:
+            lines = remember(lines, observed.running, blocks_of(intent.frr))
+        self.store.save_owned(replace(owned, links=owned.links | _links(intent.kernel), frr_lines=lines))
 
     def _forget(self, intent: Intent, observed: Observed) -> None:
+        """Once something is gone it is no longer ours: a later link of the same name may be anybody's."""
         owned = self.store.owned()
         links = _links(intent.kernel) | (owned.links & _links(observed.kernel))
-        peers = _peers(intent) if observed.frr is not None and not intent.withheld else owned.peers | _peers(intent)
-        self.store.save_owned(replace(owned, links=links, peers=peers))
+        lines = owned.frr_lines
+        if observed.frr is not None:
+            lines &= observed.running.lines
+        self.store.save_owned(replace(owned, links=links, frr_lines=lines))
 
 
 def _plan(intent: Intent, observed: Observed) -> Plan:
     """Kernel and FRR in one plan; without FRR, the kernel's alone."""
     if observed.frr is None:
         return plan(intent.kernel, observed.kernel)
-    theirs = {key: r for key, r in observed.frr.items() if not intent.withheld.keys() & set(r.affects)}
-    return plan({**intent.kernel, **intent.frr}, {**observed.kernel, **theirs})
+    wanted = keep_unkeyed(blocks_of(intent.frr), observed.frr, intent.withheld)
+    return plan({**intent.kernel, **wanted}, {**observed.kernel, **observed.frr})
 
 
 def _stretches(operations: Iterable[Operation]) -> Iterable[tuple[bool, list[Operation]]]:
     """The operations in runs of one kind, kernel's or FRR's, in the plan's order."""
     runs: list[tuple[bool, list[Operation]]] = []
     for operation in operations:
-        is_frr = operation.resource.rank >= FRR_RANK
+        is_frr = isinstance(operation.resource, FrrBlock)
         if not runs or runs[-1][0] != is_frr:
             runs.append((is_frr, []))
         runs[-1][1].append(operation)
@@ -206,10 +217,6 @@ def _stretches(operations: Iterable[Operation]) -> Iterable[tuple[bool, list[Ope
 
 def _links(state: State) -> frozenset[str]:
     return frozenset(r.name for r in state.values() if isinstance(r, Link) and r.tag is not None and not r.foreign)
-
-
-def _peers(intent: Intent) -> frozenset[str]:
-    return frozenset(str(session.cloud) for interface in intent.interfaces for session in interface.sessions)
 
 
 def purge_intent(owned: Owned) -> Intent:

@@ -9,7 +9,9 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
+from dcedge.bgp.config import Line
 from dcedge.errors import BusyError, StateError
 
 _OWNED, _RUNTIME, _LAST_GOOD, _LOCK = "owned.json", "runtime.json", "last-good-order.yaml", "lock"
@@ -28,7 +30,7 @@ class Owned:
     """The second witness of what is ours, beside the marks in the kernel and in FRR."""
 
     links: frozenset[str] = frozenset()
-    peers: frozenset[str] = frozenset()
+    frr_lines: frozenset[Line] = frozenset()  # those that do not show by themselves whose they are; no secret
     sysctl_before: Mapping[str, int] = field(default_factory=dict)  # what a setting was before we first changed it
 
     def with_sysctl(self, path: str, before: int) -> Owned:
@@ -67,7 +69,9 @@ class Store:
         """What the state file says is ours; nothing where there is none yet."""
         data = self._read(_OWNED)
         return Owned(
-            frozenset(data.get("links", ())), frozenset(data.get("peers", ())), dict(data.get("sysctl_before", {}))
+            links=frozenset(data.get("links", ())),
+            frr_lines=frozenset(Line(tuple(path), text) for *path, text in data.get("frr_lines", ())),
+            sysctl_before=dict(data.get("sysctl_before", {})),
         )
 
     def save_owned(self, owned: Owned) -> None:
@@ -75,7 +79,7 @@ class Store:
         if owned != self.owned():
             data = {
                 "links": sorted(owned.links),
-                "peers": sorted(owned.peers),
+                "frr_lines": sorted([*line.path, line.text] for line in owned.frr_lines),
                 "sysctl_before": dict(owned.sysctl_before),
             }
             self._write(_OWNED, json.dumps(data, indent=1))
@@ -95,9 +99,9 @@ class Store:
         """The contents of the order that was last put in force."""
         return self.folder / _LAST_GOOD
 
-    def save_last_good_order(self, text: bytes) -> None:
+    def save_last_good_order(self, text: str) -> None:
         """Keep an order's contents as the last good one."""
-        if not self.last_good_order.exists() or self.last_good_order.read_bytes() != text:
+        if not self.last_good_order.exists() or self.last_good_order.read_text() != text:
             self._write(_LAST_GOOD, text)
 
     def clear(self) -> None:
@@ -109,7 +113,7 @@ class Store:
         except OSError:
             return  # it holds what is not ours
 
-    def _read(self, name: str) -> dict[str, list[str]]:
+    def _read(self, name: str) -> dict[str, Any]:
         try:
             data = json.loads((self.folder / name).read_text())
         except FileNotFoundError:
@@ -120,15 +124,14 @@ class Store:
             raise StateError(f"{self.folder / name}: not an object")
         return data
 
-    def _write(self, name: str, contents: str | bytes) -> None:
+    def _write(self, name: str, contents: str) -> None:
         self.prepare()
         path = self.folder / name
         temporary = self.folder / f".{name}.new"
-        raw = contents.encode() if isinstance(contents, str) else contents
         try:
             descriptor = os.open(temporary, os.O_CREAT | os.O_WRONLY | os.O_TRUNC | os.O_CLOEXEC, 0o600)
             with os.fdopen(descriptor, "wb") as file:
-                file.write(raw)
+                file.write(contents.encode())
                 file.flush()
                 os.fsync(file.fileno())
             temporary.replace(path)

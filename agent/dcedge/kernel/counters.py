@@ -27,6 +27,7 @@ class LinkCounters:
     transmit_errors: int
     carrier: bool
     carrier_changes: int
+    up: bool = True  # set up (IFF_UP), whatever the carrier says
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +76,7 @@ def _link(data: memoryview, start: int, end: int) -> tuple[int, str, LinkCounter
         rx_packets, tx_packets, rx_bytes, tx_bytes, rx_errors, tx_errors,
         carrier=bool(flags & m.IFF_LOWER_UP),
         carrier_changes=struct.unpack_from("=I", data, changes[0])[0] if changes is not None else 0,
+        up=bool(flags & m.IFF_UP),
     )  # fmt: skip
 
 

@@ -1,0 +1,218 @@
+"""Puts together what the last pass did, what is polled and what is probed: verdicts, and the snapshot for the outside."""
+
+from __future__ import annotations
+
+import socket
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+
+from dcedge import __version__
+from dcedge.bgp.state import SessionState
+from dcedge.expose.snapshot import (
+    ConnectionSnapshot,
+    FrrSnapshot,
+    OrderSnapshot,
+    PassSnapshot,
+    RateMeter,
+    RouterSnapshot,
+    Snapshot,
+    VirtualInterfaceSnapshot,
+    read_process,
+    session_snapshot,
+)
+from dcedge.health.tracker import Tracker
+from dcedge.health.verdict import BfdState, Facts, LinkFacts, PortFacts, ProbeFacts, SessionFacts, judge
+from dcedge.kernel.counters import Counters
+from dcedge.kernel.naming import interface_link
+from dcedge.order.model import Order
+from dcedge.order.resolve import ResolvedInterface, Session, root_connection
+from dcedge.probe.prober import ProberStats, ProbeStats
+from dcedge.reconcile import PassResult
+
+Place = tuple[str, str]  # VRF as bgpd calls it, peer
+
+
+@dataclass(frozen=True, slots=True)
+class Poll:
+    """One look at counters and sessions; `sessions` is None while FRR does not answer, and `frr_detail` says why."""
+
+    at: float
+    counters: Counters
+    sessions: Mapping[Place, SessionState] | None
+    frr_detail: str
+
+
+def session_place(session: Session, vrf: str | None) -> Place:
+    """Where bgpd lists a session."""
+    return vrf or "default", str(session.cloud)
+
+
+def bfd_word(status: str | None) -> BfdState:
+    """bfdd's word for a BFD session as RFC 5880 has the states; whatever else it says is not up."""
+    match status:
+        case "up" | "init":
+            return status
+        case "shutdown" | "admindown" | "admin-down":
+            return "admin_down"
+    return "down"
+
+
+@dataclass(slots=True)
+class Picture:
+    """The latest of everything, and the verdicts that follow from it. `clock` is the wall clock."""
+
+    tracker: Tracker = field(default_factory=Tracker)
+    meter: RateMeter = field(default_factory=RateMeter)
+    clock: Callable[[], float] = time.time
+    _since: dict[Place, tuple[str, float]] = field(default_factory=dict)
+    _interfaces: tuple[VirtualInterfaceSnapshot, ...] = ()
+    _connections: tuple[ConnectionSnapshot, ...] = ()
+
+    def update(
+        self, order: Order, result: PassResult, poll: Poll, probes: Iterable[ProbeStats], drained: frozenset[str]
+    ) -> None:
+        """Take in a poll: judge every virtual interface anew."""
+        by_interface: dict[str, list[ProbeStats]] = {}
+        for stats in probes:
+            by_interface.setdefault(stats.virtual_interface, []).append(stats)
+        failing: dict[str, list[str]] = {}
+        for failure in result.failures:
+            text = f"{failure.operation.action} {failure.operation.key}: {failure.text}"
+            for name in failure.operation.affects:
+                failing.setdefault(name, []).append(text)
+        for name, problem in result.intent.withheld.items():
+            failing.setdefault(name, []).append(str(problem))
+        self._note_states(poll)
+        self._interfaces = tuple(
+            self._interface(
+                interface,
+                result,
+                poll,
+                tuple(by_interface.get(interface.name, ())),
+                tuple(failing.get(interface.name, ())),
+                interface.name in drained,
+            )
+            for interface in result.intent.interfaces
+        )
+        self._connections = tuple(self._connection(order, name, poll) for name in order.connections)
+        self.tracker.keep_only(interface.name for interface in result.intent.interfaces)
+        self.meter.keep_only(set(poll.counters.links))
+
+    def snapshot(
+        self, order: Order, frr: FrrSnapshot, passes: PassSnapshot, file: OrderSnapshot, prober: ProberStats | None
+    ) -> Snapshot:
+        """All that the outside sees, now."""
+        return Snapshot(
+            taken=self.clock(),
+            version=__version__,
+            router=RouterSnapshot(socket.gethostname(), order.router.asn, str(order.router.router_id)),
+            frr=frr,
+            connections=self._connections,
+            virtual_interfaces=self._interfaces,
+            passes=passes,
+            order=file,
+            process=read_process(),
+            prober=prober,
+        )
+
+    def _note_states(self, poll: Poll) -> None:
+        if poll.sessions is None:
+            return
+        since = {}
+        for place, session in poll.sessions.items():
+            before = self._since.get(place)
+            since[place] = before if before is not None and before[0] == session.state else (session.state, poll.at)
+        self._since = since
+
+    def _interface(
+        self,
+        interface: ResolvedInterface,
+        result: PassResult,
+        poll: Poll,
+        probes: tuple[ProbeStats, ...],
+        failing: tuple[str, ...],
+        drained: bool,
+    ) -> VirtualInterfaceSnapshot:
+        link = interface_link(interface)
+        counters = poll.counters.links.get(link)
+        sessions = self._sessions(interface, poll)
+        port = poll.counters.links.get(interface.port)
+        facts = Facts(
+            admin=interface.admin,
+            port=PortFacts(
+                interface.port,
+                present=port is not None,
+                admin_up=port is None or port.up,
+                carrier=port.carrier if port is not None else None,
+            ),
+            link=LinkFacts(link, present=counters is not None, admin_up=counters is None or counters.up),
+            static=not interface.sessions,
+            drained=drained,
+            failing=failing,
+            frr_available=poll.sessions is not None and result.frr_available,
+            frr_detail=poll.frr_detail or result.frr_detail,
+            sessions=tuple(self._session_facts(interface, state, session, poll) for session, state in sessions),
+            probes=tuple(ProbeFacts(p.destination, p.family, p.window_probes, p.window_lost, p.error) for p in probes),
+        )
+        verdict = self.tracker.feed(interface.name, judge(facts), poll.at)
+        return VirtualInterfaceSnapshot(
+            name=interface.name,
+            connection=interface.connection,
+            virtual_gateway=interface.virtual_gateway,
+            verdict=verdict,
+            admin=interface.admin,
+            since=self.tracker.since(interface.name),
+            interface=link,
+            ordered_bps=interface.rate_bps,
+            preference=interface.preference,
+            static=not interface.sessions,
+            used=self.meter.feed(link, counters, poll.at) if counters is not None else None,
+            counters=counters,
+            shaper=poll.counters.shapers.get(link),
+            sessions=tuple(session_snapshot(state, session.family) for session, state in sessions),
+            probes=probes,
+            failing=failing,
+        )
+
+    def _sessions(self, interface: ResolvedInterface, poll: Poll) -> list[tuple[Session, SessionState]]:
+        if poll.sessions is None:
+            return []
+        found = ((s, poll.sessions.get(session_place(s, interface.vrf))) for s in interface.sessions)
+        return [(session, state) for session, state in found if state is not None]
+
+    def _session_facts(
+        self, interface: ResolvedInterface, state: SessionState, session: Session, poll: Poll
+    ) -> SessionFacts:
+        counts = next((p for p in state.prefixes if p.family == session.family), None)
+        since = self._since.get(session_place(session, interface.vrf))
+        return SessionFacts(
+            peer=str(state.peer),
+            family=session.family,
+            state=state.state,
+            duration=poll.at - since[1] if since is not None else None,
+            admin_shutdown=state.admin_down,
+            last_reset=state.last_reset,
+            received=counts.accepted if counts is not None else 0,
+            advertised=counts.advertised if counts is not None else None,
+            advertise_ordered=any(prefix.version == session.customer.version for prefix in interface.advertise),
+            bfd=bfd_word(state.bfd) if session.bfd is not None else None,
+        )
+
+    def _connection(self, order: Order, name: str, poll: Poll) -> ConnectionSnapshot:
+        connection = order.connections[name]
+        _, root, _ = root_connection(order, name)
+        port = root.port_name or ""
+        counters = poll.counters.links.get(port)
+        return ConnectionSnapshot(
+            name=name,
+            provider=connection.provider,
+            port=port,
+            bandwidth_bps=connection.bandwidth,
+            over=connection.over,
+            present=counters is not None,
+            carrier=counters.carrier if counters is not None else None,
+            counters=counters,
+            description=connection.description or "",
+            circuit_id=connection.circuit_id or "",
+        )

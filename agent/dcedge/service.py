@@ -1,0 +1,291 @@
+"""The daemon: one event loop that waits for reasons to make a pass, and worker threads in which passes and polls run.
+
+A pass is asked for at start, by SIGHUP, by an `apply`, by the kernel's word of a change, by FRR's return, after a
+failure (with growing patience), and once a minute for whatever nobody told us of.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+import time
+from collections import Counter
+from collections.abc import Coroutine
+from contextlib import AsyncExitStack
+from typing import Any
+
+from cysystemd.daemon import Notification, notify
+
+from dcedge.bgp.vty import FrrClient
+from dcedge.errors import DcedgeError, FrrError, KernelError, OrderInvalidError, StateError
+from dcedge.expose.control import start_control
+from dcedge.expose.http import start_http
+from dcedge.expose.plan import applied_json, notes
+from dcedge.expose.snapshot import FrrSnapshot, OrderSnapshot, PassSnapshot, Snapshot
+from dcedge.kernel.counters import read_counters
+from dcedge.kernel.events import EventSocket
+from dcedge.kernel.naming import interface_link
+from dcedge.kernel.netlink import RouteSocket
+from dcedge.order.load import Loaded, load_order, parse_order
+from dcedge.picture import Picture, Poll, session_place
+from dcedge.probe.histogram import Histogram
+from dcedge.probe.prober import Prober
+from dcedge.probe.target import Target, budgets_of, targets_of
+from dcedge.reconcile import PassResult, Reconciler
+from dcedge.settings import Settings
+from dcedge.store import Store
+
+log = logging.getLogger(__name__)
+
+FULL_PASS_SECONDS = 60.0
+DEBOUNCE_SECONDS = 0.05
+RETRY_SECONDS, RETRY_SECONDS_MAX = 1.0, 30.0
+POLL_SECONDS = 1.0
+POLL_SHARE = 0.1  # at most this share of the time goes into polling, however many sessions there are
+
+
+class Service:
+    """One router's daemon, from `start` to `close`."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.store = Store(settings.state_dir)
+        self.reconciler = Reconciler(settings, self.store, FrrClient(settings.frr_pathspace))
+        self.prober = Prober()
+        self.picture = Picture()
+        self.loaded: Loaded | None = None
+        self.result: PassResult | None = None
+        self.poll: Poll | None = None
+        self.problems: tuple[str, ...] = ()
+        self.applied: float | None = None
+        self._runtime = self.store.runtime()
+        self._durations = Histogram()
+        self._repaired: Counter[str] = Counter()
+        self._wanted = asyncio.Event()
+        self._pass = asyncio.Lock()
+        self._new_order = True  # the next pass carries out an order: what it does is no drift
+        self._poll_socket = RouteSocket()
+        self._poll_frr = FrrClient(settings.frr_pathspace)
+        self._events = EventSocket()
+
+    def close(self) -> None:
+        """Close every socket; what is in the kernel and in FRR stays."""
+        self.prober.close()
+        self._events.close()
+        self._poll_socket.close()
+        self._poll_frr.close()
+        self.reconciler.frr.close()
+        self.reconciler.close()
+
+    def load(self) -> None:
+        """Take the order file, or where it is bad the last good one. Raises OrderInvalidError where there is neither."""
+        try:
+            self.loaded = load_order(self.settings.order)
+        except OrderInvalidError as error:
+            self.problems = tuple(str(error).splitlines())
+            if not self.store.last_good_order.exists():
+                raise
+            log.error("the order is invalid, the last good one stays in force:\n%s", error)
+            self.loaded = parse_order(self.store.last_good_order.read_bytes(), str(self.store.last_good_order))
+        for warning in self.loaded.warnings:
+            log.warning("%s", warning)
+
+    def reload(self) -> None:
+        """Read the order file again (SIGHUP); a bad one changes nothing and is reported."""
+        try:
+            self._take(load_order(self.settings.order, self.loaded.order if self.loaded else None))
+        except OrderInvalidError as error:
+            self.problems = tuple(str(error).splitlines())
+            log.error("the order is invalid, the one in force stays:\n%s", error)
+            return
+        log.info("reloading: %s", self.settings.order)
+        self.want_pass()
+
+    async def apply(self, text: str) -> dict[str, Any]:
+        """Put an order's contents in force now; what was done. Raises OrderInvalidError, and then nothing changed."""
+        previous = self.loaded.order if self.loaded else None
+        self._take(await asyncio.to_thread(parse_order, text, str(self.settings.order), previous))
+        return applied_json(await self._make_pass())
+
+    def want_pass(self) -> None:
+        """Ask for a pass soon."""
+        self._wanted.set()
+
+    def _take(self, loaded: Loaded) -> None:
+        self.loaded = loaded
+        self.problems = ()
+        self._new_order = True
+
+    def snapshot(self) -> Snapshot:
+        """All that the outside sees, now."""
+        assert self.loaded is not None
+        result = self.result
+        up = self.poll is not None and self.poll.sessions is not None
+        detail = (self.poll.frr_detail if self.poll else "") or (result.frr_detail if result else "")
+        passes = PassSnapshot()
+        if result is not None:
+            passes = PassSnapshot(
+                finished=result.finished,
+                duration=result.duration,
+                operations=len(result.done.operations),
+                durations=self._durations.read(),
+                drift_repaired=tuple(sorted(self._repaired.items())),
+                failing=tuple(f"{f.operation.action} {f.operation.key}: {f.text}" for f in result.failures),
+                notes=(*notes(result.intent, ""), *result.warnings, *self._shaping_note()),
+            )
+        file = OrderSnapshot(str(self.settings.order), self.applied, bool(self.problems), self.problems)
+        frr = FrrSnapshot(up and (result is None or result.frr_available), detail)
+        return self.picture.snapshot(self.loaded.order, frr, passes, file, self.prober.prober_stats())
+
+    def _shaping_note(self) -> tuple[str, ...]:
+        if self.reconciler.fq_codel or self.result is None or not self.result.intent.interfaces:
+            return ()
+        return ("this kernel has no fq_codel: shapers queue with a plain pfifo, at most 50 ms",)
+
+    async def _make_pass(self) -> PassResult:
+        async with self._pass:
+            self._wanted.clear()
+            assert self.loaded is not None
+            loaded, ordered = self.loaded, self._new_order
+            self._new_order = False
+            result = await asyncio.to_thread(self._pass_in_thread, loaded)
+            self.result = result
+            self._durations.observe(result.duration)
+            if ordered:
+                self.applied = result.finished
+            else:
+                self._repaired.update(operation.key.kind for operation in result.done.operations)
+            self._set_targets(result)
+        await self._make_poll()
+        return result
+
+    def _pass_in_thread(self, loaded: Loaded) -> PassResult:
+        result = self.reconciler.run(self.reconciler.intent(loaded.order, self._runtime))
+        self.store.save_last_good_order(loaded.text)
+        return result
+
+    def _set_targets(self, result: PassResult) -> None:
+        targets: list[Target] = []
+        for interface in result.intent.interfaces:
+            link = result.view.by_name.get(interface_link(interface))
+            if link is not None:
+                targets += targets_of(interface, link.index)
+        self.prober.set_targets(targets, budgets_of(result.intent.interfaces))
+
+    async def reconcile_forever(self) -> None:
+        """Make a pass whenever one is wanted."""
+        patience = RETRY_SECONDS
+        while True:
+            complete = self.result is not None and self.result.complete
+            try:
+                await asyncio.wait_for(self._wanted.wait(), FULL_PASS_SECONDS if complete else patience)
+                await asyncio.sleep(DEBOUNCE_SECONDS)
+            except TimeoutError:
+                patience = min(patience * 2, RETRY_SECONDS_MAX)
+            try:
+                result = await self._make_pass()
+            except (KernelError, StateError) as error:
+                log.error("the pass failed: %s", error)
+                continue
+            if result.complete:
+                patience = RETRY_SECONDS
+            for failure in result.failures:
+                log.warning("%s %s: %s", failure.operation.action, failure.operation.key, failure.text)
+
+    async def poll_forever(self) -> None:
+        """Look at counters and sessions about once a second; a session that is not there calls for a pass."""
+        while True:
+            started = time.monotonic()
+            await self._make_poll()
+            await asyncio.sleep(max(POLL_SECONDS, (time.monotonic() - started) / POLL_SHARE))
+
+    async def _make_poll(self) -> None:
+        before = self.poll
+        try:
+            self.poll = await asyncio.to_thread(self._poll_in_thread)
+        except KernelError as error:
+            log.error("polling: %s", error)
+            return
+        if self.loaded is not None and self.result is not None:
+            self.picture.update(self.loaded.order, self.result, self.poll, self.prober.stats(), self._runtime.drained)
+        was_up = before is not None and before.sessions is not None
+        is_up = self.poll.sessions is not None
+        if is_up and not was_up and before is not None:
+            log.info("FRR answers")
+            self.want_pass()
+        elif was_up and not is_up:
+            log.warning("FRR does not answer: %s", self.poll.frr_detail)
+        elif is_up and self._lacks_sessions(self.poll):
+            self.want_pass()
+
+    def _lacks_sessions(self, poll: Poll) -> bool:
+        """Whether FRR has lost what it was given: it was restarted between two polls."""
+        if self.result is None or poll.sessions is None or not self.result.frr_available:
+            return False
+        return any(
+            session_place(session, interface.vrf) not in poll.sessions
+            for interface in self.result.intent.interfaces
+            for session in interface.sessions
+        )
+
+    def _poll_in_thread(self) -> Poll:
+        counters = read_counters(self._poll_socket)
+        try:
+            states = self._poll_frr.sessions()
+        except FrrError as error:
+            return Poll(time.time(), counters, None, str(error))
+        return Poll(time.time(), counters, {(s.vrf, str(s.peer)): s for s in states}, "")
+
+    def on_event(self) -> None:
+        """The kernel said that something changed."""
+        changed = self._events.changed()
+        if changed is None or changed:
+            self.want_pass()
+
+    async def serve(self) -> None:
+        """Run until SIGTERM or SIGINT."""
+        loop = asyncio.get_running_loop()
+        stop = asyncio.Event()
+        loop.add_signal_handler(signal.SIGHUP, self.reload)
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, stop.set)
+        assert self.loaded is not None
+        async with AsyncExitStack() as stack:
+            # The control socket first: until a pass has been made it says so, which beats "not running".
+            await stack.enter_async_context(start_control(self.settings.socket, self))
+            listen = self.settings.listen or self.loaded.order.agent.listen
+            await stack.enter_async_context(start_http(listen, self))
+            self.prober.start()
+            await self._first_pass()
+            loop.add_reader(self._events.fileno(), self.on_event)
+            stack.callback(loop.remove_reader, self._events.fileno())
+            notify(Notification.READY)
+            async with asyncio.TaskGroup() as tasks:
+                running: list[Coroutine[Any, Any, None]] = [self.reconcile_forever(), self.poll_forever()]
+                started = [tasks.create_task(coroutine) for coroutine in running]
+                await stop.wait()
+                notify(Notification.STOPPING)
+                for task in started:
+                    task.cancel()
+
+    async def _first_pass(self) -> None:
+        try:
+            result = await self._make_pass()
+        except (KernelError, StateError) as error:
+            log.error("the first pass failed: %s", error)
+            return
+        log.info("%d operations done, %d failed", len(result.done.operations), len(result.failures))
+
+
+def serve(settings: Settings) -> None:
+    """Run the daemon in the foreground. Raises OrderInvalidError, BusyError, StateError."""
+    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(message)s")
+    store = Store(settings.state_dir)
+    with store.writer():
+        service = Service(settings)
+        try:
+            service.load()
+            asyncio.run(service.serve())
+        finally:
+            service.close()
