@@ -1,0 +1,185 @@
+"""HTTP for monitoring and people, read-only: /metrics, /healthz and the status page."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from importlib import resources
+from typing import Protocol
+
+from aiohttp import web
+from jinja2 import Environment, StrictUndefined
+
+from dcedge.errors import DcedgeError
+from dcedge.expose.document import status_json
+from dcedge.expose.guard import ConnectionGuard, Handler
+from dcedge.expose.metrics import OPENMETRICS_TYPE, TEXT_TYPE, render_chunks
+from dcedge.expose.snapshot import Snapshot, unhealthy
+from dcedge.health.verdict import STATES
+from dcedge.units import format_rate, format_seconds
+
+_MOST_CLIENTS = 64
+_PATIENCE = 10.0
+_LONGEST = 30.0
+_MAX_HEAD_LINE = 4096
+_PAGE_ROWS = 500
+_HEADERS = {
+    "Cache-Control": "no-store",
+    "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'",
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Server": "dcedge",
+}
+
+
+class Source(Protocol):
+    """What HTTP shows."""
+
+    def snapshot(self) -> Snapshot:
+        """All there is to see now. Must be quick: it runs in the event loop."""
+
+
+class HttpServer:
+    """Serves one source on one address; `longest_pass_age` is what /healthz tolerates, in seconds."""
+
+    def __init__(self, source: Source, longest_pass_age: float = 120.0) -> None:
+        self._source = source
+        self._longest_pass_age = longest_pass_age
+        self._guard = ConnectionGuard(_MOST_CLIENTS, _PATIENCE, _LONGEST)
+        self._runner: web.AppRunner | None = None
+        self._server: asyncio.Server | None = None
+        self._page = Environment(autoescape=True, undefined=StrictUndefined).from_string(
+            resources.files("dcedge.expose").joinpath("page.html").read_text(encoding="utf-8")
+        )
+
+    async def start(self, listen: str) -> tuple[str, int]:
+        """Listen on `ADDRESS:PORT` (port 0: any free one); returns what was bound. Raises DcedgeError."""
+        address, port = parse_listen(listen)
+        # The guard is outermost: it times what every other middleware and handler takes.
+        application = web.Application(middlewares=[self._guard.middleware(), _read_only], client_max_size=1)
+        application.router.add_get("/metrics", self._metrics)
+        application.router.add_get("/healthz", self._healthz)
+        application.router.add_get("/", self._status_page)
+        self._runner = web.AppRunner(
+            application,
+            access_log=None,
+            handle_signals=False,
+            max_line_size=_MAX_HEAD_LINE,
+            max_field_size=_MAX_HEAD_LINE,
+            keepalive_timeout=_PATIENCE,
+            lingering_time=0.0,
+        )
+        await self._runner.setup()
+        make = self._runner.server
+        if make is None:
+            raise DcedgeError("the HTTP server could not be set up")
+        try:
+            self._server = await asyncio.get_running_loop().create_server(
+                self._guard.wrap(make), address, port, reuse_address=True
+            )
+        except OSError as error:
+            await self._runner.cleanup()
+            raise DcedgeError(f"cannot listen on {listen}: {error.strerror or error}") from error
+        bound: tuple[str, int] = self._server.sockets[0].getsockname()[:2]
+        return bound
+
+    async def close(self) -> None:
+        """Stop listening and end what is being served."""
+        if self._server is not None:
+            self._server.close()
+        if self._runner is not None:
+            await self._runner.cleanup()
+
+    async def _metrics(self, request: web.Request) -> web.StreamResponse:
+        openmetrics = wants_openmetrics(request.headers.get("Accept", ""))
+        response = web.StreamResponse(
+            headers={**_HEADERS, "Content-Type": OPENMETRICS_TYPE if openmetrics else TEXT_TYPE}
+        )
+        await response.prepare(request)
+        if request.method == "GET":
+            for chunk in render_chunks(self._source.snapshot(), openmetrics):
+                await response.write(chunk)
+                # Whatever else is due runs between the chunks.
+                await asyncio.sleep(0)
+        await response.write_eof()
+        return response
+
+    async def _healthz(self, _: web.Request) -> web.Response:
+        reason = unhealthy(self._source.snapshot().passes, time.time(), self._longest_pass_age)
+        return web.Response(text=f"{reason or 'ok'}\n", status=503 if reason else 200, headers=_HEADERS)
+
+    async def _status_page(self, _: web.Request) -> web.Response:
+        status = status_json(self._source.snapshot())
+        vis = sorted(status["virtual_interfaces"], key=lambda vi: (_SEVERITY.index(vi["verdict"]), vi["name"]))
+        text = self._page.render(
+            status=status, vis=vis[:_PAGE_ROWS], more=max(0, len(vis) - _PAGE_ROWS),
+            counts={state: sum(vi["verdict"] == state for vi in vis) for state in STATES},
+            rate=format_rate, seconds=format_seconds,
+        )  # fmt: skip
+        return web.Response(text=text, content_type="text/html", headers=_HEADERS)
+
+
+@asynccontextmanager
+async def start_http(listen: str, source: Source) -> AsyncIterator[tuple[str, int]]:
+    """HTTP on `ADDRESS:PORT` for as long as the context lasts; gives what was bound. Raises DcedgeError."""
+    server = HttpServer(source)
+    bound = await server.start(listen)
+    try:
+        yield bound
+    finally:
+        await server.close()
+
+
+_SEVERITY = ("down", "degraded", "pending", "drained", "up")
+
+
+@web.middleware
+async def _read_only(request: web.Request, handler: Handler) -> web.StreamResponse:
+    if request.method not in {"GET", "HEAD"}:
+        response = web.Response(status=405, text="read-only\n", headers={**_HEADERS, "Allow": "GET, HEAD"})
+        response.force_close()
+        return response
+    if request.can_read_body:
+        response = web.Response(status=413, text="no request here has a body\n", headers=_HEADERS)
+        response.force_close()
+        return response
+    return await handler(request)
+
+
+def wants_openmetrics(accept: str) -> bool:
+    """Whether an Accept header prefers OpenMetrics to the text format (RFC 9110, 12.5.1)."""
+    weights = {"application/openmetrics-text": 0.0, "text/plain": 0.0}
+    for part in accept.lower().split(","):
+        kind, *parameters = (piece.strip() for piece in part.split(";"))
+        weight = 1.0
+        for parameter in parameters:
+            name, _, value = parameter.partition("=")
+            if name == "q":
+                try:
+                    weight = float(value)
+                except ValueError:
+                    weight = 0.0
+        if kind in weights:
+            weights[kind] = max(weights[kind], weight)
+    return weights["application/openmetrics-text"] > weights["text/plain"]
+
+
+def parse_listen(text: str) -> tuple[str, int]:
+    """Address and port of `127.0.0.1:9478`, `[::1]:9478` or `:9478` (every address). Raises DcedgeError."""
+    address, colon, port = text.rpartition(":")
+    address = address.removeprefix("[").removesuffix("]")
+    if not colon or not port.isdecimal() or int(port) > 65535:
+        raise DcedgeError(f"{text!r} is not ADDRESS:PORT, such as 127.0.0.1:9478 or [::1]:9478")
+    if address:
+        for family in (socket.AF_INET, socket.AF_INET6):
+            try:
+                socket.inet_pton(family, address)
+            except OSError:
+                continue
+            break
+        else:
+            raise DcedgeError(f"{text!r} needs an IP address, such as 127.0.0.1 or [::1]")
+    return address, int(port)
