@@ -36,6 +36,7 @@ NAMESPACES = Path("/run/netns")  # iproute2's folder
 CLONE_NEWNET = 0x40000000  # sched.h
 SIOCGIFFLAGS, SIOCSIFFLAGS, IFF_UP = 0x8913, 0x8914, 1  # sockios.h, if.h
 ENDING_SECONDS = 5.0
+MARK = "DCEDGE_TESTBED"  # in the environment of every process started here, to find it by
 
 
 class CommandError(AssertionError):
@@ -93,9 +94,7 @@ class Namespace:
         environment: Mapping[str, str] | None = None,
     ) -> subprocess.CompletedProcess[str]:
         """Run a command in here to its end, `text` on its standard input."""
-        return execute(
-            *self.command(*words), check=check, text=text, timeout=timeout, environment=environment
-        )
+        return execute(*self.command(*words), check=check, text=text, timeout=timeout, environment=environment)
 
     def ip(self, *lines: str) -> None:
         """Have iproute2 carry out all the lines (`ip`'s words without `ip`) in one process."""
@@ -112,7 +111,7 @@ class Namespace:
                 stdout=output,
                 stderr=output,
                 start_new_session=True,
-                env=environment,
+                env={**(os.environ if environment is None else environment), MARK: self.name},
             )
         self._processes.append(process)
         return process
@@ -183,9 +182,7 @@ def fibre(customer: Port, cloud: Port, mtu: int = 1500) -> Fibre:
     return Fibre(customer, cloud)
 
 
-def connect_host(
-    router: Namespace, port: str, host: Namespace, networks: Sequence[IPv4Network | IPv6Network]
-) -> None:
+def connect_host(router: Namespace, port: str, host: Namespace, networks: Sequence[IPv4Network | IPv6Network]) -> None:
     """Lay a link from a router's new `port` to a host's eth0.
 
     On each network the router has the first address, the host the tenth and its default route to the first.
@@ -265,9 +262,9 @@ class Workspace:
         found = {str(path.resolve()) for place in places for path in place.glob(f"*{self.token}*")}
         for process in Path("/proc").glob("[0-9]*"):
             with contextlib.suppress(OSError):
-                line = (process / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
-                if self.token in line and process.name != str(os.getpid()):
-                    found.add(f"process {process.name}: {line.strip()}")
+                line, marks = ((process / part).read_bytes() for part in ("cmdline", "environ"))
+                if self.token.encode() in line + marks and process.name != str(os.getpid()):
+                    found.add(f"process {process.name}: {line.replace(bytes(1), b' ').decode().strip()}")
         return sorted(found)
 
 
@@ -328,9 +325,7 @@ def wait_for_carrier(port: Port, *, up: bool) -> None:
 
 def _operstate(name: str) -> str:
     # The thread sees the machine's /sys, not the namespace's: ask the kernel by name instead.
-    text = subprocess.run(
-        ["ip", "-br", "link", "show", "dev", name], capture_output=True, text=True, check=True
-    )
+    text = subprocess.run(["ip", "-br", "link", "show", "dev", name], capture_output=True, text=True, check=True)
     return text.stdout.split()[1].lower()
 
 
