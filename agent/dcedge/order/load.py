@@ -146,16 +146,23 @@ def _not_yaml(error: yaml.YAMLError, text: str, source: str) -> OrderInvalidErro
     mark = getattr(error, "problem_mark", None)
     problem = getattr(error, "problem", None) or "it cannot be parsed"
     line, column = _mark(mark)
-    if "cannot start any token" in problem and line <= text.count("\n") + 1:
-        at = text.splitlines()[line - 1][column - 1 : column] if line else ""
-        problem = (
-            "a tab; YAML is indented with spaces" if at == "\t" else f"{shown(at)} cannot stand here without quotes"
-        )
+    at = _character(text, line, column)
+    if at == "\t":
+        problem = "a tab; YAML is indented with spaces"
+    elif at == ":" and "expected node content" in problem:
+        problem = "within {...} and [...] a value that begins with ':' needs quotes, such as \"::1\""
+    elif "cannot start any token" in problem:
+        problem = f"{shown(at)} cannot begin a value without quotes"
     begun = getattr(error, "context_mark", None)
     context = getattr(error, "context", None)
     if begun is not None and context:
         problem += f" ({context} that began in line {begun.line + 1})"
     return _refused(source, f"not YAML: {problem}", line, column)
+
+
+def _character(text: str, line: int, column: int) -> str:
+    lines = text.splitlines()
+    return lines[line - 1][column - 1 : column] if 0 < line <= len(lines) else ""
 
 
 def _mark(mark: yaml.Mark | yaml._yaml.Mark | None) -> tuple[int, int]:

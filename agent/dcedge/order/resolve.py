@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Literal
 
 from dcedge.order.model import (
     AcceptedPrefix,
@@ -78,7 +79,7 @@ class ResolvedInterface:
     overhead: int
     queue: str
     ingress: bool
-    admin: str
+    admin: Literal["up", "down", "planned"]
     preference: Preference
     addresses: tuple[AddressPair, ...]
     sessions: tuple[Session, ...]  # empty on a static VI

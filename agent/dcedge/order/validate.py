@@ -204,8 +204,7 @@ class Draft:
         else:
             needed = [name for name, field in cls.model_fields.items() if field.is_required()]
             keys = f" with the keys {', '.join(needed)}" if needed else ""
-            what = f"{'this' if kind and kind.secret else shown(tree)} is not "
-            self._add(path, what + (kind.text if kind else f"a {_NOUNS[cls]}: that is a map{keys}"))
+            self._add(path, _is_not(tree, kind or Kind(f"a {_NOUNS[cls]}: a map{keys}")))
         model = cls.model_construct(_fields_set=set(values), **values)
         for name in absent:
             model.__dict__.pop(name, None)
@@ -247,7 +246,7 @@ class Draft:
         if origin is Annotated:
             inner, *more = get_args(annotation)
             return self._value(inner, (*more, *metadata), tree, path)
-        if origin in {Union, UnionType}:
+        if origin in {Union, UnionType} and not any(isinstance(entry, BeforeValidator) for entry in metadata):
             return self._union(get_args(annotation), metadata, tree, path)
         if origin is tuple:
             return self._items(get_args(annotation)[0], metadata, tree, path)
@@ -259,7 +258,7 @@ class Draft:
                 return tree
             meant = _closest(tree, options) if isinstance(tree, str) else None
             hint = f"; did you mean {meant}?" if meant else ""
-            self._add(path, f"{shown(tree)} is not {_or(options)}{hint}")
+            self._add(path, _is_not(tree, Kind(_or(options))) + hint)
             return _BROKEN
         return self._leaf(annotation, metadata, tree, path)
 
@@ -268,7 +267,7 @@ class Draft:
             return None
         leaves = []
         for member in members:
-            bare = get_args(member)[0] if get_origin(member) is Annotated else member
+            bare = _base(member)
             if isinstance(bare, type) and issubclass(bare, BaseModel):
                 if isinstance(tree, dict):
                     return self._value(member, (), tree, path)
@@ -279,7 +278,7 @@ class Draft:
                 leaves.append(member)
         kind = _kind(metadata)
         if kind is None:
-            return self._value(leaves[0], metadata, tree, path)
+            return self._value(next(m for m in members if m is not NoneType), metadata, tree, path)
         for leaf in leaves:
             try:
                 return _adapter(leaf).validate_python(tree, strict=True)
@@ -288,13 +287,13 @@ class Draft:
                 if words and isinstance(tree, str) and len(leaves) == 1:
                     self._add(path, words)
                     return _BROKEN
-        self._add(path, ("this" if kind.secret else shown(tree)) + f" is not {kind.text}" + _hint(tree, str))
+        self._add(path, _is_not(tree, kind, str if str in map(_base, leaves) else None))
         return _BROKEN
 
     def _items(self, item: Any, metadata: tuple[Any, ...], tree: Tree, path: Path) -> object:
         if not isinstance(tree, tuple):
             one = "" if isinstance(tree, (dict, NoneType)) else "; a single entry is written in brackets: [...]"
-            self._add(path, f"{shown(tree)} is not a list{one}")
+            self._add(path, _is_not(tree, Kind(f"a list{one}")))
             return _BROKEN
         read = [self._value(item, (), value, (*path, index)) for index, value in enumerate(tree)]
         low = next((entry.min_length for entry in metadata if isinstance(entry, MinLen)), 0)
@@ -323,10 +322,9 @@ class Draft:
         except ValidationError as error:
             kind = _kind(metadata) or Kind("what belongs here")
             words = _own_words(error.errors(include_url=False)[0])
-            if kind.secret:
-                self._add(path, f"this is not {kind.text}")
-            else:
-                self._add(path, words or f"{shown(tree)} is not {kind.text}{_hint(tree, annotation)}")
+            self._add(
+                path, words if words and not kind.secret and tree is not None else _is_not(tree, kind, annotation)
+            )
             return _BROKEN
 
 
@@ -345,14 +343,24 @@ def _own_words(detail: Mapping[str, Any]) -> str | None:
     return str(error) if isinstance(error, ValueError) else None
 
 
-def _hint(tree: Tree, wanted: Any) -> str:
+def _base(annotation: Any) -> Any:
+    return get_args(annotation)[0] if get_origin(annotation) is Annotated else annotation
+
+
+def _is_not(tree: Tree, kind: Kind, wanted: Any = None) -> str:
+    """That a value is not what belongs here, and what may have gone wrong; `wanted` is the type of what does."""
+    if tree is None:
+        return f"is empty; what belongs here is {kind.text}"
+    if kind.secret:
+        return f"this is not {kind.text}"
     if wanted is str and isinstance(tree, (bool, int)):
-        return "; put it in quotes"
+        return f"{shown(tree)} is read as a {'truth value' if isinstance(tree, bool) else 'number'}; put it in quotes"
+    hint = ""
     if wanted is int and isinstance(tree, str) and _NUMBER.match(tree):
-        return "; write it without quotes"
+        hint = "; write it without quotes"
     if wanted is bool and isinstance(tree, str) and tree.lower() in {"yes", "no", "on", "off", "y", "n"}:
-        return "; in YAML 1.2 that is mere text"
-    return ""
+        hint = "; in YAML 1.2 that is mere text"
+    return f"{shown(tree)} is not {kind.text}{hint}"
 
 
 def _or(options: list[str]) -> str:
