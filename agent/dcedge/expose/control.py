@@ -154,7 +154,7 @@ def _peer_of(request: web.Request) -> Peer | None:
 
 
 def _listen(path: Path) -> socket.socket:
-    """A listening socket at `path`, never open wider than it will be; a stale file is replaced, a live one respected."""
+    """A listening socket, never open wider than it will be. A stale file is replaced, a live one respected."""
     with contextlib.suppress(FileNotFoundError):
         if not stat.S_ISSOCK(path.lstat().st_mode):
             raise DcedgeError(f"{path} exists and is not a socket")

@@ -1,0 +1,209 @@
+"""The verdict table: each row is what an operator would find, and what dcedge must say of it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import NamedTuple
+
+import pytest
+
+from dcedge.health.verdict import (
+    Facts,
+    LinkFacts,
+    PortFacts,
+    ProbeFacts,
+    SessionFacts,
+    Side,
+    State,
+    judge,
+)
+
+PEER = "10.255.101.1"
+PORT = PortFacts("eth1")
+LINK = LinkFacts("eth1.101")
+UP = SessionFacts(PEER, "ipv4", "Established", duration=600, received=3, advertised=2, advertise_ordered=True)
+ANSWERS = ProbeFacts(PEER, "ipv4", probes=64, lost=0)
+SILENT = ProbeFacts(PEER, "ipv4", probes=64, lost=64)
+GOOD = Facts("up", PORT, LINK, sessions=(UP,), probes=(ANSWERS,))
+ACTIVE = replace(UP, state="Active", duration=35, received=0, advertised=0)
+STATIC = replace(GOOD, static=True, sessions=())
+
+
+class Row(NamedTuple):
+    case: str
+    facts: Facts
+    state: State
+    says: str
+    side: Side
+
+
+ROWS = [
+    Row("all is well", GOOD, "up", "as ordered", "unknown"),
+    Row("ordered down", replace(GOOD, admin="down"), "down", "administratively down", "customer"),
+    Row("planned but sound", replace(GOOD, admin="planned"), "up", "as ordered", "unknown"),
+    Row("drained", replace(GOOD, drained=True), "drained", "drained by an operator", "unknown"),
+    Row(
+        "drained, then the fibre is cut",
+        replace(GOOD, drained=True, port=replace(PORT, carrier=False)),
+        "drained",
+        "besides it is down: port eth1 has no carrier",
+        "line",
+    ),
+    Row(
+        "no such port", replace(GOOD, port=replace(PORT, present=False)), "down", "port eth1 does not exist", "customer"
+    ),
+    Row("port set down", replace(GOOD, port=replace(PORT, admin_up=False)), "down", "eth1 is set down", "customer"),
+    Row("fibre cut", replace(GOOD, port=replace(PORT, carrier=False)), "down", "no carrier", "line"),
+    Row("link not made", replace(GOOD, link=replace(LINK, present=False)), "pending", "not made yet", "customer"),
+    Row(
+        "link refused by the kernel",
+        replace(GOOD, link=replace(LINK, present=False), failing=("create link: Operation not supported",)),
+        "pending",
+        "Operation not supported",
+        "customer",
+    ),
+    Row("link set down", replace(GOOD, link=replace(LINK, admin_up=False)), "down", "eth1.101 is set down", "customer"),
+    Row(
+        "FRR absent",
+        replace(GOOD, frr_available=False, frr_detail="no bgpd.vty", sessions=()),
+        "pending",
+        "FRR does not answer (no bgpd.vty), so BGP waits; the cloud answers pings",
+        "customer",
+    ),
+    Row("sessions not configured", replace(GOOD, sessions=()), "pending", "BGP is not configured yet", "customer"),
+    Row(
+        "TCP 179 filtered",
+        replace(GOOD, sessions=(ACTIVE,)),
+        "down",
+        f"BGP to {PEER} is Active for 35 s: the cloud does not answer on TCP 179, though it answers pings",
+        "cloud",
+    ),
+    Row(
+        "cloud silent",
+        replace(GOOD, sessions=(ACTIVE,), probes=(SILENT,)),
+        "down",
+        "neither pings nor TCP 179",
+        "unknown",
+    ),
+    Row(
+        "cloud silent on ARP",
+        replace(GOOD, sessions=(ACTIVE,), probes=(replace(SILENT, neighbour=False),)),
+        "down",
+        "the cloud does not answer ARP: its VLAN or address",
+        "cloud",
+    ),
+    Row(
+        "wrong ASN",
+        replace(GOOD, sessions=(replace(ACTIVE, last_reset="OPEN Message Error/Bad Peer AS"),)),
+        "down",
+        "do not agree on the ASNs",
+        "unknown",
+    ),
+    Row(
+        "prefix cap exceeded",
+        replace(GOOD, sessions=(replace(ACTIVE, last_reset="Cease/Maximum Number of Prefixes Reached"),)),
+        "down",
+        "too many prefixes",
+        "unknown",
+    ),
+    Row(
+        "no OPEN", replace(GOOD, sessions=(replace(ACTIVE, state="OpenSent"),)), "down", "sends no valid OPEN", "cloud"
+    ),
+    Row(
+        "session shut here",
+        replace(GOOD, sessions=(replace(ACTIVE, admin_shutdown=True),)),
+        "down",
+        "shut down on this",
+        "customer",
+    ),
+    Row(
+        "session on its way",
+        replace(GOOD, sessions=(replace(ACTIVE, duration=2),)),
+        "pending",
+        "coming up (Active)",
+        "cloud",
+    ),
+    Row(
+        "one family of two",
+        replace(GOOD, sessions=(UP, replace(ACTIVE, peer="2001:db8::1", family="ipv6"))),
+        "degraded",
+        "BGP to 2001:db8::1 is Active",
+        "cloud",
+    ),
+    Row("BFD off at the cloud", replace(GOOD, sessions=(replace(UP, bfd="down"),)), "degraded", "BFD to", "cloud"),
+    Row(
+        "nothing announced to us",
+        replace(GOOD, sessions=(replace(UP, received=0),)),
+        "degraded",
+        "announces no prefix",
+        "unknown",
+    ),
+    Row(
+        "nothing announced by us",
+        replace(GOOD, sessions=(replace(UP, advertised=0),)),
+        "degraded",
+        "`advertise`",
+        "customer",
+    ),
+    Row(
+        "nothing ordered to be announced",
+        replace(GOOD, sessions=(replace(UP, advertised=0, advertise_ordered=False),)),
+        "up",
+        "as ordered",
+        "unknown",
+    ),
+    Row(
+        "carries traffic, shaper refused",
+        replace(GOOD, failing=("create shaper: No such file",)),
+        "degraded",
+        "shaper",
+        "customer",
+    ),
+    Row("loss", replace(GOOD, probes=(replace(ANSWERS, lost=7),)), "degraded", "11% of the pings", "unknown"),
+    Row(
+        "ICMP policed while BFD is clean",
+        replace(GOOD, sessions=(replace(UP, bfd="up"),), probes=(replace(ANSWERS, lost=30),)),
+        "up",
+        "BFD loses none: policed ICMP",
+        "unknown",
+    ),
+    Row("ICMP filtered while BGP lives", replace(GOOD, probes=(SILENT,)), "up", "filtered ICMP", "unknown"),
+    Row(
+        "one lost ping of few",
+        replace(GOOD, probes=(replace(ANSWERS, probes=3, lost=1),)),
+        "up",
+        "as ordered",
+        "unknown",
+    ),
+    Row("static and sound", STATIC, "up", "as ordered", "unknown"),
+    Row("static without FRR", replace(STATIC, frr_available=False), "up", "as ordered", "unknown"),
+    Row("static, silent", replace(STATIC, probes=(SILENT,)), "down", "answers no pings", "unknown"),
+    Row(
+        "static, silent on ARP",
+        replace(STATIC, probes=(replace(SILENT, neighbour=False),)),
+        "down",
+        "does not answer ARP",
+        "cloud",
+    ),
+    Row(
+        "static, ICMP filtered",
+        replace(STATIC, probes=(replace(SILENT, neighbour=True),)),
+        "degraded",
+        "answers ARP",
+        "cloud",
+    ),
+]
+
+
+@pytest.mark.parametrize("row", ROWS, ids=lambda row: row.case)
+def test_the_verdict_names_what_is_wrong_and_on_whose_side(row: Row) -> None:
+    verdict = judge(row.facts)
+    assert (verdict.state, verdict.side) == (row.state, row.side), verdict.reason
+    assert row.says in verdict.reason
+
+
+def test_the_lowest_broken_layer_is_the_one_that_is_named() -> None:
+    everything = replace(
+        GOOD, port=replace(PORT, carrier=False), frr_available=False, sessions=(ACTIVE,), probes=(SILENT,)
+    )
+    assert judge(everything).layer == "port"
