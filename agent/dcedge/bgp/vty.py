@@ -75,25 +75,18 @@ class FrrClient:
         """
         with self._lock:
             deadline = time.monotonic() + self._timeout
-            fresh = daemon not in self._sockets
-            try:
-                answer, status = self._exchange(daemon, command, deadline)
-            except TimeoutError:
-                self._drop(daemon)
-                raise FrrUnavailableError(f"{daemon} does not answer within {self._timeout:g} s") from None
-            except OSError as error:
-                self._drop(daemon)
-                if fresh:
-                    raise self._absent(daemon, error) from error
-                # It may have been restarted since the last question.
+            # A daemon may have been restarted since the last question: an old connection gets a second try.
+            for last in (daemon not in self._sockets, True):
                 try:
                     answer, status = self._exchange(daemon, command, deadline)
+                    break
                 except TimeoutError:
                     self._drop(daemon)
                     raise FrrUnavailableError(f"{daemon} does not answer within {self._timeout:g} s") from None
-                except OSError as again:
+                except OSError as error:
                     self._drop(daemon)
-                    raise self._absent(daemon, again) from again
+                    if last:
+                        raise self._absent(daemon, error) from error
         if status != 0:
             raise FrrError(f"{daemon} refused `{mask(command)}`: {escape(mask(answer.strip()))} (status {status})")
         return answer

@@ -1,0 +1,392 @@
+"""FRR's side against a real FRR: what is rendered is what FRR prints, and a change touches what it says."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from ipaddress import ip_address
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+
+from dcedge.bgp.config import Line
+from dcedge.bgp.delta import delta
+from dcedge.bgp.observe import observe_frr, remember
+from dcedge.bgp.state import SessionState
+from dcedge.bgp.vty import FrrClient, FrrRejectedError
+from dcedge.errors import FrrUnavailableError
+from dcedge.plan import plan
+from tests.lab.frr import DAEMON_FOLDER, Frr
+from tests.unit.bgp.generated import orders
+from tests.unit.bgp.orders import Derived, derived, keyed, pair, vi
+
+pytestmark = [pytest.mark.native, pytest.mark.frr]
+
+EDGE, CLOUD = "dcfrr-edge", "dcfrr-cloud"
+WAIT_SECONDS = 40.0
+OPERATOR = """router bgp 65010
+ bgp router-id 10.255.0.1
+ neighbor 192.168.0.9 remote-as 65010
+ neighbor 192.168.0.9 description office
+ address-family ipv4 unicast
+  network 198.18.0.0/15
+ exit-address-family
+exit
+bfd
+ profile office
+  transmit-interval 700
+ exit
+exit
+ip prefix-list office seq 5 permit 10.0.0.0/8
+"""
+
+
+def ip(*arguments: str) -> None:
+    subprocess.run(["ip", *arguments], check=True, capture_output=True, text=True)
+
+
+def wait(missing: Callable[[], str | None], what: str) -> None:
+    """Poll until `missing` says None; fail with what it said last."""
+    deadline = time.monotonic() + WAIT_SECONDS
+    while (said := missing()) is not None:
+        if time.monotonic() > deadline:
+            pytest.fail(f"waited {WAIT_SECONDS:g} s for {what}; last: {said}")
+        time.sleep(0.1)
+
+
+@dataclass
+class Edge:
+    """An FRR, and the loop that brings it to an order: read, plan, write, read back."""
+
+    frr: Frr
+    client: FrrClient
+    owned: frozenset[Line] = field(default=frozenset())
+
+    def pending(self, order: Derived) -> list[str]:
+        """What a plan would do, in words."""
+        observed = observe_frr(self.client.running_config(), order.blocks, self.owned)
+        return [f"{o.action} {o.key}: {o.describe()}" for o in plan(order.blocks, observed).operations]
+
+    def apply(self, order: Derived) -> str:
+        """Bring FRR there; returns what was written."""
+        running = self.client.running_config()
+        observed = observe_frr(running, order.blocks, self.owned)
+        self.owned = remember(self.owned, running, order.blocks)
+        text = delta(plan(order.blocks, observed).operations)
+        self.client.apply(text)
+        return text
+
+    def session(self, peer: str, vrf: str = "default") -> SessionState:
+        return next(s for s in self.client.sessions() if s.peer == ip_address(peer) and s.vrf == vrf)
+
+
+@pytest.fixture
+def namespaces() -> Iterator[ExitStack]:
+    """An edge and a cloud with three untagged fibres: 10.255.N.0/30 and 2001:db8:N::/126, N = 1 to 3."""
+    with ExitStack() as stack:
+        for name in (EDGE, CLOUD):
+            ip("netns", "add", name)
+            stack.callback(ip, "netns", "del", name)
+            ip("-n", name, "link", "set", "lo", "up")
+        for n in (1, 2, 3):
+            ip("-n", EDGE, "link", "add", f"e{n}", "type", "veth", "peer", "name", f"c{n}", "netns", CLOUD)
+            for name, link, host in ((EDGE, f"e{n}", 2), (CLOUD, f"c{n}", 1)):
+                ip("-n", name, "addr", "add", f"10.255.{n}.{host}/30", "dev", link)
+                ip("-n", name, "addr", "add", f"2001:db8:{n}::{host}/126", "dev", link, "nodad")
+                ip("-n", name, "link", "set", link, "up")
+        yield stack
+
+
+@pytest.fixture
+def edge(namespaces: ExitStack) -> Edge:
+    frr = namespaces.enter_context(Frr(EDGE, EDGE))
+    client = FrrClient(EDGE)
+    namespaces.callback(client.close)
+    return Edge(frr, client)
+
+
+@pytest.fixture
+def cloud(namespaces: ExitStack) -> Frr:
+    return namespaces.enter_context(Frr(CLOUD, CLOUD))
+
+
+CLOUD_CONFIG = """
+router bgp 64512
+ no bgp ebgp-requires-policy
+ no bgp network import-check
+ neighbor 10.255.1.2 remote-as 65010
+ neighbor 10.255.1.2 password s3cret
+ neighbor 10.255.1.2 timers connect 1
+ neighbor 10.255.2.2 remote-as 65010
+ neighbor 10.255.2.2 timers connect 1
+ neighbor 2001:db8:1::2 remote-as 65010
+ neighbor 2001:db8:1::2 timers connect 1
+ address-family ipv4 unicast
+  network 10.20.0.0/16
+  network 10.99.0.0/16
+  network 192.0.2.128/25
+ exit-address-family
+ address-family ipv6 unicast
+  network 2001:db8:20::/48
+  neighbor 2001:db8:1::2 activate
+ exit-address-family
+exit
+"""
+
+EVERYTHING = derived(
+    {
+        "full": vi(
+            1,
+            addresses=(pair(1), pair(1, 6)),
+            bgp=keyed(
+                bfd={"interval": "1s", "multiplier": 5},
+                communities=("65535:65284", "0:0", "65535:666", "64512:7", "no-export", "64512:7", "100:1"),
+                allowas_in=3,
+                customer_asn=4_200_000_001,
+                advertise_limit=50,
+            ),
+        ),
+        "back": vi(2, connection="fra-2", preference="backup", bgp={"multihop": 3, "bfd": True, "allowas_in": 1}),
+        "shut": vi(3, gateway="red", admin="down", bgp={"ttl_security": True, "med": 0, "cloud_asn": 4_200_000_009}),
+    },
+    gateways={
+        "red": {
+            "vpc": "v",
+            "asn": 64513,
+            "vrf": "red",
+            "accept": "any",
+            "advertise": ("198.51.100.0/24", "0.0.0.0/0", "203.0.113.7/32"),
+        }
+    },
+    provider="aws",
+    secret="""!#"$%&'()*+,-./:;<=>?@[\\]^_`{|}~""",
+)
+
+
+def test_what_is_loaded_is_what_frr_prints(edge: Edge) -> None:
+    edge.apply(EVERYTHING)
+    assert edge.pending(EVERYTHING) == []
+
+
+def test_frrs_own_tool_finds_nothing_to_change(edge: Edge, tmp_path: Path) -> None:
+    edge.apply(EVERYTHING)
+    blocks = EVERYTHING.blocks
+    ours = {line for block in blocks.values() for line in block.lines}
+    running = tmp_path / "frr.conf"
+    running.write_text(edge.frr.vtysh("show running-config").split("Current configuration:")[1])
+    judged = subprocess.run(
+        [str(DAEMON_FOLDER / "frr-reload.py"), "--test", "--stdout", "--pathspace", EDGE, str(running)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert judged.returncode == 0, judged.stderr
+    assert "Lines To" not in judged.stdout
+    assert len(ours) > 80
+
+
+@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(order=orders())
+def test_any_order_after_any_other_is_taken_to_the_end(edge: Edge, order: Derived) -> None:
+    edge.apply(order)
+    assert edge.pending(order) == []
+
+
+def test_a_drain_and_its_end_come_back_to_the_same_configuration(edge: Edge) -> None:
+    edge.apply(EVERYTHING)
+    before = edge.client.running_config()
+    drained = Derived(EVERYTHING.router, EVERYTHING.interfaces, EVERYTHING.secrets, frozenset({"full", "back"}))
+    edge.apply(drained)
+    assert edge.pending(drained) == []
+    edge.apply(EVERYTHING)
+    assert edge.client.running_config() == before
+
+
+def test_removing_everything_leaves_an_empty_frr_empty(edge: Edge) -> None:
+    before = edge.frr.vtysh("show running-config")
+    edge.apply(EVERYTHING)
+    edge.apply(derived({}))
+    assert edge.frr.vtysh("show running-config") == before
+
+
+def test_the_operators_lines_stay_in_the_same_instance(edge: Edge) -> None:
+    edge.frr.load(OPERATOR)
+    before = edge.frr.vtysh("show running-config")
+    edge.apply(EVERYTHING)
+    assert edge.pending(EVERYTHING) == []
+    assert "neighbor 192.168.0.9 description office" in edge.frr.vtysh("show running-config")
+    edge.apply(derived({}))
+    assert edge.frr.vtysh("show running-config") == before
+
+
+def test_it_converges_whichever_family_the_operator_has_as_default(edge: Edge) -> None:
+    edge.frr.load("router bgp 65010\n no bgp default ipv4-unicast\n bgp default ipv6-unicast\n")
+    edge.apply(EVERYTHING)
+    assert edge.pending(EVERYTHING) == []
+
+
+def both(**bgp: object) -> Derived:
+    """Interface `a`, with a password and what else is said, and `b`, which never changes."""
+    return derived({"a": vi(1, addresses=(pair(1),), bgp=keyed(**bgp)), "b": vi(2, connection="fra-2")})
+
+
+def established(edge: Edge, peers: Sequence[str]) -> None:
+    def missing() -> str | None:
+        states = {str(s.peer): s.state for s in edge.client.sessions()}
+        down = {peer: states.get(peer, "absent") for peer in peers if states.get(peer) != "Established"}
+        return f"{down}\n{edge.frr.log}" if down else None
+
+    wait(missing, "sessions to come up")
+
+
+def test_prefixes_pass_as_the_policy_says(edge: Edge, cloud: Frr) -> None:
+    cloud.load(CLOUD_CONFIG)
+    ip("-n", EDGE, "route", "add", "blackhole", "192.0.2.0/24")
+    order = derived(
+        {
+            "a": vi(1, addresses=({**pair(1), "password": {"credential": "a"}}, pair(1, 6))),
+            "b": vi(2, connection="fra-2", preference="backup"),
+        },
+        advertise=("192.0.2.0/24", "198.51.100.0/24", "2001:db8:10::/48"),
+    )
+    edge.apply(order)
+    established(edge, ["10.255.1.1", "10.255.2.1", "2001:db8:1::1"])
+
+    def routes(frr: Frr, family: str = "ipv4") -> dict[str, list[dict[str, object]]]:
+        found: dict[str, list[dict[str, object]]] = frr.json(f"show bgp {family} unicast json").get("routes", {})
+        return found
+
+    def missing() -> str | None:
+        here, there = routes(edge.frr), routes(cloud)
+        seen = (set(here), set(there) - {"10.20.0.0/16", "10.99.0.0/16", "192.0.2.128/25"})
+        # Not the refused 10.99.0.0/16, not a part of our own range, not what has no route here.
+        arrived = {"10.20.0.0/16", "192.0.2.0/24"}
+        return None if seen == (arrived | {"198.51.100.0/24"}, {"192.0.2.0/24"}) else str(seen)
+
+    wait(missing, "the prefixes to pass")
+    assert set(routes(edge.frr, "ipv6")) >= {"2001:db8:20::/48"}
+    paths = {str(path["peerId"]): path for path in routes(edge.frr)["10.20.0.0/16"]}
+    assert paths["10.255.1.1"]["locPrf"] == 200
+    assert paths["10.255.2.1"]["locPrf"] == 110
+    assert paths["10.255.1.1"].get("bestpath") is True
+    told = {str(path["peerId"]): path for path in routes(cloud)["192.0.2.0/24"]}
+    assert told["10.255.2.2"]["path"] == "65010 65010 65010 65010"
+    assert told["10.255.1.2"]["path"] == "65010"
+    (counts,) = edge.session("10.255.1.1").prefixes
+    assert (counts.accepted, counts.advertised) == (1, 1)
+
+
+def test_changing_one_interface_leaves_the_others_session_alone(edge: Edge, cloud: Frr) -> None:
+    cloud.load(CLOUD_CONFIG)
+    edge.apply(both())
+    established(edge, ["10.255.1.1", "10.255.2.1"])
+    changes: list[dict[str, object]] = [
+        {"keepalive": "5s", "hold": "15s"},
+        {"receive_limit": 7, "advertise_limit": 9},
+        {"communities": ("1:2",), "med": 9, "allowas_in": 2},
+        {"bfd": True},
+        {"multihop": 2},
+        {"cloud_asn": 64999},
+        {},
+    ]
+    since = edge.frr.json("show bgp vrf all neighbors json")["default"]["10.255.2.1"]["bgpTimerUpEstablishedEpoch"]
+    for change in changes:
+        text = edge.apply(both(**change))
+        assert "10.255.2.1" not in text
+        assert edge.pending(both(**change)) == []
+        other = edge.session("10.255.2.1")
+        assert (other.state, other.transitions) == ("Established", 0), change
+    now = edge.frr.json("show bgp vrf all neighbors json")["default"]["10.255.2.1"]["bgpTimerUpEstablishedEpoch"]
+    assert abs(now - since) <= 1  # bgpd counts whole seconds
+    established(edge, ["10.255.1.1"])
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"keepalive": "5s", "hold": "15s"},
+        {"receive_limit": 7, "advertise_limit": 9},
+        {"communities": ("1:2",), "med": 9, "allowas_in": 2},
+        {"bfd": True},
+    ],
+    ids="+".join,
+)
+def test_what_the_plan_calls_harmless_resets_no_session(edge: Edge, cloud: Frr, change: dict[str, object]) -> None:
+    cloud.load(CLOUD_CONFIG)
+    edge.apply(both())
+    established(edge, ["10.255.1.1"])
+    observed = observe_frr(edge.client.running_config(), both(**change).blocks, edge.owned)
+    assert plan(both(**change).blocks, observed).disruption == "none"
+    edge.apply(both(**change))
+    edge.frr.vtysh("clear bgp ipv4 unicast 10.255.1.1 soft")
+    session = edge.session("10.255.1.1")
+    assert (session.state, session.transitions) == ("Established", 0)
+
+
+def test_a_wrong_password_fails_and_the_right_one_recovers(edge: Edge, cloud: Frr) -> None:
+    cloud.load(CLOUD_CONFIG)
+    right = both()
+    edge.apply(right)
+    established(edge, ["10.255.1.1"])
+    wrong = derived({"a": vi(1, bgp=keyed()), "b": vi(2, connection="fra-2")}, secret="0ther")
+    text = edge.apply(wrong)
+    assert text == "router bgp 65010\n neighbor 10.255.1.1 password 0ther\nexit\n"
+
+    def still_up() -> str | None:
+        session = edge.session("10.255.1.1")
+        return session.state if session.up else None
+
+    wait(still_up, "the session with the wrong password to fall")
+    assert edge.session("10.255.1.1").password
+    edge.apply(right)
+    established(edge, ["10.255.1.1"])
+
+
+def test_a_restarted_bgpd_gets_its_configuration_again(edge: Edge) -> None:
+    edge.apply(EVERYTHING)
+    edge.frr.stop_daemon("bgpd", signal.SIGKILL)
+    with pytest.raises(FrrUnavailableError, match="bgpd is not running"):
+        edge.apply(EVERYTHING)
+    edge.frr.start_daemon("bgpd")
+    assert edge.pending(EVERYTHING)
+    edge.apply(EVERYTHING)
+    assert edge.pending(EVERYTHING) == []
+    edge.apply(derived({}))
+    assert "dcedge" not in edge.frr.vtysh("show running-config")
+
+
+def test_a_wedged_bgpd_is_said_and_does_not_hang_the_agent(edge: Edge) -> None:
+    impatient = FrrClient(EDGE, timeout=0.5)
+    edge.frr.signal_daemon("bgpd", signal.SIGSTOP)
+    try:
+        with pytest.raises(FrrUnavailableError, match="bgpd does not answer"):
+            impatient.apply("router bgp 65010\nexit\n")
+        with pytest.raises(FrrUnavailableError, match="bgpd does not answer"):
+            impatient.sessions()
+        assert list(impatient.unavailable()) == ["bgpd"]
+    finally:
+        edge.frr.signal_daemon("bgpd", signal.SIGCONT)
+        impatient.close()
+
+
+def test_what_frr_refuses_is_told_without_the_secret(edge: Edge) -> None:
+    with pytest.raises(FrrRejectedError, match=r"password \*\*\*") as refused:
+        edge.client.apply(
+            f"router bgp 65010\n neighbor 10.255.1.1 remote-as 1\n neighbor 10.255.1.1 password {'x' * 81}\n"
+        )
+    assert "xxx" not in str(refused.value)
+    assert refused.value.failures[0].line == "neighbor 10.255.1.1 password ***"
+
+
+def test_a_saved_configuration_survives_a_restart_of_all_daemons(edge: Edge) -> None:
+    edge.apply(EVERYTHING)
+    edge.client.write_config()
+    saved = (edge.frr.folder / "frr.conf").read_text()
+    edge.frr.stop()
+    edge.frr.start(saved)
+    assert edge.pending(EVERYTHING) == []

@@ -1,0 +1,169 @@
+"""From what FRR has to what it should have: small, in an order FRR can take, and back again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import pytest
+from hypothesis import given, settings
+
+from dcedge.bgp.config import FrrConfig, Line
+from dcedge.bgp.delta import block_delta, delta
+from dcedge.bgp.observe import observe_frr, remember
+from dcedge.plan import plan
+from dcedge.resource import Disruption
+from tests.unit.bgp.fake_frr import FakeFrr
+from tests.unit.bgp.generated import orders
+from tests.unit.bgp.orders import Derived, derived, keyed, vi
+
+OPERATOR = """
+router bgp 65010
+ bgp log-neighbor-changes
+ neighbor 192.168.0.1 remote-as 65010
+ neighbor 192.168.0.1 description office
+ address-family ipv4 unicast
+  network 198.18.0.0/15
+  neighbor 192.168.0.1 route-map office in
+ exit-address-family
+exit
+route-map office permit 10
+exit
+bfd
+ profile office
+ exit
+exit
+"""
+
+
+def steps(before: Derived, after: Derived) -> list[str]:
+    """The delta's lines without indentation and without what opens and closes contexts."""
+    text = block_delta(before.blocks, after.blocks)
+    openers = ("router bgp", "address-family", "route-map", "exit", "bfd")
+    return [line.strip() for line in text.splitlines() if not line.strip().startswith(openers)]
+
+
+PLAIN = {"a": vi(1, bgp=keyed())}
+N = "neighbor 10.255.1.1"
+
+
+@pytest.mark.parametrize(
+    ("changed", "expected", "disruption"),
+    [
+        ({"keepalive": "5s", "hold": "15s"}, [f"{N} timers 5 15"], "none"),
+        ({"receive_limit": 7}, [f"{N} maximum-prefix 7 warning-only"], "none"),
+        ({"advertise_limit": 9}, [f"{N} maximum-prefix-out 9"], "none"),
+        ({"allowas_in": 3}, [f"{N} allowas-in"], "none"),
+        ({"allowas_in": 1}, [f"{N} allowas-in 1"], "none"),
+        ({"communities": ("65010:5",)}, ["set community 65010:5"], "none"),
+        ({"med": 5}, ["set metric 5"], "none"),
+        ({"cloud_asn": 64999}, [f"{N} remote-as 64999"], "session"),
+        ({"customer_asn": 65020}, [f"{N} local-as 65020 no-prepend replace-as"], "session"),
+        ({"multihop": 3}, [f"{N} ebgp-multihop 3"], "session"),
+        ({"ttl_security": True}, [f"{N} ttl-security hops 1"], "session"),
+    ],
+)
+def test_one_key_of_the_order_is_one_line(
+    changed: dict[str, object], expected: list[str], disruption: Disruption
+) -> None:
+    before, after = derived(PLAIN), derived({"a": vi(1, bgp=keyed(**changed))})
+    assert steps(before, after) == expected
+    assert plan(after.blocks, before.blocks).disruption == disruption
+
+
+def test_a_changed_password_is_one_line_and_no_plan_shows_it() -> None:
+    before, after = derived(PLAIN, secret="0ld"), derived(PLAIN, secret="n3w")
+    assert steps(before, after) == [f"{N} password n3w"]
+    (operation,) = plan(after.blocks, before.blocks).operations
+    assert operation.disruption == "session"
+    assert operation.describe() == f"router bgp 65010: {N} password *** -> *** (changed)"
+    assert "n3w" not in repr(operation)
+    assert "0ld" not in repr(operation)
+
+
+def test_a_password_that_goes_is_undone_without_naming_it() -> None:
+    assert steps(derived(PLAIN), derived({"a": vi(1)})) == [f"no {N} password"]
+
+
+def test_ttl_security_and_multihop_exclude_each_other_so_one_goes_first() -> None:
+    hops, ttl = derived({"a": vi(1, bgp={"multihop": 2})}), derived({"a": vi(1, bgp={"ttl_security": True})})
+    assert steps(hops, ttl) == [f"no {N} ebgp-multihop", f"{N} ttl-security hops 1"]
+    assert steps(ttl, hops) == [f"no {N} ttl-security hops 1", f"{N} ebgp-multihop 2"]
+
+
+def test_bfd_that_goes_takes_its_profile_along() -> None:
+    text = steps(derived({"a": vi(1, bgp={"bfd": True})}), derived({"a": vi(1)}))
+    assert f"no {N} bfd" in text
+    assert not any("bfd profile" in line for line in text)
+
+
+def test_a_new_neighbour_stays_shut_until_it_is_complete() -> None:
+    text = block_delta({}, derived(PLAIN).blocks).splitlines()
+    places = [
+        text.index(line)
+        for line in (f" {N} remote-as 64512", f" {N} shutdown", f" {N} password s3cret", f" no {N} shutdown")
+    ]
+    assert places == sorted(places)
+    assert text.index(f"  {N} route-map dcedge-a-v4-in in") < places[-1]
+
+
+def test_one_of_several_goes_by_one_line_and_its_policy_after_it() -> None:
+    two, one = derived({**PLAIN, "b": vi(2)}), derived(PLAIN)
+    text = block_delta(two.blocks, one.blocks).splitlines()
+    assert text == [
+        "router bgp 65010",
+        " no neighbor 10.255.2.1",
+        "exit",
+        "no route-map dcedge-b-v4-in permit 10",
+        "no route-map dcedge-b-v4-out permit 10",
+    ]
+    (operation,) = plan(one.blocks, two.blocks).operations
+    assert operation.affects == ("b",)
+    assert operation.disruption == "session"
+
+
+def test_nothing_to_do_is_no_text() -> None:
+    assert block_delta(derived(PLAIN).blocks, derived(PLAIN).blocks) == ""
+    assert delta(()) == ""
+
+
+def test_another_asn_makes_the_instance_anew() -> None:
+    text = block_delta(derived(PLAIN).blocks, derived(PLAIN, asn=65011).blocks)
+    assert text.startswith("no router bgp 65010\n")
+    assert text.index("router bgp 65011\n") < text.index(" neighbor 10.255.1.1 remote-as 64512\n")
+    assert "no neighbor 10.255.1.1\n" not in text
+
+
+def lines_of(order: Derived) -> set[Line]:
+    return {line for block in order.blocks.values() for line in block.lines}
+
+
+def defaults_told(lines: Iterable[Line]) -> set[Line]:
+    """Without `no … activate` under IPv6, which FRR has anyway and does not print."""
+    return {line for line in lines if not line.text.startswith("no neighbor ")}
+
+
+@settings(max_examples=150, deadline=None)
+@given(before=orders(), after=orders())
+def test_any_order_becomes_any_other_and_back(before: Derived, after: Derived) -> None:
+    frr = FakeFrr()
+    for old, new in ((derived({}), before), (before, after), (after, before), (before, derived({}))):
+        frr.load(block_delta(old.blocks, new.blocks))
+        assert defaults_told(frr.lines) == defaults_told(lines_of(new))
+
+
+@settings(max_examples=100, deadline=None)
+@given(before=orders(), after=orders())
+def test_beside_an_operators_configuration_nothing_of_it_is_touched(before: Derived, after: Derived) -> None:
+    operators = FrrConfig.parse(OPERATOR).lines
+    frr = FakeFrr(operators)
+    owned: frozenset[Line] = frozenset()
+    for order in (before, after, derived({})):
+        running = FrrConfig(frozenset(frr.lines))
+        observed = observe_frr(running, order.blocks, owned)
+        owned = remember(owned, running, order.blocks)
+        frr.load(delta(plan(order.blocks, observed).operations))
+        assert operators <= frr.lines
+        again = observe_frr(FrrConfig(frozenset(frr.lines)), order.blocks, owned)
+        assert not plan(order.blocks, again)
+    left = {line for line in frr.lines - operators if not line.text.startswith("address-family ")}
+    assert left == set()

@@ -1,0 +1,123 @@
+"""Talking to FRR's daemons: what is absent, wedged or restarted is said, and nothing hangs."""
+
+from __future__ import annotations
+
+import socket
+import subprocess
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from dcedge.bgp.vty import FrrClient, _failures
+from dcedge.errors import FrrError, FrrUnavailableError
+
+Answer = Callable[[str], bytes | None]
+
+
+@contextmanager
+def daemon(folder: Path, name: str, answer: Answer, connections: int = 1) -> Iterator[None]:
+    """Something that listens where a daemon would; `answer` returning None closes the connection."""
+    path = folder / f"{name}.vty"
+    path.unlink(missing_ok=True)
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener:
+        listener.bind(str(path))
+        listener.listen()
+
+        def serve() -> None:
+            for _ in range(connections):
+                try:
+                    client, _peer = listener.accept()
+                except OSError:
+                    return
+                with client:
+                    while command := client.recv(4096):
+                        reply = answer(command.rstrip(b"\0").decode())
+                        if reply is None:
+                            break
+                        client.sendall(reply)
+
+        thread = threading.Thread(target=serve, daemon=True)
+        thread.start()
+        yield
+        listener.shutdown(socket.SHUT_RDWR)
+
+
+def says(text: str, status: int = 0) -> bytes:
+    return text.encode() + b"\0\0\0" + bytes([status])
+
+
+def client(folder: Path, timeout: float = 5.0) -> FrrClient:
+    return FrrClient(run_folder=folder, timeout=timeout)
+
+
+def test_an_answer_comes_back_whole(tmp_path: Path) -> None:
+    long = "line\n" * 100_000
+    with daemon(tmp_path, "bgpd", lambda c: says("" if c == "enable" else long)):
+        assert client(tmp_path).ask("bgpd", "show running-config") == long
+
+
+def test_a_refused_command_is_an_error_that_hides_secrets(tmp_path: Path) -> None:
+    def answer(command: str) -> bytes:
+        return says("") if command == "enable" else says("% Unknown command", 2)
+
+    with (
+        daemon(tmp_path, "bgpd", answer),
+        pytest.raises(FrrError, match=r"bgpd refused .*password \*\*\*.*Unknown command"),
+    ):
+        client(tmp_path).ask("bgpd", "neighbor 10.0.0.1 password s3cret")
+
+
+def test_an_absent_daemon_is_said_by_name(tmp_path: Path) -> None:
+    with daemon(tmp_path, "zebra", lambda _: says("")):
+        missing = client(tmp_path).unavailable()
+    assert list(missing) == ["bfdd", "bgpd"]
+    assert "bgpd is not running" in missing["bgpd"]
+
+
+def test_a_wedged_daemon_does_not_hang_its_client(tmp_path: Path) -> None:
+    with daemon(tmp_path, "bgpd", lambda _: b""), pytest.raises(FrrUnavailableError, match="does not answer within"):
+        client(tmp_path, timeout=0.2).ask("bgpd", "show version")
+
+
+def test_a_restarted_daemon_is_asked_again(tmp_path: Path) -> None:
+    asked: list[str] = []
+
+    def answer(command: str) -> bytes | None:
+        asked.append(command)
+        return None if command == "show version" and asked.count(command) == 2 else says("ok")
+
+    with daemon(tmp_path, "bgpd", answer, connections=2):
+        frr = client(tmp_path)
+        assert frr.ask("bgpd", "show version") == "ok"
+        assert frr.ask("bgpd", "show version") == "ok"
+    assert asked.count("enable") == 2
+
+
+def test_what_is_no_text_does_not_stop_the_reading(tmp_path: Path) -> None:
+    with daemon(tmp_path, "bgpd", lambda c: says("") if c == "enable" else b"\xff\x00\x00\x00\x00"):
+        assert client(tmp_path).ask("bgpd", "show version") == "\\xff"
+
+
+def test_a_change_is_not_begun_while_a_daemon_is_missing(tmp_path: Path) -> None:
+    with pytest.raises(FrrUnavailableError, match=r"zebra is not running.*bfdd is not running.*bgpd is not running"):
+        client(tmp_path).apply("router bgp 65010\n")
+
+
+def test_what_vtysh_refused_is_told_line_by_line_without_secrets() -> None:
+    text = "router bgp 65010\n neighbor 10.0.0.1 password s3cret\n nonsense\n"
+    done = subprocess.CompletedProcess(
+        [],
+        13,
+        stdout="% Invalid value\n",
+        stderr=(
+            "line 2: Failure to communicate[13] to bgpd, line:  neighbor 10.0.0.1 password s3cret\n\n"
+            "line 3: % Unknown command[4]:  nonsense\n"
+        ),
+    )
+    first, second = _failures(text, done)
+    assert str(first) == "`neighbor 10.0.0.1 password ***`: Invalid value"
+    assert second.line == "nonsense"
+    assert "s3cret" not in f"{first}{second}"
