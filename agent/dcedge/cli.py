@@ -79,9 +79,9 @@ def _verb(command: Callable[..., None]) -> Callable[..., None]:
         for name, (kind, text) in _PLACES.items()
     ]
     parameters = [*(p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in own), *common]
-    with_settings.__signature__ = inspect.Signature(parameters)
+    vars(with_settings)["__signature__"] = inspect.Signature(parameters)
     with_settings.__annotations__ = {p.name: p.annotation for p in parameters}
-    del with_settings.__wrapped__
+    del vars(with_settings)["__wrapped__"]
     app.command()(with_settings)
     return command
 

@@ -1,4 +1,4 @@
-"""Puts together what the last pass did, what is polled and what is probed: verdicts, and the snapshot for the outside."""
+"""Puts together what the last pass did and what is polled and probed: the verdicts, and the snapshot of it all."""
 
 from __future__ import annotations
 

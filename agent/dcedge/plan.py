@@ -90,7 +90,7 @@ def plan(intent: State, observed: State) -> Plan:
     for key, wanted in intent.items():
         present = observed.get(key)
         if present is None or key in taken_along:
-            reason = _absence(wanted, present, observed)
+            reason = _absence(key, intent, observed)
             upwards.append(Operation("create", key, None, wanted, (), reason, wanted.creation, wanted.affects))
         elif key in changes:
             differences = changes[key]
@@ -108,10 +108,10 @@ def plan(intent: State, observed: State) -> Plan:
     return Plan((*deletions, *upwards))
 
 
-def _absence(wanted: Resource, present: Resource | None, observed: State) -> str:
-    """Why something has to be made: it is missing itself, or it was lost with what it stands on."""
-    above = wanted.parent
-    if present is not None or (above is not None and above not in observed):
+def _absence(key: Key, intent: State, observed: State) -> str:
+    """Why something has to be made: it is missing itself, or it is lost with what it stands on."""
+    above = intent[key].parent
+    if key in observed or (above is not None and above in intent and above not in observed):
         return f"stands on {above}"
     return "missing"
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import signal
 import time
 from collections import Counter
@@ -18,7 +19,7 @@ from typing import Any
 from cysystemd.daemon import Notification, notify
 
 from dcedge.bgp.vty import FrrClient
-from dcedge.errors import DcedgeError, FrrError, KernelError, OrderInvalidError, StateError
+from dcedge.errors import FrrError, KernelError, OrderInvalidError, StateError
 from dcedge.expose.control import start_control
 from dcedge.expose.http import start_http
 from dcedge.expose.plan import applied_json, notes
@@ -79,7 +80,7 @@ class Service:
         self.reconciler.close()
 
     def load(self) -> None:
-        """Take the order file, or where it is bad the last good one. Raises OrderInvalidError where there is neither."""
+        """Take the order file, where it is bad the last good one. Raises OrderInvalidError without either."""
         try:
             self.loaded = load_order(self.settings.order)
         except OrderInvalidError as error:
@@ -123,20 +124,24 @@ class Service:
         result = self.result
         up = self.poll is not None and self.poll.sessions is not None
         detail = (self.poll.frr_detail if self.poll else "") or (result.frr_detail if result else "")
-        passes = PassSnapshot()
-        if result is not None:
-            passes = PassSnapshot(
-                finished=result.finished,
-                duration=result.duration,
-                operations=len(result.done.operations),
-                durations=self._durations.read(),
-                drift_repaired=tuple(sorted(self._repaired.items())),
-                failing=tuple(f"{f.operation.action} {f.operation.key}: {f.text}" for f in result.failures),
-                notes=(*notes(result.intent, ""), *result.warnings, *self._shaping_note()),
-            )
         file = OrderSnapshot(str(self.settings.order), self.applied, bool(self.problems), self.problems)
         frr = FrrSnapshot(up and (result is None or result.frr_available), detail)
-        return self.picture.snapshot(self.loaded.order, frr, passes, file, self.prober.prober_stats())
+        return self.picture.snapshot(self.loaded.order, frr, self.passes(), file, self.prober.prober_stats())
+
+    def passes(self) -> PassSnapshot:
+        """The passes so far."""
+        result = self.result
+        if result is None:
+            return PassSnapshot()
+        return PassSnapshot(
+            finished=result.finished,
+            duration=result.duration,
+            operations=len(result.done.operations),
+            durations=self._durations.read(),
+            drift_repaired=tuple(sorted(self._repaired.items())),
+            failing=tuple(f"{f.operation.action} {f.operation.key}: {f.text}" for f in result.failures),
+            notes=(*notes(result.intent, ""), *result.warnings, *self._shaping_note()),
+        )
 
     def _shaping_note(self) -> tuple[str, ...]:
         if self.reconciler.fq_codel or self.result is None or not self.result.intent.interfaces:
@@ -260,12 +265,12 @@ class Service:
             await self._first_pass()
             loop.add_reader(self._events.fileno(), self.on_event)
             stack.callback(loop.remove_reader, self._events.fileno())
-            notify(Notification.READY)
+            _tell_systemd(Notification.READY)
             async with asyncio.TaskGroup() as tasks:
                 running: list[Coroutine[Any, Any, None]] = [self.reconcile_forever(), self.poll_forever()]
                 started = [tasks.create_task(coroutine) for coroutine in running]
                 await stop.wait()
-                notify(Notification.STOPPING)
+                _tell_systemd(Notification.STOPPING)
                 for task in started:
                     task.cancel()
 
@@ -276,6 +281,11 @@ class Service:
             log.error("the first pass failed: %s", error)
             return
         log.info("%d operations done, %d failed", len(result.done.operations), len(result.failures))
+
+
+def _tell_systemd(notification: Notification) -> None:
+    if "NOTIFY_SOCKET" in os.environ:
+        notify(notification)
 
 
 def serve(settings: Settings) -> None:

@@ -6,7 +6,7 @@ import asyncio
 import socket
 import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from importlib import resources
 from typing import Protocol
 
@@ -98,13 +98,14 @@ class HttpServer:
         response = web.StreamResponse(
             headers={**_HEADERS, "Content-Type": OPENMETRICS_TYPE if openmetrics else TEXT_TYPE}
         )
-        await response.prepare(request)
-        if request.method == "GET":
-            for chunk in render_chunks(self._source.snapshot(), openmetrics):
-                await response.write(chunk)
-                # Whatever else is due runs between the chunks.
-                await asyncio.sleep(0)
-        await response.write_eof()
+        with suppress(ConnectionError):  # a scraper that gave up is none of the log's business
+            await response.prepare(request)
+            if request.method == "GET":
+                for chunk in render_chunks(self._source.snapshot(), openmetrics):
+                    await response.write(chunk)
+                    # Whatever else is due runs between the chunks.
+                    await asyncio.sleep(0)
+            await response.write_eof()
         return response
 
     async def _healthz(self, _: web.Request) -> web.Response:

@@ -268,7 +268,7 @@ class Shaper:
             else:
                 changes.append(Change("quantum", str(theirs.quantum), str(mine.quantum)))
         if self.queue != observed.queue:
-            changes.append(Change("queue", _queue(observed.queue), _queue(self.queue)))
+            changes.append(_queue_change(observed.queue, self.queue))
         return tuple(changes)
 
 
@@ -276,7 +276,14 @@ def _rate(htb: HtbParameters | None) -> str:
     return format_rate(htb.rate_bytes * 8) if htb is not None else "no class"
 
 
-def _queue(queue: QueueParameters | None) -> str:
-    if queue is None:
-        return "none"
-    return " ".join([queue.kind, *(f"{name} {value}" for name, value in queue.settings)])
+def _queue_change(before: QueueParameters | None, after: QueueParameters | None) -> Change:
+    """What differs between two queues; another kind throws away what the old one held."""
+    if before is None or after is None or before.kind != after.kind:
+        return Change("queue", before.kind if before else "", after.kind if after else "")
+    was, will = dict(before.settings), dict(after.settings)
+    differing = [name for name in will if was.get(name) != will[name]]
+    return Change(
+        f"{after.kind} {', '.join(differing)}",
+        ", ".join(str(was.get(name, "")) for name in differing),
+        ", ".join(str(will[name]) for name in differing),
+    )

@@ -46,7 +46,7 @@ def port_or_over(_facts: Facts, name: str, connection: Connection) -> Found:
     elif connection.port is not None and connection.over is not None:
         yield Problem(
             connection_at(name, "port"),
-            f"a hosted connection has no port; it runs over {shown(connection.over)}",
+            f"a hosted connection has no port; it runs over {connection.over}",
             "key",
         )
 
@@ -151,7 +151,7 @@ def hosted_bandwidth(facts: Facts, name: str, connection: Connection) -> Found:
     path = connection_at(name, "bandwidth")
     yield from sold_bandwidth(facts.profile(name), connection.bandwidth, path)
     below = facts.connection(connection.over)
-    if connection.bandwidth > below.bandwidth:
+    if below.over is None and connection.bandwidth > below.bandwidth:
         has = f"{connection.over} has {format_rate(below.bandwidth)}"
         yield Problem(path, f"{format_rate(connection.bandwidth)} is more than the connection below it: {has}")
 

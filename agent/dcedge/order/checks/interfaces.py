@@ -292,7 +292,8 @@ def asns(facts: Facts, name: str, vi: VirtualInterface) -> Found:
     said = vi.bgp.cloud_asn if vi.bgp is not None else None
     path = vi_at(name, "bgp", "cloud_asn") if said else gateway_at(vi.virtual_gateway, "asn")
     cloud = cloud_asn(vi, gateway, profile)
-    customer = (vi.bgp.customer_asn if vi.bgp is not None else None) or facts.order.router.asn
+    own = vi.bgp.customer_asn if vi.bgp is not None else None
+    customer = own or facts.order.router.asn
     if cloud is None:
         message = (
             f"the cloud's AS number is not known: set `asn` of virtual gateway {vi.virtual_gateway}, or bgp.cloud_asn"
@@ -304,8 +305,9 @@ def asns(facts: Facts, name: str, vi: VirtualInterface) -> Found:
             f"customer and cloud have the same AS number {cloud}: that is no external session",
             part="key",
         )
-    elif AS_TRANS in {cloud, customer}:
-        yield Problem(vi_at(name), f"{AS_TRANS} is AS_TRANS (RFC 6793), nobody's own AS number", part="key")
+    elif AS_TRANS in {cloud, own}:
+        where = path if cloud == AS_TRANS else vi_at(name, "bgp", "customer_asn")
+        yield Problem(where, f"{AS_TRANS} is AS_TRANS (RFC 6793), nobody's own AS number")
     elif profile.cloud_asn is not None and cloud != profile.cloud_asn:
         yield Problem(path, f"{cloud} is not {profile.name}'s AS number, which is {profile.cloud_asn}")
 
@@ -314,22 +316,22 @@ def password_demanded(facts: Facts, name: str, vi: VirtualInterface) -> Found:
     """The sessions have a TCP-MD5 key where the provider demands one, and none where it takes none."""
     profile = facts.profile(vi.connection)
     bgp = bgp_of(vi)
-    for index, pair in enumerate(vi.addresses):
-        own = vi_at(name, "addresses", index, "password")
-        if bgp is None:
+    if bgp is None:
+        for index, pair in enumerate(vi.addresses):
             if pair.password is not None:
-                yield warning(own, "a static virtual interface has no session to protect")
-            continue
-        password = pair.password or bgp.password
-        if password is None and profile.md5 == "required":
-            yield Problem(
-                vi_at(name, "bgp") if vi.bgp is not None else vi_at(name),
-                f"{profile.name} demands a TCP-MD5 key for {pair.cloud}: set bgp.password",
-                part="key",
-            )
-        elif password is not None and profile.md5 == "unsupported":
-            path = own if pair.password is not None else vi_at(name, "bgp", "password")
-            yield Problem(path, f"{profile.name} does not support TCP-MD5")
+                path = vi_at(name, "addresses", index, "password")
+                yield warning(path, "a static virtual interface has no session to protect")
+        return
+    lacking = [pair for pair in vi.addresses if (pair.password or bgp.password) is None]
+    if profile.md5 == "required" and lacking:
+        which = "" if len(lacking) == len(vi.addresses) else f" with {lacking[0].cloud} too"
+        path = vi_at(name, "bgp") if vi.bgp is not None else vi_at(name)
+        yield Problem(path, f"{profile.name} demands a TCP-MD5 key on the session{which}: set bgp.password", part="key")
+    elif profile.md5 == "unsupported" and len(lacking) < len(vi.addresses):
+        index = next(index for index, pair in enumerate(vi.addresses) if pair not in lacking)
+        own = bgp.password is None
+        path = vi_at(name, "addresses", index, "password") if own else vi_at(name, "bgp", "password")
+        yield Problem(path, f"{profile.name} does not support TCP-MD5")
 
 
 def bgp_timers(facts: Facts, name: str, vi: VirtualInterface) -> Found:
