@@ -7,6 +7,7 @@ LAN host ── edge ═ eth1 ═ fra-1 ═ exchange ─ VLAN 101 ─ prod (BIRD
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
@@ -97,6 +98,27 @@ class Bed:
         """Stop everything and remove it."""
         self.edge.stop_daemon()
         self.work.close()
+
+    def wait_up(self, *names: str) -> None:
+        """Wait until the named virtual interfaces are up, as the clouds and as dcedge see it."""
+        for name in names:
+            self.cloud_of(name).wait_established(name)
+        self.edge.wait_up(*names)
+
+    def report(self) -> str:
+        """For whoever looks for the reason of a failure: the daemon's log (its end), FRR's and the clouds' view."""
+        parts = [f"--- dcedge's log\n{self.edge.log_end()}"]
+        with contextlib.suppress(AssertionError):
+            parts.append(f"--- the edge's FRR\n{self.edge.frr.vtysh('show bgp summary', 'show interface brief')}")
+        for cloud in self.clouds:
+            with contextlib.suppress(AssertionError):
+                states = {
+                    f"{name} {peer.customer}": cloud.state(peer.customer)
+                    for name, attachment in cloud.attachments.items()
+                    for peer in attachment.peers
+                }
+                parts.append(f"--- {cloud.name}\n{states}")
+        return "\n".join(parts)
 
     @property
     def clouds(self) -> tuple[Cloud, ...]:

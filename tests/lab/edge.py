@@ -128,9 +128,15 @@ class Edge:
         return self._daemon is not None and self._daemon.poll() is None
 
     def raise_if_ended(self) -> None:
-        """Fail with the daemon's log where it has ended by itself."""
+        """Fail where the daemon has ended by itself."""
         if self._daemon is not None and self._daemon.poll() is not None:
-            raise AssertionError(f"dcedge run ended with status {self._daemon.returncode}\n{self.log.read_text()}")
+            raise AssertionError(f"dcedge run ended by itself with status {self._daemon.returncode}")
+
+    def log_end(self, lines: int = 40) -> str:
+        """The last lines of the daemon's log."""
+        if not self.log.exists():
+            return "(none)"
+        return "\n".join(self.log.read_text(errors="replace").splitlines()[-lines:])
 
     def start_daemon(self) -> None:
         """Start `dcedge run` and wait until it answers `status`."""

@@ -212,6 +212,7 @@ class Capture:
         self._stopping = threading.Event()
 
     def __enter__(self) -> Capture:
+        import scapy.layers.inet6  # noqa: F401  with it scapy knows Ethernet, IPv4 and IPv6
         from scapy.arch.linux import L2ListenSocket
 
         # scapy's socket puts back the tag that the kernel hands over beside the frame (PACKET_AUXDATA).

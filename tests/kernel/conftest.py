@@ -1,0 +1,51 @@
+"""One testbed for all the tests here that want it; what the router said is shown with a test that fails."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterator
+
+import pytest
+
+from tests.lab.bed import ORDER, ORDERED_BPS, Bed
+from tests.lab.netns import leave_on_signals
+
+
+@pytest.fixture(scope="session")
+def bed() -> Iterator[Bed]:
+    """The standard testbed; dcedge may or may not be running on its edge."""
+    leave_on_signals()
+    with Bed() as made:
+        yield made
+
+
+@pytest.fixture
+def running(bed: Bed) -> Bed:
+    """The testbed with the standard order in force, the daemon running, every virtual interface up."""
+    order = ORDER.read_text()
+    if bed.edge.order.read_text() != order:
+        bed.edge.order.write_text(order)
+        if bed.edge.running:
+            bed.edge.reload_daemon()
+    if not bed.edge.running:
+        bed.edge.start_daemon()
+    bed.wait_up(*ORDERED_BPS)
+    return bed
+
+
+@pytest.fixture
+def stopped(running: Bed) -> Bed:
+    """The testbed with the standard order applied and up, the daemon stopped."""
+    assert running.edge.stop_daemon() == 0
+    return running
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Add the testbed's own account to the report of a failure."""
+    report = yield
+    made = getattr(item, "funcargs", {}).get("bed")
+    if report.failed and isinstance(made, Bed):
+        report.sections.append(("testbed", made.report()))
+    return report
