@@ -24,7 +24,7 @@ from aiohttp import web
 
 from dcedge.errors import BusyError, DcedgeError, NotRunningError, OrderInvalidError
 from dcedge.expose.document import Status, status_bytes
-from dcedge.expose.guard import ConnectionGuard
+from dcedge.expose.guard import LOG, ConnectionGuard
 from dcedge.expose.snapshot import Snapshot
 from dcedge.order.finding import Finding
 
@@ -80,7 +80,7 @@ class ControlServer:
         application = web.Application(middlewares=[self._guard.middleware()], client_max_size=MAX_BODY + 1024)
         application.router.add_get("/v1/status", self._status)
         application.router.add_post("/v1/{verb}", self._command)
-        self._runner = web.AppRunner(application, access_log=None, handle_signals=False, lingering_time=0.0)
+        self._runner = web.AppRunner(application, access_log=None, logger=LOG, handle_signals=False, lingering_time=0.0)
         await self._runner.setup()
         make = self._runner.server
         if make is None:

@@ -7,12 +7,25 @@ are turned away. Otherwise anyone who may connect could use up the daemon's file
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable
 
 from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.typedefs import Middleware
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+LOG = logging.getLogger(__name__)
+
+
+def _is_ours(record: logging.LogRecord) -> bool:
+    """aiohttp logs a client's malformed request as an error, traceback, bytes and all; that is no fault of ours."""
+    return record.exc_info is None or not isinstance(record.exc_info[1], HttpProcessingError | ConnectionError)
+
+
+LOG.addFilter(_is_ours)
 
 
 class ConnectionGuard:

@@ -15,7 +15,7 @@ from jinja2 import Environment, StrictUndefined
 
 from dcedge.errors import DcedgeError
 from dcedge.expose.document import status_json
-from dcedge.expose.guard import ConnectionGuard, Handler
+from dcedge.expose.guard import LOG, ConnectionGuard, Handler
 from dcedge.expose.metrics import OPENMETRICS_TYPE, TEXT_TYPE, render_chunks
 from dcedge.expose.snapshot import Snapshot, unhealthy
 from dcedge.health.verdict import STATES
@@ -66,6 +66,7 @@ class HttpServer:
         self._runner = web.AppRunner(
             application,
             access_log=None,
+            logger=LOG,
             handle_signals=False,
             max_line_size=_MAX_HEAD_LINE,
             max_field_size=_MAX_HEAD_LINE,

@@ -1,0 +1,122 @@
+"""A router with a few virtual interfaces in several states, as the snapshot the outside sees."""
+
+from __future__ import annotations
+
+from dcedge.expose.snapshot import (
+    ConnectionSnapshot,
+    FrrSnapshot,
+    OrderSnapshot,
+    PassSnapshot,
+    RouterSnapshot,
+    SessionSnapshot,
+    Snapshot,
+    Used,
+    VirtualInterfaceSnapshot,
+    read_process,
+)
+from dcedge.health.verdict import Verdict
+from dcedge.kernel.counters import LinkCounters, ShaperCounters
+from dcedge.order.model import Family
+from dcedge.probe.histogram import Histogram
+from dcedge.probe.prober import ProberStats, ProbeStats
+
+TAKEN = 1_700_000_000.0
+
+COUNTERS = LinkCounters(
+    receive_packets=10,
+    transmit_packets=20,
+    receive_bytes=1000,
+    transmit_bytes=2000,
+    receive_errors=1,
+    transmit_errors=2,
+    up=True,
+    carrier=True,
+    carrier_changes=3,
+)
+SHAPER = ShaperCounters("fq_codel", 5000, 50, 5, 1500)
+
+
+def probe(name: str, family: Family = "ipv4", lost: int = 0, rtts: tuple[float, ...] = (0.001, 0.003)) -> ProbeStats:
+    histogram = Histogram()
+    for rtt in rtts:
+        histogram.observe(rtt)
+    return ProbeStats(
+        virtual_interface=name,
+        family=family,
+        destination="10.0.0.1" if family == "ipv4" else "2001:db8::1",
+        interval=2.0,
+        ordered_interval=1.0,
+        sent=len(rtts) + lost,
+        received=len(rtts),
+        lost=lost,
+        late=4,
+        duplicates=5,
+        reordered=6,
+        send_errors=7,
+        error=None,
+        window_probes=len(rtts) + lost,
+        window_lost=lost,
+        rtt_last=rtts[-1] if rtts else None,
+        rtt_min=min(rtts, default=None),
+        rtt_average=sum(rtts) / len(rtts) if rtts else None,
+        jitter=0.0001 if rtts else None,
+        histogram=histogram.read(),
+    )
+
+
+def session(family: Family = "ipv4", state: str = "Established", bfd: str = "up") -> SessionSnapshot:
+    peer = "10.0.0.1" if family == "ipv4" else "2001:db8::1"
+    return SessionSnapshot(peer, family, state, 7200.0 if state == "Established" else None, 4, 3, 2, 1, None, bfd)
+
+
+def up(name: str = "prod-a") -> VirtualInterfaceSnapshot:
+    return VirtualInterfaceSnapshot(
+        name=name,
+        connection="fra-1",
+        virtual_gateway="prod",
+        verdict=Verdict("up", "as ordered"),
+        since=TAKEN - 3600,
+        interface="eth1.101",
+        ordered_bps=500_000_000,
+        used=Used(120_000_000, 480_000_000),
+        counters=COUNTERS,
+        shaper=SHAPER,
+        sessions=(session(), session("ipv6")),
+        probes=(probe(name), probe(name, "ipv6")),
+    )
+
+
+def down(name: str = "prod-b") -> VirtualInterfaceSnapshot:
+    return VirtualInterfaceSnapshot(
+        name=name,
+        connection="fra-2",
+        virtual_gateway="prod",
+        verdict=Verdict("down", "BGP to 10.0.0.1 is Active for 35 s: the cloud does not answer on TCP 179"),
+        since=TAKEN - 35,
+        interface="eth2.101",
+        ordered_bps=200_000_000,
+        preference="backup",
+        sessions=(session(state="Active", bfd="down"),),
+        probes=(probe(name, lost=5, rtts=()),),
+    )
+
+
+def snapshot(*vis: VirtualInterfaceSnapshot, **more: object) -> Snapshot:
+    durations = Histogram()
+    durations.observe(0.02)
+    parts: dict[str, object] = {
+        "taken": TAKEN,
+        "version": "1.2.3",
+        "router": RouterSnapshot("edge-1", 65010, "10.255.0.1"),
+        "frr": FrrSnapshot(available=True, detail=""),
+        "connections": (
+            ConnectionSnapshot("fra-1", "otc", "eth1", 10**10, carrier=True, counters=COUNTERS, circuit_id="DTAG-4711"),
+            ConnectionSnapshot("fra-2", "azure", "eth2", 10**9, carrier=False),
+        ),
+        "virtual_interfaces": vis or (up(), down()),
+        "passes": PassSnapshot(TAKEN - 5, 0.02, 3, durations.read(), (("address", 2), ("link", 1))),
+        "order": OrderSnapshot("/etc/dcedge/order.yaml", TAKEN - 600),
+        "process": read_process(),
+        "prober": ProberStats(strays=8, overflows=9),
+    }
+    return Snapshot(**(parts | more))  # type: ignore[arg-type]

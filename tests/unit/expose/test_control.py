@@ -1,0 +1,212 @@
+"""The control socket: who may do what, what errors become, and whose file it is."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import pwd
+import socket
+import stat
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+
+import pytest
+
+from dcedge.errors import BusyError, DcedgeError, NotRunningError, OrderInvalidError
+from dcedge.expose.control import MAX_BODY, ControlClient, ControlServer, Reply, start_control
+from dcedge.expose.snapshot import Snapshot
+from dcedge.order.finding import Finding
+from tests.unit.expose.scene import snapshot
+
+T = TypeVar("T")
+
+FINDING = Finding("order.yaml", 14, 11, "virtual_interfaces.prod-a.vlan", "4095 is not a VLAN ID (0-4094)")
+AS_ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="changing anything takes root")
+
+
+class Daemon:
+    """A backend that remembers what it was asked to do."""
+
+    def __init__(self) -> None:
+        self.applied: list[str] = []
+        self.reloads = 0
+        self.error: DcedgeError | None = None
+
+    def snapshot(self) -> Snapshot:
+        return snapshot()
+
+    async def apply(self, text: str) -> Reply:
+        if self.error is not None:
+            raise self.error
+        self.applied.append(text)
+        return {"complete": True, "operations": 3}
+
+    def reload(self) -> None:
+        self.reloads += 1
+
+
+def ask(path: Path, daemon: Daemon, question: Callable[[ControlClient], T]) -> T:
+    """Put a question to a running daemon, as a command line in another thread would."""
+
+    async def run() -> T:
+        async with start_control(path, daemon):
+            return await asyncio.to_thread(question, ControlClient(path, timeout=20))
+
+    return asyncio.run(run())
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "run" / "control.sock"
+
+
+def test_status_is_the_snapshot_as_json(path: Path) -> None:
+    status = ask(path, Daemon(), ControlClient.status)
+    assert [vi["name"] for vi in status["virtual_interfaces"]] == ["prod-a", "prod-b"]
+
+
+@AS_ROOT
+def test_root_applies_an_order(path: Path) -> None:
+    daemon = Daemon()
+    text = "router:\n  asn: 65010  # Zürich\n"
+    answer = ask(path, daemon, lambda client: client.apply(text))
+    assert daemon.applied == [text]
+    assert answer == {"complete": True, "operations": 3}
+
+
+@AS_ROOT
+def test_root_has_the_order_read_again(path: Path) -> None:
+    daemon = Daemon()
+    ask(path, daemon, ControlClient.reload)
+    assert daemon.reloads == 1
+
+
+@AS_ROOT
+@pytest.mark.parametrize("kind", [OrderInvalidError, BusyError, DcedgeError])
+def test_the_daemons_errors_arrive_as_what_they_were(path: Path, kind: type[DcedgeError]) -> None:
+    daemon = Daemon()
+    daemon.error = OrderInvalidError([FINDING]) if kind is OrderInvalidError else kind("a pass is under way")
+    with pytest.raises(kind) as raised:
+        ask(path, daemon, lambda client: client.apply("x"))
+    assert type(raised.value) is kind
+    assert str(raised.value) == str(daemon.error)
+    if isinstance(raised.value, OrderInvalidError):
+        assert raised.value.findings == (FINDING,)
+
+
+@AS_ROOT
+def test_an_order_larger_than_any_is_refused_and_the_daemon_lives_on(path: Path) -> None:
+    daemon = Daemon()
+
+    def both(client: ControlClient) -> int:
+        with pytest.raises(DcedgeError):
+            client.apply("x" * (MAX_BODY + 10_000))
+        return len(client.status()["virtual_interfaces"])
+
+    assert ask(path, daemon, both) == 2
+    assert daemon.applied == []
+
+
+ASK_AS_NOBODY = """
+import http.client, os, socket, sys, json
+sock = socket.socket(socket.AF_UNIX)
+os.setgroups([]); os.setgid(int(sys.argv[2])); os.setuid(int(sys.argv[2]))
+sock.connect(sys.argv[1])
+answers = []
+for method, path in (("GET", "/v1/status"), ("POST", "/v1/reload")):
+    connection = http.client.HTTPConnection("dcedge")
+    connection.sock = sock
+    connection.request(method, path, b"")
+    response = connection.getresponse()
+    response.read()
+    answers.append(response.status)
+print(json.dumps(answers))
+"""
+
+
+@AS_ROOT
+def test_another_user_may_read_and_not_change(path: Path) -> None:
+    daemon = Daemon()
+    nobody = pwd.getpwnam("nobody").pw_uid
+
+    def as_nobody(_: ControlClient) -> Any:
+        # Let in by the file's mode, as a member of the group would be; the kernel still tells who it is.
+        path.chmod(0o666)
+        done = subprocess.run(
+            [sys.executable, "-c", ASK_AS_NOBODY, path.name, str(nobody)], cwd=path.parent, capture_output=True,
+            text=True, timeout=60, check=False,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+        return json.loads(done.stdout)
+
+    assert ask(path, daemon, as_nobody) == [200, 403]
+    assert daemon.reloads == 0
+
+
+def test_the_socket_is_open_to_owner_and_group_only(path: Path) -> None:
+    mode = ask(path, Daemon(), lambda _: path.stat().st_mode)
+    assert stat.S_ISSOCK(mode)
+    assert stat.S_IMODE(mode) == 0o660
+
+
+def test_the_socket_is_gone_after_the_daemon(path: Path) -> None:
+    ask(path, Daemon(), ControlClient.status)
+    assert list(path.parent.iterdir()) == []
+
+
+def test_a_stale_socket_is_replaced(path: Path) -> None:
+    path.parent.mkdir()
+    with socket.socket(socket.AF_UNIX) as crashed:
+        crashed.bind(str(path))
+    assert len(ask(path, Daemon(), ControlClient.status)["virtual_interfaces"]) == 2
+
+
+def test_a_live_socket_is_respected(path: Path) -> None:
+    @asynccontextmanager
+    async def two() -> AsyncIterator[None]:
+        async with start_control(path, Daemon()):
+            with pytest.raises(BusyError, match="another daemon answers"):
+                await ControlServer(Daemon(), path).start()
+            yield
+
+    async def run() -> int:
+        async with two():
+            status = await asyncio.to_thread(ControlClient(path, timeout=20).status)
+            return len(status["virtual_interfaces"])
+
+    assert asyncio.run(run()) == 2
+
+
+def test_a_file_that_is_no_socket_is_left_alone(path: Path) -> None:
+    path.parent.mkdir()
+    path.write_text("precious")
+    with pytest.raises(DcedgeError, match="is not a socket"):
+        ask(path, Daemon(), ControlClient.status)
+    assert path.read_text() == "precious"
+
+
+def test_without_a_daemon_the_client_says_so(path: Path) -> None:
+    with pytest.raises(NotRunningError):
+        ControlClient(path).status()
+
+
+def test_a_daemon_that_does_not_answer_does_not_hold_the_client_for_ever(path: Path) -> None:
+    path.parent.mkdir()
+    with socket.socket(socket.AF_UNIX) as mute:
+        mute.bind(str(path))
+        mute.listen()
+        with pytest.raises(DcedgeError, match="did not answer"):
+            ControlClient(path, timeout=0.2).status()
+
+
+def test_an_unknown_verb_is_an_error_and_no_crash(path: Path) -> None:
+    def unknown(client: ControlClient) -> None:
+        client._ask("POST", "explode", b"")
+
+    with pytest.raises(DcedgeError, match=r"knows no verb|only root"):
+        ask(path, Daemon(), unknown)

@@ -1,0 +1,290 @@
+"""HTTP: what it serves, what it refuses, and that no client can sit on it."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from dataclasses import replace
+from html.parser import HTMLParser
+
+import pytest
+
+from dcedge.errors import DcedgeError
+from dcedge.expose import guard
+from dcedge.expose import http as module
+from dcedge.expose.http import HttpServer, parse_listen, wants_openmetrics
+from dcedge.expose.snapshot import PassSnapshot, Snapshot
+from dcedge.health.verdict import Verdict
+from tests.unit.expose.scene import down, snapshot, up
+
+
+class Router:
+    """A source whose snapshot the test sets."""
+
+    def __init__(self, shown: Snapshot | None = None) -> None:
+        self.shown = shown or snapshot(passes=PassSnapshot(finished=time.time()))
+
+    def snapshot(self) -> Snapshot:
+        return self.shown
+
+
+Client = tuple[asyncio.StreamReader, asyncio.StreamWriter]
+
+
+async def converse(client: Client, request: str) -> tuple[int, dict[str, str], str]:
+    """Send a request as it is and read the whole answer; status 0: cut off without one."""
+    reader, writer = client
+    try:
+        writer.write(request.encode())
+        await writer.drain()
+        raw = await asyncio.wait_for(reader.read(), 20)
+    except ConnectionError:
+        raw = b""
+    finally:
+        writer.close()
+    if not raw:
+        return 0, {}, ""
+    head, _, body = raw.decode().partition("\r\n\r\n")
+    status, *lines = head.split("\r\n")
+    headers = {name.lower(): text for name, _, text in (line.partition(": ") for line in lines)}
+    return int(status.split()[1]), headers, body
+
+
+def serve(scene: Callable[[Callable[[], Awaitable[Client]]], Awaitable[None]], router: Router | None = None) -> None:
+    """Run a scene that is given a way to connect."""
+
+    async def run() -> None:
+        server = HttpServer(router or Router())
+        address, port = await server.start("127.0.0.1:0")
+
+        async def connect() -> Client:
+            return await asyncio.open_connection(address, port)
+
+        try:
+            await scene(connect)
+        finally:
+            await server.close()
+
+    asyncio.run(run())
+
+
+def fetch(
+    path: str, router: Router | None = None, method: str = "GET", headers: str = ""
+) -> tuple[int, dict[str, str], str]:
+    answers = []
+
+    async def scene(connect: Callable[[], Awaitable[Client]]) -> None:
+        request = f"{method} {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n{headers}\r\n"
+        answers.append(await converse(await connect(), request))
+
+    serve(scene, router)
+    return answers[0]
+
+
+def test_metrics_in_the_text_format() -> None:
+    status, headers, body = fetch("/metrics")
+    assert status == 200
+    assert headers["content-type"].startswith("text/plain; version=0.0.4")
+    assert "dcedge_virtual_interface_up" in body
+    assert "# EOF" not in body
+
+
+def test_metrics_in_openmetrics_for_a_scraper_that_asks_for_it() -> None:
+    accept = "Accept: application/openmetrics-text;version=1.0.0;q=0.6,text/plain;version=0.0.4;q=0.5,*/*;q=0.1\r\n"
+    _, headers, body = fetch("/metrics", headers=accept)
+    assert headers["content-type"].startswith("application/openmetrics-text; version=1.0.0")
+    assert "# EOF" in body
+
+
+@pytest.mark.parametrize(
+    ("accept", "openmetrics"),
+    [
+        ("", False),
+        ("*/*", False),
+        ("text/plain", False),
+        ("application/openmetrics-text", True),
+        ("application/openmetrics-text;q=0.5,text/plain;q=0.9", False),
+        ("application/openmetrics-text;q=0", False),
+        ("application/openmetrics-text;q=what", False),
+    ],
+)
+def test_content_negotiation(accept: str, openmetrics: bool) -> None:
+    assert wants_openmetrics(accept) is openmetrics
+
+
+def test_healthy_while_passes_end() -> None:
+    assert fetch("/healthz")[::2][0] == 200
+
+
+def test_unhealthy_with_a_reason_when_they_do_not() -> None:
+    status, _, body = fetch("/healthz", Router(snapshot(passes=PassSnapshot(finished=time.time() - 500))))
+    assert status == 503
+    assert "the last pass ended 500 s ago" in body
+    assert fetch("/healthz", Router(snapshot(passes=PassSnapshot())))[0] == 503
+
+
+class Page(HTMLParser):
+    """Collects what a browser would load, run, or show."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.outside: list[str] = []
+        self.text = ""
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        if tag == "script" or any(name in {"src", "href"} or name.startswith("on") for name, _ in attrs):
+            self.outside.append(tag)
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+
+def test_the_page_shows_what_is_wrong_and_loads_nothing() -> None:
+    status, headers, body = fetch("/")
+    page = Page()
+    page.feed(body)
+    assert status == 200
+    assert "default-src 'none'" in headers["content-security-policy"]
+    assert page.outside == []
+    assert "the cloud does not answer on TCP 179" in page.text
+    assert page.text.index("prod-b") < page.text.index("prod-a")
+
+
+def test_a_peers_text_is_no_html() -> None:
+    hostile = down()._replace(verdict=Verdict("down", "<script>alert(1)</script>"))
+    _, _, body = fetch("/", Router(snapshot(hostile)))
+    assert "<script>" not in body
+    assert "&lt;script&gt;" in body
+
+
+def test_nothing_can_be_changed() -> None:
+    for method in ("POST", "PUT", "DELETE", "PATCH", "OPTIONS"):
+        assert fetch("/metrics", method=method)[0] == 405
+
+
+def test_head_is_answered_without_a_body() -> None:
+    status, _, body = fetch("/metrics", method="HEAD")
+    assert (status, body) == (200, "")
+
+
+def test_a_request_with_a_body_is_refused_unread() -> None:
+    status, _, _ = fetch("/metrics", headers="Content-Length: 1000000000\r\n")
+    assert status == 413
+
+
+@pytest.mark.parametrize(
+    "request_text",
+    [
+        "GET /" + "a" * 20_000 + " HTTP/1.1\r\nHost: x\r\n\r\n",
+        "GET / HTTP/1.1\r\nHost: x\r\nX: " + "a" * 20_000 + "\r\n\r\n",
+        "\x00\x01\x02 nonsense\r\n\r\n",
+        "GET / HTTP/9.9\r\n\r\n",
+        "\r\n" * 5000,
+    ],
+    ids=["long path", "long header", "binary", "version", "blank lines"],
+)
+def test_malformed_requests_do_no_harm(request_text: str, caplog: pytest.LogCaptureFixture) -> None:
+    async def scene(connect: Callable[[], Awaitable[Client]]) -> None:
+        bad = await connect()
+        bad[1].write(request_text.encode())
+        good = await converse(await connect(), "GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+        assert good[0] == 200
+        bad[1].close()
+
+    serve(scene)
+    assert not [record for record in caplog.records if record.levelname in {"ERROR", "WARNING"}]
+
+
+def test_a_client_that_never_finishes_its_request_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_PATIENCE", 0.2)
+
+    async def scene(connect: Callable[[], Awaitable[Client]]) -> None:
+        status, _, _ = await converse(await connect(), "GET / HTTP/1.1\r\nHost: x\r\nX-Slow: ")
+        assert status in {0, 408}
+
+    serve(scene)
+
+
+def test_a_client_that_does_not_read_is_cut_off_and_fills_no_log(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(module, "_PATIENCE", 0.2)
+    monkeypatch.setattr(module, "_LONGEST", 0.2)
+    many = snapshot(*(up(f"vi-{number}") for number in range(2000)))
+
+    async def scene(connect: Callable[[], Awaitable[Client]]) -> None:
+        reader, writer = await connect()
+        writer.write(b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n")
+        writer.transport.pause_reading()  # type: ignore[attr-defined]
+        assert await asyncio.wait_for(gone.wait(), 20)
+        writer.transport.resume_reading()  # type: ignore[attr-defined]
+        seen = b""
+        with suppress(ConnectionError):
+            while more := await asyncio.wait_for(reader.read(1 << 20), 20):
+                seen += more
+        assert b"process_start_time_seconds" not in seen
+        writer.close()
+
+    gone = asyncio.Event()
+    cut_off = guard._abort
+
+    def noted(transport: asyncio.BaseTransport) -> None:
+        cut_off(transport)
+        gone.set()
+
+    monkeypatch.setattr(guard, "_abort", noted)
+    serve(scene, Router(many))
+    assert caplog.text == ""
+
+
+def test_more_clients_than_the_limit_are_turned_away_and_room_comes_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_MOST_CLIENTS", 3)
+    request = "GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+
+    async def scene(connect: Callable[[], Awaitable[Client]]) -> None:
+        sitting = [await connect() for _ in range(3)]
+        assert (await converse(await connect(), request))[0] == 0
+        for _, writer in sitting:
+            writer.close()
+        deadline = time.monotonic() + 20
+        while (status := (await converse(await connect(), request))[0]) != 200:
+            assert time.monotonic() < deadline, f"still turned away, last status {status}"
+            await asyncio.sleep(0.02)
+
+    serve(scene)
+
+
+@pytest.mark.parametrize(
+    ("text", "bound"),
+    [
+        ("127.0.0.1:9478", ("127.0.0.1", 9478)),
+        ("[::1]:9478", ("::1", 9478)),
+        (":9478", ("", 9478)),
+    ],
+)
+def test_addresses_to_listen_on(text: str, bound: tuple[str, int]) -> None:
+    assert parse_listen(text) == bound
+
+
+@pytest.mark.parametrize("text", ["9478", "localhost:9478", "127.0.0.1:", "127.0.0.1:99999", "a:b"])
+def test_what_is_no_address_to_listen_on_is_named(text: str) -> None:
+    with pytest.raises(DcedgeError, match=r"127\.0\.0\.1"):
+        parse_listen(text)
+
+
+def test_an_address_in_use_is_a_clear_error() -> None:
+    async def scene(connect: Callable[[], Awaitable[Client]]) -> None:
+        _, writer = await connect()
+        address, port = writer.get_extra_info("peername")
+        with pytest.raises(DcedgeError, match="in use"):
+            await HttpServer(Router()).start(f"{address}:{port}")
+        writer.close()
+
+    serve(scene)
+
+
+def test_the_page_stays_readable_with_thousands_of_virtual_interfaces() -> None:
+    many = replace(snapshot(), virtual_interfaces=tuple(up(f"vi-{number}") for number in range(1200)))
+    assert "and 700 more" in fetch("/", Router(many))[2]
