@@ -92,7 +92,7 @@ def _refused(source: str, message: str, line: int = 0, column: int = 0) -> Order
 def _read(path: Path) -> bytes | str:
     """The file's contents, or (text) why it is refused. Never reads more than the limit, never waits for a pipe."""
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    with os.fdopen(descriptor, "rb") as file:
+    try:
         status = os.fstat(descriptor)
         if stat.S_ISDIR(status.st_mode):
             return "is a directory, not an order file"
@@ -100,7 +100,10 @@ def _read(path: Path) -> bytes | str:
             return "is not a regular file"
         if status.st_size > MAX_BYTES:
             return f"has {status.st_size / 2**20:.0f} MiB; an order of more than {MAX_BYTES // 2**20} MiB is not read"
-        return file.read(MAX_BYTES + 1)
+        with os.fdopen(descriptor, "rb", closefd=False) as file:
+            return file.read(MAX_BYTES + 1)
+    finally:
+        os.close(descriptor)
 
 
 def _decode(content: bytes, source: str) -> str:
@@ -155,7 +158,7 @@ def _not_yaml(error: yaml.YAMLError, text: str, source: str) -> OrderInvalidErro
         problem = f"{shown(at)} cannot begin a value without quotes"
     begun = getattr(error, "context_mark", None)
     context = getattr(error, "context", None)
-    if begun is not None and context:
+    if begun is not None and context and "next token" not in context:
         problem += f" ({context} that began in line {begun.line + 1})"
     return _refused(source, f"not YAML: {problem}", line, column)
 
@@ -206,7 +209,7 @@ class _Reader:
                 raise _refused(self.source, "is empty: there is no order in it")
             root = self._next()
             if not isinstance(root, yaml.MappingStartEvent):
-                empty = isinstance(root, yaml.ScalarEvent) and not root.value and root.style is None
+                empty = isinstance(root, yaml.ScalarEvent) and not root.value and root.implicit[0]
                 what = "a list" if isinstance(root, yaml.SequenceStartEvent) else "a single value"
                 message = "is empty" if empty else f"is {what}"
                 place = (0, 0) if empty else _mark(root.start_mark)
