@@ -9,6 +9,8 @@ import logging
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from itertools import groupby
+from typing import Literal
 
 from dcedge.bgp.config import FrrConfig
 from dcedge.bgp.delta import blocks_of, delta
@@ -16,6 +18,7 @@ from dcedge.bgp.observe import observe_frr, remember, warnings
 from dcedge.bgp.render import keep_unkeyed
 from dcedge.bgp.resources import FrrBlock
 from dcedge.bgp.vty import FrrClient
+from dcedge.bgp.zebra import wait_for_addresses, wait_for_links
 from dcedge.credentials import read_credentials
 from dcedge.errors import FrrError
 from dcedge.intent import Intent, credentials_of, derive
@@ -23,7 +26,7 @@ from dcedge.kernel import sysctl
 from dcedge.kernel.capabilities import has_fq_codel
 from dcedge.kernel.execute import Failure, KernelExecutor
 from dcedge.kernel.netlink import RouteSocket
-from dcedge.kernel.objects import Link, Sysctl
+from dcedge.kernel.objects import RANK_ADDRESS, IpAddress, Link, Sysctl
 from dcedge.kernel.observe import owned_state
 from dcedge.kernel.view import KernelView, observe_kernel
 from dcedge.order.model import Order
@@ -154,16 +157,45 @@ class Reconciler:
             )  # fmt: skip
         failures: list[Failure] = []
         executor = KernelExecutor(self.sock, observed.view)
-        for is_frr, operations in _stretches(todo.operations):
-            if not is_frr:
-                failures += executor.execute(operations)
+        for stage, stretch in groupby(todo.operations, key=_stage):
+            operations = list(stretch)
+            if stage == "frr":
+                try:
+                    self.frr.apply(delta(operations))
+                except FrrError as error:
+                    frr_detail = str(error)
+                    failures += [Failure(operation, str(error), True) for operation in operations]
                 continue
-            try:
-                self.frr.apply(delta(operations))
-            except FrrError as error:
-                frr_detail = str(error)
-                failures += [Failure(operation, str(error), True) for operation in operations]
+            if stage == "upon links" and observed.frr is not None:
+                self._await_zebra(executor)
+            failures += executor.execute(operations)
+            if observed.frr is not None:
+                self._have_zebra_list(executor, operations, failures)
         return failures, frr_detail
+
+    def _await_zebra(self, executor: KernelExecutor) -> None:
+        try:
+            if not wait_for_links(self.frr, executor.created):
+                log.warning("zebra does not know the new links yet; their addresses may be late to it")
+        except FrrError as error:
+            log.warning("zebra: %s", error)
+
+    def _have_zebra_list(
+        self, executor: KernelExecutor, operations: Iterable[Operation], failures: Iterable[Failure]
+    ) -> None:
+        failed = {failure.operation.key for failure in failures}
+        made = {
+            (operation.after.link, str(operation.after.interface)): operation.after
+            for operation in operations
+            if isinstance(operation.after, IpAddress) and operation.key not in failed
+        }
+        try:
+            missing = wait_for_addresses(self.frr, made)
+            if missing:
+                log.warning("zebra missed %d new addresses; making them again", len(missing))
+                executor.renew(made[place] for place in missing)
+        except FrrError as error:
+            log.warning("zebra: %s", error)
 
     def _verify(self, intent: Intent, done: Plan, failures: list[Failure]) -> tuple[Observed, list[Failure]]:
         """Look again: whatever was done and still differs, without an error of its own, is a failure too."""
@@ -204,15 +236,11 @@ def _plan(intent: Intent, observed: Observed) -> Plan:
     return plan({**intent.kernel, **wanted}, {**observed.kernel, **observed.frr})
 
 
-def _stretches(operations: Iterable[Operation]) -> Iterable[tuple[bool, list[Operation]]]:
-    """The operations in runs of one kind, kernel's or FRR's, in the plan's order."""
-    runs: list[tuple[bool, list[Operation]]] = []
-    for operation in operations:
-        is_frr = isinstance(operation.resource, FrrBlock)
-        if not runs or runs[-1][0] != is_frr:
-            runs.append((is_frr, []))
-        runs[-1][1].append(operation)
-    return runs
+def _stage(operation: Operation) -> Literal["frr", "links", "upon links"]:
+    """Which step of a pass an operation belongs to: FRR's, the links' (and all removal), or what stands on links."""
+    if isinstance(operation.resource, FrrBlock):
+        return "frr"
+    return "upon links" if operation.after is not None and operation.resource.rank >= RANK_ADDRESS else "links"
 
 
 def _links(state: State) -> frozenset[str]:

@@ -13,6 +13,7 @@ _SECRET = re.compile(
     r"(?: \d)?\s+)\S.*"
 )
 _CLOSERS = frozenset({"exit", "end", "exit-address-family", "exit-vrf", "exit-vni", "exit-vrf-policy", "exit-link"})
+_OPENER = re.compile(r"(?:router bgp|address-family|profile) \S|bfd$|route-map \S+ (?:permit|deny) \d+$")
 _BANNERS = frozenset({"Building configuration...", "Current configuration:"})
 
 
@@ -80,21 +81,36 @@ def parse_lines(text: str) -> list[Line]:
 
 
 def render_lines(lines: Iterable[Line]) -> str:
-    """Configuration text that FRR can load, in the given order; each run of one context opens and closes it."""
+    """Configuration text that FRR can load, in the given order.
+
+    Only BGP's contexts are left by `exit`. Elsewhere the next line leaves them, since every `exit` makes FRR's
+    northbound commit what is pending, and a commit takes as long as the whole configuration is large: 200 route-maps
+    load in 0.4 s without, in 5 s with it.
+    """
     text: list[str] = []
     current: tuple[str, ...] = ()
     for line in lines:
-        if line.path != current:
-            _leave(text, current)
-            text.extend(" " * depth + context for depth, context in enumerate(line.path))
-            current = line.path
+        shared = _common_length(current, line.path)
+        _leave(text, current, shared)
+        text.extend(" " * depth + line.path[depth] for depth in range(shared, len(line.path)))
         text.append(" " * len(line.path) + line.text)
-    _leave(text, current)
+        current = (*line.path, line.text) if _OPENER.match(line.text) else line.path
+    _leave(text, current, 0)
     return "".join(f"{entry}\n" for entry in text)
 
 
-def _leave(text: list[str], path: tuple[str, ...]) -> None:
-    text.extend(
-        " " * depth + ("exit-address-family" if path[depth].startswith("address-family ") else "exit")
-        for depth in reversed(range(len(path)))
-    )
+def _common_length(one: tuple[str, ...], other: tuple[str, ...]) -> int:
+    length = 0
+    for ours, theirs in zip(one, other, strict=False):
+        if ours != theirs:
+            break
+        length += 1
+    return length
+
+
+def _leave(text: list[str], path: tuple[str, ...], depth_kept: int) -> None:
+    if path and path[0].startswith("router bgp "):
+        text.extend(
+            " " * depth + ("exit-address-family" if path[depth].startswith("address-family ") else "exit")
+            for depth in reversed(range(depth_kept, len(path)))
+        )

@@ -17,6 +17,8 @@ from dcedge.plan import Operation
 from dcedge.resource import Key, State
 
 Place = tuple[tuple[str, ...], str]
+# Prefix-lists are committed one by one, so they come while little else is there to commit; route-maps all at once.
+_KINDS = {"ip": 0, "ipv6": 0, "bgp": 1, "bfd": 2, "route-map": 3}
 
 
 def blocks_of(state: State) -> dict[Key, FrrBlock]:
@@ -61,7 +63,7 @@ def line_delta(before: Iterable[Line], after: Iterable[Line]) -> str:
     last = [line for line in undone if meaning(line.text).stage == DEFINITIONS]
     wanted_shut = {_peer_place(line) for line in wants if line.text.endswith(" shutdown")}
     upwards: list[Line] = []
-    for line in sorted(made.values(), key=_upwards):
+    for line in sorted(sorted(made.values()), key=_upwards):
         upwards.append(line)
         if " remote-as " in line.text and _peer_place(line) in new_peers - wanted_shut:
             upwards.append(Line(line.path, f"neighbor {meaning(line.text).peer} shutdown"))
@@ -101,11 +103,14 @@ def _goes_along(line: Line, vanished: tuple[set[tuple[str, ...]], set[Place]]) -
     return bool(meaning(line.text).peer) and " remote-as " not in line.text and _peer_place(line) in peers
 
 
-def _upwards(line: Line) -> tuple[int, tuple[str, ...], str, int, str]:
+def _upwards(line: Line) -> tuple[int, int, str, tuple[str, ...], int]:
     told = meaning(line.text)
+    if told.stage == DEFINITIONS:
+        # A context's lines right after what opens it.
+        nested = (*line.path, line.text)
+        return (told.stage, _KINDS[nested[0].split(" ")[0]], "", nested, 0)
     # All of one neighbour's lines in a row; elsewhere what is used before what uses it.
-    step = 0 if told.peer else told.step
-    return (told.stage * 10 + step, line.path, told.peer, told.step, line.text)
+    return (told.stage, 0 if told.peer else told.step, told.peer, line.path, told.step)
 
 
 def _downwards(line: Line) -> tuple[int, int, tuple[str, ...], str]:

@@ -21,7 +21,8 @@ from dcedge.errors import FrrError, FrrUnavailableError
 DAEMONS = ("zebra", "bfdd", "bgpd")
 RUN_FOLDER = Path("/var/run/frr")
 ANSWER_SECONDS = 5.0
-WRITE_SECONDS = 60.0
+WRITE_SECONDS = 30.0  # and for each line that is written
+WRITE_SECONDS_PER_LINE = 0.01
 _REPLY_END = b"\0\0\0"  # then one byte, the status (vty_sock_serv in lib/vty.c)
 _ANSWER_MAX = 256 * 1024 * 1024
 _FAILURE = re.compile(r"line (?P<number>\d+): (?P<what>.*)")
@@ -147,6 +148,7 @@ class FrrClient:
             raise FrrError(f"FRR did not save its configuration: {said}")
 
     def _run(self, arguments: list[str], text: str) -> subprocess.CompletedProcess[str]:
+        patience = WRITE_SECONDS + WRITE_SECONDS_PER_LINE * text.count("\n")
         try:
             return subprocess.run(
                 [*self._vtysh, *arguments],
@@ -154,12 +156,12 @@ class FrrClient:
                 capture_output=True,
                 text=True,
                 errors="backslashreplace",
-                timeout=WRITE_SECONDS,
+                timeout=patience,
                 check=False,
             )
         except subprocess.TimeoutExpired:
             # `from None`: the expired call carries its input, and with it the secrets.
-            raise FrrUnavailableError(f"vtysh did not end within {WRITE_SECONDS:g} s") from None
+            raise FrrUnavailableError(f"vtysh did not end within {patience:g} s") from None
         except FileNotFoundError as error:
             raise FrrUnavailableError("vtysh is not installed") from error
 

@@ -100,7 +100,9 @@ class ControlServer:
             await self._runner.cleanup()
 
     async def _status(self, _: web.Request) -> web.Response:
-        return web.Response(body=status_bytes(self._backend.snapshot()), content_type="application/json")
+        # A fifth of a second at 4,000 virtual interfaces: not in the loop.
+        content = await asyncio.to_thread(status_bytes, self._backend.snapshot())
+        return web.Response(body=content, content_type="application/json")
 
     async def _reload(self, _: str) -> Reply:
         self._backend.reload()

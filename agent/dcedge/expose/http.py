@@ -114,14 +114,17 @@ class HttpServer:
         return web.Response(text=f"{reason or 'ok'}\n", status=503 if reason else 200, headers=_HEADERS)
 
     async def _status_page(self, _: web.Request) -> web.Response:
-        status = status_json(self._source.snapshot())
+        text = await asyncio.to_thread(self._render_page, self._source.snapshot())
+        return web.Response(text=text, content_type="text/html", headers=_HEADERS)
+
+    def _render_page(self, snapshot: Snapshot) -> str:
+        status = status_json(snapshot)
         vis = sorted(status["virtual_interfaces"], key=lambda vi: (_SEVERITY.index(vi["verdict"]), vi["name"]))
-        text = self._page.render(
+        return self._page.render(
             status=status, vis=vis[:_PAGE_ROWS], more=max(0, len(vis) - _PAGE_ROWS),
             counts={state: sum(vi["verdict"] == state for vi in vis) for state in STATES},
             rate=format_rate, seconds=format_seconds,
         )  # fmt: skip
-        return web.Response(text=text, content_type="text/html", headers=_HEADERS)
 
 
 @asynccontextmanager

@@ -41,21 +41,28 @@ class _Step:
 
 @dataclass(slots=True)
 class KernelExecutor:
-    """Executes operations against one view of the kernel. One use: indices of new links are chosen from that view."""
+    """Executes operations against one view of the kernel, from which the indices of new links are chosen.
+
+    Good for one pass; `created` tells the indices of the links that were made.
+    """
 
     sock: RouteSocket
     view: KernelView
+    created: dict[str, int] = field(default_factory=dict)
     _indices: dict[str, int] = field(default_factory=dict)
     _next_index: int = 0
     _writes: list[tuple[Operation, str, int]] = field(default_factory=list)
     _default6: tuple[tuple[str, int], ...] | None = None
     _failures: dict[Key, Failure] = field(default_factory=dict)
 
-    def execute(self, operations: Sequence[Operation]) -> list[Failure]:
-        """Carry out the operations in order; those that failed. An operation whose parent failed is not tried."""
+    def __post_init__(self) -> None:
         self._indices = {link.name: link.index for link in self.view.links.values()}
         self._next_index = max(self.view.links, default=0)
+
+    def execute(self, operations: Sequence[Operation]) -> list[Failure]:
+        """Carry out the operations in order; those that failed. An operation whose parent failed is not tried."""
         steps: list[_Step] = []
+        self._writes.clear()
         for operation in operations:
             try:
                 steps.extend(self._steps(operation))
@@ -73,7 +80,16 @@ class KernelExecutor:
                 sysctl.write(path, value)
             except KernelError as error:
                 self._failures[operation.key] = Failure(operation, str(error), True)
-        return list(self._failures.values())
+        return [self._failures[o.key] for o in operations if o.key in self._failures]
+
+    def renew(self, addresses: Iterable[IpAddress]) -> None:
+        """Remove addresses and make them again, so that whoever missed the kernel's word hears it."""
+        requests = [
+            m.address(self._index(address.link), address.interface, add=add)
+            for address in addresses
+            for add in (False, True)
+        ]
+        self.sock.execute(requests)
 
     def _removed_at_once(self, steps: list[_Step]) -> list[_Step]:
         """Many links to delete are put into one group first, and the group is deleted where the first one was."""
@@ -170,7 +186,7 @@ class KernelExecutor:
         assert link.below is not None
         below = self._index(link.below)
         self._next_index += 1
-        index = self._indices[link.name] = self._next_index
+        index = self._indices[link.name] = self.created[link.name] = self._next_index
         yield _Step(
             operation,
             m.create_vlan(index, link.name, below, link.tag, link.mtu, link.alias, up=link.up, master=None),
