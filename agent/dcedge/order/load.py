@@ -241,6 +241,9 @@ class _Reader:
         return None
 
     def _node(self, event: yaml.Event, path: found.Path) -> Tree:
+        if type(event) is yaml.ScalarEvent and event.anchor is None and event.tag is None:  # nearly all of them
+            self._count(event, 1)
+            return _scalar(event.value) if event.implicit[0] else event.value
         if isinstance(event, yaml.AliasEvent):
             return self._alias(event, path)
         if not isinstance(event, yaml.NodeEvent):  # pragma: no cover - the parser gives nothing else here

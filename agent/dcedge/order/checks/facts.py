@@ -39,6 +39,7 @@ class Facts:
     def __init__(self, order: Order) -> None:
         self.order = order
         self._spaces: dict[str, Space] = {}
+        self._profiles: dict[str, Profile] = {}
 
     def connection(self, name: str) -> Connection:
         return _known(self.order.connections, name)
@@ -48,7 +49,10 @@ class Facts:
 
     def profile(self, connection: str) -> Profile:
         """The profile of a connection's provider."""
-        return _known(PROFILES, self.connection(connection).provider)
+        profile = self._profiles.get(connection)
+        if profile is None:
+            profile = self._profiles[connection] = _known(PROFILES, self.connection(connection).provider)
+        return profile
 
     def root(self, connection: str) -> tuple[str, Connection]:
         """The connection that has the port under this one."""

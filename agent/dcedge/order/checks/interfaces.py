@@ -32,6 +32,7 @@ from dcedge.order.validate import did_you_mean
 from dcedge.units import format_rate, write_duration
 
 IPV6_MIN_MTU = 1280  # RFC 8200, section 5
+WIDEST_LINK = {4: 16, 6: 48}  # prefix lengths; clouds hand out /24 to /31, /64 to /127
 PROBE_MIN, PROBE_MAX = 0.01, 3600.0  # seconds
 
 
@@ -133,6 +134,11 @@ def _pair(pair: AddressPair, path: Path) -> Found:
         return
     if reason := _unusable(subnet):
         yield Problem((*path, "customer"), f"{pair.customer} {reason}")
+        return
+    if subnet.prefixlen < WIDEST_LINK[subnet.version]:
+        yield Problem(
+            (*path, "customer"), f"a /{subnet.prefixlen} is too wide for a link: it would draw others' traffic"
+        )
         return
     if subnet.prefixlen == subnet.max_prefixlen:
         yield Problem((*path, "customer"), f"a /{subnet.prefixlen} has no room for the cloud's address")
