@@ -103,14 +103,14 @@ def _goes_along(line: Line, vanished: tuple[set[tuple[str, ...]], set[Place]]) -
     return bool(meaning(line.text).peer) and " remote-as " not in line.text and _peer_place(line) in peers
 
 
-def _upwards(line: Line) -> tuple[int, int, str, tuple[str, ...], int]:
+def _upwards(line: Line) -> tuple[int, int, tuple[str, ...], str, int]:
     told = meaning(line.text)
     if told.stage == DEFINITIONS:
         # A context's lines right after what opens it.
         nested = (*line.path, line.text)
-        return (told.stage, _KINDS[nested[0].split(" ")[0]], "", nested, 0)
+        return (told.stage, _KINDS[nested[0].split(" ")[0]], nested, "", 0)
     # All of one neighbour's lines in a row; elsewhere what is used before what uses it.
-    return (told.stage, 0 if told.peer else told.step, told.peer, line.path, told.step)
+    return (told.stage, 0 if told.peer else told.step, line.path, told.peer, told.step)
 
 
 def _downwards(line: Line) -> tuple[int, int, tuple[str, ...], str]:
