@@ -7,8 +7,9 @@ import subprocess
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from ipaddress import ip_address
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -200,7 +201,7 @@ def test_any_order_after_any_other_is_taken_to_the_end(edge: Edge, order: Derive
 def test_a_drain_and_its_end_come_back_to_the_same_configuration(edge: Edge) -> None:
     edge.apply(EVERYTHING)
     before = edge.client.running_config()
-    drained = Derived(EVERYTHING.router, EVERYTHING.interfaces, EVERYTHING.secrets, frozenset({"full", "back"}))
+    drained = replace(EVERYTHING, drained=frozenset({"full", "back"}))
     edge.apply(drained)
     assert edge.pending(drained) == []
     edge.apply(EVERYTHING)
@@ -279,6 +280,32 @@ def test_prefixes_pass_as_the_policy_says(edge: Edge, cloud: Frr) -> None:
     assert told["10.255.1.2"]["path"] == "65010"
     (counts,) = edge.session("10.255.1.1").prefixes
     assert (counts.accepted, counts.advertised) == (1, 1)
+
+
+def test_equal_paths_share_the_traffic_and_a_drained_one_carries_none(edge: Edge, cloud: Frr) -> None:
+    cloud.load(CLOUD_CONFIG)
+    equal = derived(
+        {
+            "a": vi(1, preference="equal", bgp=keyed()),
+            "b": vi(2, preference="equal", connection="fra-2"),
+        }
+    )
+    edge.apply(equal)
+
+    def waits_for(*hops: str) -> Callable[[], str | None]:
+        def missing() -> str | None:
+            shown = subprocess.run(
+                ["ip", "-n", EDGE, "route", "show", "10.20.0.0/16"], capture_output=True, text=True, check=True
+            ).stdout
+            via = {word for before, word in pairwise(shown.split()) if before == "via"}
+            return None if via == set(hops) else shown
+
+        return missing
+
+    wait(waits_for("10.255.1.1", "10.255.2.1"), "both paths in the kernel's table")
+    edge.apply(replace(equal, drained=frozenset({"a"})))
+    wait(waits_for("10.255.2.1"), "the drained path to leave")
+    assert edge.session("10.255.1.1").up
 
 
 def test_changing_one_interface_leaves_the_others_session_alone(edge: Edge, cloud: Frr) -> None:

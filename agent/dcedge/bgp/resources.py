@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Self
 
-from dcedge.bgp.config import MASK, Line, mask
+from dcedge.bgp.config import Line, mask
 from dcedge.bgp.grammar import meaning, slot_of
 from dcedge.plan import worst
 from dcedge.resource import Change, Disruption, Key
@@ -107,6 +107,3 @@ def _told(line: Line | None) -> str:
     told = mask(line.text)
     slot = meaning(line.text).slot
     return told.removeprefix(slot).strip() or ("no" if told.startswith("no ") else "yes")
-
-
-__all__ = ["COMMON", "COMMON_KEY", "MASK", "POLICY", "PROFILE", "RANKS", "ROUTER", "SESSION", "FrrBlock"]
