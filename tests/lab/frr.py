@@ -61,9 +61,7 @@ class Frr:
     @property
     def log(self) -> str:
         """All that the daemons have printed."""
-        return "".join(
-            f"--- {path.stem}\n{path.read_text(errors='replace')}" for path in self.sockets.glob("*.out")
-        )
+        return "".join(f"--- {path.stem}\n{path.read_text(errors='replace')}" for path in self.sockets.glob("*.out"))
 
     def start(self, config: str = "") -> None:
         """Start every daemon, wait until each answers, load `config`."""
