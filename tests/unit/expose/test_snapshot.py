@@ -1,0 +1,44 @@
+"""Rates from counters, and when the daemon is to be called unhealthy."""
+
+from __future__ import annotations
+
+import os
+import time
+from dataclasses import replace
+
+from dcedge.expose.snapshot import PassSnapshot, RateMeter, Used, read_process, unhealthy
+from tests.unit.expose.scene import COUNTERS
+
+
+def test_a_rate_needs_two_readings() -> None:
+    meter = RateMeter()
+    assert meter.feed("eth1.101", COUNTERS, 10) is None
+    later = replace(COUNTERS, receive_bytes=COUNTERS.receive_bytes + 250, transmit_bytes=COUNTERS.transmit_bytes + 500)
+    assert meter.feed("eth1.101", later, 12) == Used(1000, 2000)
+
+
+def test_a_link_made_anew_starts_over_instead_of_running_backwards() -> None:
+    meter = RateMeter()
+    meter.feed("eth1.101", COUNTERS, 10)
+    assert meter.feed("eth1.101", replace(COUNTERS, receive_bytes=0, transmit_bytes=0), 12) is None
+
+
+def test_a_link_that_is_gone_is_forgotten() -> None:
+    meter = RateMeter()
+    meter.feed("eth1.101", COUNTERS, 10)
+    meter.keep_only(set())
+    assert meter.feed("eth1.101", COUNTERS, 12) is None
+
+
+def test_passes_that_end_in_time_are_health() -> None:
+    assert unhealthy(PassSnapshot(finished=100), now=150, longest=120) is None
+    assert "at most 120 s" in (unhealthy(PassSnapshot(finished=100), now=300, longest=120) or "")
+    assert unhealthy(PassSnapshot(), now=0, longest=120) == "no pass has ended yet"
+
+
+def test_the_process_is_this_one() -> None:
+    before = read_process()
+    with open(os.devnull, "rb"):  # noqa: PTH123 - /dev/null is no path of ours
+        assert read_process().open_fds == before.open_fds + 1
+    assert 0 < time.time() - before.started < 24 * 3600
+    assert before.cpu > 0
