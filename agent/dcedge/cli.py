@@ -135,7 +135,7 @@ def notes_of(preview: Preview) -> list[str]:
     """What a preview could not look at."""
     from dcedge.expose.plan import notes
 
-    return notes(preview.intent, preview.observed.frr_detail)
+    return notes(preview.intent, preview.frr_detail)
 
 
 @_verb
@@ -157,7 +157,7 @@ def check(
         _print_json({"valid": True, "problems": [], "warnings": [w.as_dict() for w in loaded.warnings]})
         return
     for warning in loaded.warnings:
-        typer.echo(f"warning: {warning}", err=True)
+        typer.echo(str(warning), err=True)
     parts = loaded.order
     typer.echo(
         f"{settings.order}: good ({len(parts.connections)} connections, "

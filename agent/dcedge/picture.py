@@ -93,10 +93,10 @@ class Picture:
                 tuple(failing.get(interface.name, ())),
                 interface.name in drained,
             )
-            for interface in result.intent.interfaces
+            for interface in result.intent.interfaces.values()
         )
         self._connections = tuple(self._connection(order, name, poll) for name in order.connections)
-        self.tracker.keep_only(interface.name for interface in result.intent.interfaces)
+        self.tracker.keep_only(result.intent.interfaces)
         self.meter.keep_only(set(poll.counters.links))
 
     def snapshot(

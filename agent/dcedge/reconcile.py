@@ -1,19 +1,22 @@
 """One pass: observe, plan, execute, verify. Everything in here blocks; the daemon runs it in a worker thread.
 
-Full passes are cheap and change nothing where nothing differs, so events, timers and verbs only ever ask for one.
+A full pass looks at everything; it is cheap, and changes nothing where nothing differs. A prompt one looks only where
+something changed: at the links that the kernel spoke of, and at what the order asks for differently. Between passes
+the reconciler remembers what it observed, so that a prompt pass plans against that.
 """
 
 from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterable, Mapping
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from itertools import groupby
 from typing import Literal
 
 from dcedge.bgp.config import FrrConfig
-from dcedge.bgp.delta import blocks_of, delta
+from dcedge.bgp.delta import delta
 from dcedge.bgp.observe import observe_frr, remember, warnings
 from dcedge.bgp.render import keep_unkeyed
 from dcedge.bgp.resources import FrrBlock
@@ -21,14 +24,15 @@ from dcedge.bgp.vty import FrrClient
 from dcedge.bgp.zebra import wait_for_addresses, wait_for_links
 from dcedge.credentials import read_credentials
 from dcedge.errors import FrrError
-from dcedge.intent import Intent, credentials_of, derive
+from dcedge.intent import NOTHING, Intent, changed_keys, credentials_of, derive
+from dcedge.kernel import messages as m
 from dcedge.kernel import sysctl
 from dcedge.kernel.capabilities import has_fq_codel
 from dcedge.kernel.execute import Failure, KernelExecutor
 from dcedge.kernel.netlink import RouteSocket
-from dcedge.kernel.objects import RANK_ADDRESS, IpAddress, Link, Sysctl
+from dcedge.kernel.objects import RANK_ADDRESS, IpAddress, Link, Shaper, Sysctl
 from dcedge.kernel.observe import owned_state
-from dcedge.kernel.view import KernelView, observe_kernel
+from dcedge.kernel.view import KernelView, observe_kernel, observe_link
 from dcedge.order.model import Order
 from dcedge.plan import Operation, Plan, plan
 from dcedge.resource import Key, Resource, State
@@ -37,16 +41,56 @@ from dcedge.store import Owned, Runtime, Store
 
 log = logging.getLogger(__name__)
 
+_LINKS_MAX = 64  # more changed links than this are looked at by a full dump
+_LOGGED_OPERATIONS_MAX = 100
+
 
 @dataclass(frozen=True, slots=True)
-class Observed:
-    """What is there: the kernel's and FRR's side. `frr` is None where FRR does not answer; `frr_detail` says why."""
+class Scope:
+    """Where a prompt pass looks: links by index; their queues too; FRR."""
 
-    view: KernelView
-    kernel: State
+    links: frozenset[int] = frozenset()
+    queues: bool = False
+    frr: bool = False
+
+    def __or__(self, other: Scope) -> Scope:
+        return Scope(self.links | other.links, self.queues or other.queues, self.frr or other.frr)
+
+
+@dataclass(slots=True)
+class KernelObserved:
+    """What of the kernel is ours (or stands where ours should), and the index of every link by name."""
+
+    state: dict[Key, Resource] = field(default_factory=dict)
+    indices: dict[str, int] = field(default_factory=dict)
+    deletion_group_in_use: bool = False
+    _upon: dict[str, set[Key]] = field(default_factory=dict)
+
+    def take(self, state: State, intent: State) -> None:
+        """Enter resources, as the intent's own objects where they are equal: thousands of twins cost memory."""
+        for key, resource in state.items():
+            wanted = intent.get(key)
+            self.state[key] = wanted if wanted is not None and wanted == resource else resource
+            if isinstance(resource, (IpAddress, Shaper)):
+                self._upon.setdefault(resource.link, set()).add(key)
+
+    def upon(self, link: str) -> Collection[Key]:
+        """The addresses and the shaper on a link."""
+        return self._upon.get(link, ())
+
+    def forget_link(self, name: str) -> None:
+        """Drop a link with its addresses and its shaper; a link upon it has events of its own."""
+        for key in (Key("link", name), *self._upon.pop(name, ())):
+            self.state.pop(key, None)
+
+
+@dataclass(frozen=True, slots=True)
+class FrrObserved:
+    """FRR's side: `blocks` is None where FRR does not answer or contradicts the order; `detail` says why."""
+
     running: FrrConfig
-    frr: Mapping[Key, FrrBlock] | None
-    frr_detail: str
+    blocks: Mapping[Key, FrrBlock] | None
+    detail: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,8 +98,8 @@ class Preview:
     """What a pass would do, and what it could not look at."""
 
     intent: Intent
-    observed: Observed
     plan: Plan
+    frr_detail: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +109,7 @@ class PassResult:
     finished: float  # wall clock
     duration: float
     intent: Intent
-    view: KernelView
+    indices: Mapping[str, int]  # of links, by name
     done: Plan
     failures: tuple[Failure, ...]
     frr_available: bool
@@ -78,18 +122,19 @@ class PassResult:
         return not self.failures and self.frr_available and not self.intent.withheld
 
 
-@dataclass(slots=True)
 class Reconciler:
-    """Takes one router to its order. Holds no state but its sockets."""
+    """Takes one router to its order, one caller at a time."""
 
-    settings: Settings
-    store: Store
-    frr: FrrClient
-    sock: RouteSocket = field(default_factory=RouteSocket)
-    fq_codel: bool = False
-
-    def __post_init__(self) -> None:
+    def __init__(self, settings: Settings, store: Store, frr: FrrClient) -> None:
+        self.settings = settings
+        self.store = store
+        self.frr = frr
+        self.sock = RouteSocket()
         self.fq_codel = has_fq_codel(self.sock)
+        self._intent: Intent = NOTHING
+        self._kernel: KernelObserved | None = None
+        self._frr: FrrObserved = FrrObserved(FrrConfig(frozenset()), None, "not asked yet")
+        self._failures: dict[Key, Failure] = {}
 
     def close(self) -> None:
         """Close the sockets."""
@@ -98,80 +143,154 @@ class Reconciler:
     def intent(self, order: Order, runtime: Runtime) -> Intent:
         """The intent, with the credentials as they are on disk now."""
         secrets, problems = read_credentials(credentials_of(order), self.settings.credentials)
-        return derive(order, runtime, secrets, problems, fq_codel=self.fq_codel)
+        return derive(order, runtime, secrets, problems, fq_codel=self.fq_codel, previous=self._intent)
 
     def preview(self, intent: Intent) -> Preview:
         """What a pass would do; changes nothing."""
-        observed = self._observe(intent, self.store.owned())
-        return Preview(intent, observed, _plan(intent, observed))
+        owned = self.store.owned()
+        kernel, frr = self._observe_kernel(intent, owned), self._observe_frr(intent, owned)
+        todo = plan({**intent.kernel, **_wanted(intent, frr)}, {**kernel.state, **(frr.blocks or {})})
+        return Preview(intent, todo, frr.detail)
 
-    def run(self, intent: Intent) -> PassResult:
-        """One pass. What cannot be done is in the result; raises only where nothing can be observed."""
+    def run(self, intent: Intent, scope: Scope | None = None) -> PassResult:
+        """One pass, over everything or (with a scope) where something changed.
+
+        What cannot be done is in the result; raises KernelError and StateError where nothing can be observed or kept.
+        """
         started = time.monotonic()
         owned = self.store.owned()
-        observed = self._observe(intent, owned)
-        todo = _plan(intent, observed)
+        if self._failures:
+            scope = None
+        todo = self._plan(intent, owned, scope)
+        self._intent = intent
         failures: list[Failure] = []
-        frr_detail = observed.frr_detail
         if todo:
-            self._remember(intent, observed, todo, owned)
-            failures, frr_detail = self._execute(todo, observed, frr_detail)
-            observed, verified = self._verify(intent, todo, failures)
-            failures += verified
-        self._forget(intent, observed)
-        for name, problem in intent.withheld.items():
-            log.warning("bgp left as it is: %s", problem, extra={"virtual_interface": name})
+            _log_operations(todo)
+            self._remember(intent, todo, owned)
+            failures, touched = self._execute(todo)
+            failures += self._verify(intent, todo, failures, None if scope is None else touched)
+        self._failures = {failure.operation.key: failure for failure in failures}
+        self._forget(intent)
+        assert self._kernel is not None
         return PassResult(
             finished=time.time(),
             duration=time.monotonic() - started,
             intent=intent,
-            view=observed.view,
+            indices=self._kernel.indices,
             done=todo,
             failures=tuple(failures),
-            frr_available=observed.frr is not None,
-            frr_detail=frr_detail or observed.frr_detail,
-            warnings=warnings(observed.running),
+            frr_available=self._frr.blocks is not None,
+            frr_detail=self._frr.detail,
+            warnings=warnings(self._frr.running),
         )
 
-    def _observe(self, intent: Intent, owned: Owned) -> Observed:
-        view = observe_kernel(self.sock)
-        kernel = owned_state(view, intent.kernel, owned.links)
+    def _plan(self, intent: Intent, owned: Owned, scope: Scope | None) -> Plan:
+        if scope is None or self._kernel is None or len(scope.links) > _LINKS_MAX:
+            return self._plan_everything(intent, owned)
+        return self._plan_scope(intent, owned, scope)
+
+    def _plan_everything(self, intent: Intent, owned: Owned) -> Plan:
+        self._kernel = self._observe_kernel(intent, owned)
+        self._frr = self._observe_frr(intent, owned)
+        return plan({**intent.kernel, **_wanted(intent, self._frr)}, {**self._kernel.state, **(self._frr.blocks or {})})
+
+    def _plan_scope(self, intent: Intent, owned: Owned, scope: Scope) -> Plan:
+        assert self._kernel is not None
+        names = {index: name for name, index in self._kernel.indices.items()} if scope.links else {}
+        touched = {names[index] for index in scope.links if index in names}
+        for index in scope.links:
+            touched |= self._refresh_link(index, names.get(index), intent, owned, queues=scope.queues)
+        keys = changed_keys(self._intent, intent)
+        # A link that goes takes along what stands on it, so that must be in sight too.
+        touched |= {key.name for key in keys if key.kind == "link"}
+        for name in touched:
+            keys |= {Key("link", name), Key("port", name), *self._kernel.upon(name)}
+            keys.update(intent.keys.get(intent.owners.get(name, ""), ()))
+        now = intent.kernel
+        wanted: dict[Key, Resource] = {key: now[key] for key in keys if key in now}
+        observed: dict[Key, Resource] = {key: self._kernel.state[key] for key in keys if key in self._kernel.state}
+        if scope.frr or intent.frr != self._intent.frr:
+            self._frr = self._observe_frr(intent, owned)
+            wanted |= _wanted(intent, self._frr)
+            observed |= self._frr.blocks or {}
+        return plan(wanted, observed)
+
+    def _refresh_link(
+        self, index: int, known_as: str | None, intent: Intent, owned: Owned, *, queues: bool
+    ) -> set[str]:
+        """Look at one link again; the names it had and has."""
+        assert self._kernel is not None
+        view = observe_link(self.sock, index, queues=queues)
+        link = view.links.get(index)
+        kept: dict[Key, Resource] = {}
+        if known_as is not None:
+            if link is not None and link.name == known_as and not queues:
+                shaper = Key("shaper", known_as)
+                kept = {shaper: self._kernel.state[shaper]} if shaper in self._kernel.state else {}
+            self._kernel.forget_link(known_as)
+            if link is None or link.name != known_as:
+                self._kernel.indices.pop(known_as, None)
+        if link is None:
+            return {known_as} if known_as is not None else set()
+        self._kernel.indices[link.name] = index
+        view.links = {index: link, **{i: other for i, other in view.links.items() if i != index}}
+        found = owned_state(view, intent.kernel, owned.links)
+        mine = Key("link", link.name)
+        self._kernel.take(
+            {
+                key: resource
+                for key, resource in found.items()
+                if mine in (key, resource.parent) or key == Key("port", link.name)
+            },
+            intent.kernel,
+        )
+        self._kernel.take(kept, intent.kernel)
+        return {link.name} | ({known_as} if known_as is not None else set())
+
+    def _observe_kernel(self, intent: Intent, owned: Owned) -> KernelObserved:
+        view: KernelView = observe_kernel(self.sock)
+        observed = KernelObserved(
+            indices={link.name: link.index for link in view.links.values()},
+            deletion_group_in_use=any(link.group == m.DELETION_GROUP for link in view.links.values()),
+        )
+        observed.take(owned_state(view, intent.kernel, owned.links), intent.kernel)
         for resource in intent.kernel.values():
             if isinstance(resource, Sysctl) and (value := sysctl.read(resource.path)) is not None:
-                kernel[resource.key] = Sysctl(resource.path, value)
+                observed.take({resource.key: Sysctl(resource.path, value)}, intent.kernel)
+        return observed
+
+    def _observe_frr(self, intent: Intent, owned: Owned) -> FrrObserved:
         running = FrrConfig(frozenset())
-        frr: Mapping[Key, FrrBlock] | None = None
-        detail = ""
         try:
             running = self.frr.running_config()
-            frr = observe_frr(running, blocks_of(intent.frr), owned.frr_lines)
+            return FrrObserved(running, observe_frr(running, intent.frr, owned.frr_lines), "")
         except FrrError as error:
-            detail = str(error)
-        return Observed(view, kernel, running, frr, detail)
+            return FrrObserved(running, None, str(error))
 
-    def _execute(self, todo: Plan, observed: Observed, frr_detail: str) -> tuple[list[Failure], str]:
-        for operation in todo.operations:
-            log.info(
-                "%s %s: %s (%s)", operation.action, operation.key, operation.describe(), operation.reason,
-                extra={"virtual_interface": ",".join(operation.affects[:3])},
-            )  # fmt: skip
+    def _execute(self, todo: Plan) -> tuple[list[Failure], Scope]:
+        """Carry the plan out; what failed, and where things changed."""
+        assert self._kernel is not None
         failures: list[Failure] = []
-        executor = KernelExecutor(self.sock, observed.view)
+        executor = KernelExecutor(self.sock, self._kernel.indices, self._kernel.deletion_group_in_use)
+        with_frr = self._frr.blocks is not None
         for stage, stretch in groupby(todo.operations, key=_stage):
             operations = list(stretch)
             if stage == "frr":
                 try:
                     self.frr.apply(delta(operations))
                 except FrrError as error:
-                    frr_detail = str(error)
                     failures += [Failure(operation, str(error), True) for operation in operations]
                 continue
-            if stage == "upon links" and observed.frr is not None:
+            if stage == "upon links" and with_frr:
                 self._await_zebra(executor)
             failures += executor.execute(operations)
-            if observed.frr is not None:
+            if with_frr:
                 self._have_zebra_list(executor, operations, failures)
-        return failures, frr_detail
+        indices = self._kernel.indices | executor.created
+        links = {key.name for o in todo.operations for key in (o.key, o.resource.parent) if key and key.kind == "link"}
+        touched = {self._kernel.indices[name] for name in links if name in self._kernel.indices}
+        touched |= {indices[name] for name in links if name in indices}
+        return failures, Scope(frozenset(touched), True, any(_stage(o) == "frr" for o in todo.operations))
 
     def _await_zebra(self, executor: KernelExecutor) -> None:
         try:
@@ -197,43 +316,51 @@ class Reconciler:
         except FrrError as error:
             log.warning("zebra: %s", error)
 
-    def _verify(self, intent: Intent, done: Plan, failures: list[Failure]) -> tuple[Observed, list[Failure]]:
+    def _verify(self, intent: Intent, done: Plan, failures: list[Failure], scope: Scope | None) -> list[Failure]:
         """Look again: whatever was done and still differs, without an error of its own, is a failure too."""
-        observed = self._observe(intent, self.store.owned())
         known = {failure.operation.key for failure in failures}
         attempted = {operation.key for operation in done.operations}
-        return observed, [
+        return [
             Failure(operation, f"was done but is not so: {operation.describe()}", True)
-            for operation in _plan(intent, observed).operations
+            for operation in self._plan(intent, self.store.owned(), scope).operations
             if operation.key in attempted and operation.key not in known
         ]
 
-    def _remember(self, intent: Intent, observed: Observed, todo: Plan, owned: Owned) -> None:
+    def _remember(self, intent: Intent, todo: Plan, owned: Owned) -> None:
         """Write down what will be ours before it exists, so that a kill in the middle leaves nothing unknown."""
         for operation in todo.operations:
             if isinstance(operation.before, Sysctl) and isinstance(operation.after, Sysctl):
                 owned = owned.with_sysctl(operation.before.path, operation.before.value)
         lines = owned.frr_lines
-        if observed.frr is not None:
-            lines = remember(lines, observed.running, blocks_of(intent.frr))
+        if self._frr.blocks is not None:
+            lines = remember(lines, self._frr.running, intent.frr)
         self.store.save_owned(replace(owned, links=owned.links | _links(intent.kernel), frr_lines=lines))
 
-    def _forget(self, intent: Intent, observed: Observed) -> None:
+    def _forget(self, intent: Intent) -> None:
         """Once something is gone it is no longer ours: a later link of the same name may be anybody's."""
+        assert self._kernel is not None
         owned = self.store.owned()
-        links = _links(intent.kernel) | (owned.links & _links(observed.kernel))
+        links = _links(intent.kernel) | (owned.links & _links(self._kernel.state))
         lines = owned.frr_lines
-        if observed.frr is not None:
-            lines &= observed.running.lines
+        if self._frr.blocks is not None:
+            lines &= self._frr.running.lines
         self.store.save_owned(replace(owned, links=links, frr_lines=lines))
 
 
-def _plan(intent: Intent, observed: Observed) -> Plan:
-    """Kernel and FRR in one plan; without FRR, the kernel's alone."""
-    if observed.frr is None:
-        return plan(intent.kernel, observed.kernel)
-    wanted = keep_unkeyed(blocks_of(intent.frr), observed.frr, intent.withheld)
-    return plan({**intent.kernel, **wanted}, {**observed.kernel, **observed.frr})
+def _wanted(intent: Intent, frr: FrrObserved) -> Mapping[Key, FrrBlock]:
+    """FRR's part of the intent as far as it can be had now; nothing while FRR does not answer."""
+    return keep_unkeyed(intent.frr, frr.blocks, intent.withheld) if frr.blocks is not None else {}
+
+
+def _log_operations(todo: Plan) -> None:
+    for operation in todo.operations[:_LOGGED_OPERATIONS_MAX]:
+        log.info(
+            "%s %s: %s (%s)", operation.action, operation.key, operation.describe(), operation.reason,
+            extra={"virtual_interface": ",".join(operation.affects[:3])},
+        )  # fmt: skip
+    more = Counter((operation.action, operation.key.kind) for operation in todo.operations[_LOGGED_OPERATIONS_MAX:])
+    for (action, kind), count in sorted(more.items()):
+        log.info("%s %d more of kind %s", action, count, kind)
 
 
 def _stage(operation: Operation) -> Literal["frr", "links", "upon links"]:
@@ -253,4 +380,4 @@ def purge_intent(owned: Owned) -> Intent:
     for path, value in owned.sysctl_before.items():
         setting = Sysctl(path, value)
         kernel[setting.key] = setting
-    return Intent((), kernel, {}, {})
+    return replace(NOTHING, kernel=kernel)

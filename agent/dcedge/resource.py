@@ -8,14 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal, Protocol, Self
+from typing import Literal, NamedTuple, Protocol, Self
 
 Disruption = Literal["none", "session", "link"]
 DISRUPTIONS: tuple[Disruption, ...] = ("none", "session", "link")
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class Key:
+class Key(NamedTuple):
     """Names a resource: its kind, and a name that is unique within the kind and means something to people."""
 
     kind: str

@@ -33,14 +33,14 @@ from dcedge.picture import Picture, Poll, session_place
 from dcedge.probe.histogram import Histogram
 from dcedge.probe.prober import Prober
 from dcedge.probe.target import Target, budgets_of, targets_of
-from dcedge.reconcile import PassResult, Reconciler
+from dcedge.reconcile import PassResult, Reconciler, Scope
 from dcedge.settings import Settings
 from dcedge.store import Store
 
 log = logging.getLogger(__name__)
 
 FULL_PASS_SECONDS = 60.0
-DEBOUNCE_SECONDS = 0.05
+DEBOUNCE_SECONDS = 0.01
 RETRY_SECONDS, RETRY_SECONDS_MAX = 1.0, 30.0
 POLL_SECONDS = 1.0
 POLL_SHARE = 0.1  # at most this share of the time goes into polling, however many sessions there are
@@ -64,7 +64,9 @@ class Service:
         self._durations = Histogram()
         self._repaired: Counter[str] = Counter()
         self._wanted = asyncio.Event()
+        self._scope: Scope | None = None  # where the next pass looks; None: everywhere
         self._pass = asyncio.Lock()
+        self._reloading: asyncio.Task[None] | None = None
         self._new_order = True  # the next pass carries out an order: what it does is no drift
         self._poll_socket = RouteSocket()
         self._poll_frr = FrrClient(settings.frr_pathspace)
@@ -93,15 +95,21 @@ class Service:
             log.warning("%s", warning)
 
     def reload(self) -> None:
-        """Read the order file again (SIGHUP); a bad one changes nothing and is reported."""
+        """Read the order file again, soon (SIGHUP)."""
+        self._reloading = asyncio.get_running_loop().create_task(self._reload())
+
+    async def _reload(self) -> None:
+        """Read the order file again; a bad one changes nothing and is reported."""
+        previous = self.loaded.order if self.loaded else None
         try:
-            self._take(load_order(self.settings.order, self.loaded.order if self.loaded else None))
+            loaded = await asyncio.to_thread(load_order, self.settings.order, previous)
         except OrderInvalidError as error:
             self.problems = tuple(str(error).splitlines())
             log.error("the order is invalid, the one in force stays:\n%s", error)
             return
         log.info("reloading: %s", self.settings.order)
-        self.want_pass()
+        self._take(loaded)
+        self.want_pass(Scope())
 
     async def apply(self, text: str) -> dict[str, Any]:
         """Put an order's contents in force now; what was done. Raises OrderInvalidError, and then nothing changed."""
@@ -109,8 +117,12 @@ class Service:
         self._take(await asyncio.to_thread(parse_order, text, str(self.settings.order), previous))
         return applied_json(await self._make_pass())
 
-    def want_pass(self) -> None:
-        """Ask for a pass soon."""
+    def want_pass(self, scope: Scope | None = None) -> None:
+        """Ask for a pass soon, over everything or where something changed."""
+        if not self._wanted.is_set():
+            self._scope = scope
+        elif self._scope is not None:
+            self._scope = self._scope | scope if scope is not None else None
         self._wanted.set()
 
     def _take(self, loaded: Loaded) -> None:
@@ -150,11 +162,14 @@ class Service:
 
     async def _make_pass(self) -> PassResult:
         async with self._pass:
-            self._wanted.clear()
             assert self.loaded is not None
-            loaded, ordered = self.loaded, self._new_order
+            loaded, ordered, wanted, scope = self.loaded, self._new_order, self._wanted.is_set(), self._scope
+            self._wanted.clear()
             self._new_order = False
-            result = await asyncio.to_thread(self._pass_in_thread, loaded)
+            if not wanted:
+                # An order is carried out where it differs; only the clock asks for a look at everything.
+                scope = Scope() if ordered else None
+            result = await asyncio.to_thread(self._pass_in_thread, loaded, scope)
             self.result = result
             self._durations.observe(result.duration)
             if ordered:
@@ -165,18 +180,19 @@ class Service:
         await self._make_poll()
         return result
 
-    def _pass_in_thread(self, loaded: Loaded) -> PassResult:
-        result = self.reconciler.run(self.reconciler.intent(loaded.order, self._runtime))
+    def _pass_in_thread(self, loaded: Loaded, scope: Scope | None) -> PassResult:
+        result = self.reconciler.run(self.reconciler.intent(loaded.order, self._runtime), scope)
         self.store.save_last_good_order(loaded.text)
         return result
 
     def _set_targets(self, result: PassResult) -> None:
         targets: list[Target] = []
-        for interface in result.intent.interfaces:
-            link = result.view.by_name.get(interface_link(interface))
-            if link is not None:
-                targets += targets_of(interface, link.index)
-        self.prober.set_targets(targets, budgets_of(result.intent.interfaces))
+        interfaces = result.intent.interfaces.values()
+        for interface in interfaces:
+            index = result.indices.get(interface_link(interface))
+            if index is not None:
+                targets += targets_of(interface, index)
+        self.prober.set_targets(targets, budgets_of(interfaces))
 
     async def reconcile_forever(self) -> None:
         """Make a pass whenever one is wanted."""
@@ -213,16 +229,23 @@ class Service:
             log.error("polling: %s", error)
             return
         if self.loaded is not None and self.result is not None:
-            self.picture.update(self.loaded.order, self.result, self.poll, self.prober.stats(), self._runtime.drained)
+            await asyncio.to_thread(
+                self.picture.update,
+                self.loaded.order,
+                self.result,
+                self.poll,
+                self.prober.stats(),
+                self._runtime.drained,
+            )
         was_up = before is not None and before.sessions is not None
         is_up = self.poll.sessions is not None
         if is_up and not was_up and before is not None:
             log.info("FRR answers")
-            self.want_pass()
+            self.want_pass(Scope(frr=True))
         elif was_up and not is_up:
             log.warning("FRR does not answer: %s", self.poll.frr_detail)
         elif is_up and self._lacks_sessions(self.poll):
-            self.want_pass()
+            self.want_pass(Scope(frr=True))
 
     def _lacks_sessions(self, poll: Poll) -> bool:
         """Whether FRR has lost what it was given: it was restarted between two polls."""
@@ -230,7 +253,7 @@ class Service:
             return False
         return any(
             session_place(session, interface.vrf) not in poll.sessions
-            for interface in self.result.intent.interfaces
+            for interface in self.result.intent.interfaces.values()
             for session in interface.sessions
         )
 
@@ -245,8 +268,10 @@ class Service:
     def on_event(self) -> None:
         """The kernel said that something changed."""
         changed = self._events.changed()
-        if changed is None or changed:
+        if changed is None:
             self.want_pass()
+        elif changed.links:
+            self.want_pass(Scope(changed.links, changed.queues))
 
     async def serve(self) -> None:
         """Run until SIGTERM or SIGINT."""

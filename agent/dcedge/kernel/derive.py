@@ -7,26 +7,19 @@ from collections.abc import Iterable, Iterator
 from dcedge.kernel.naming import ALIAS_PREFIX, alias, altname, interface_link, link_name
 from dcedge.kernel.objects import IPV4_CONF, IPV6_CONF, IpAddress, Link, Port, Shaper, Sysctl
 from dcedge.kernel.shaping import fq_codel_parameters, htb_parameters, pfifo_parameters
-from dcedge.order.resolve import ResolvedInterface
-from dcedge.resource import Key, Resource
+from dcedge.order.resolve import ResolvedInterface, Tag
+from dcedge.resource import Resource
 
 FORWARDING = (Sysctl("net/ipv4/ip_forward", 1), Sysctl("net/ipv6/conf/all/forwarding", 1))
 
 
-def derive_kernel(interfaces: Iterable[ResolvedInterface], *, fq_codel: bool) -> dict[Key, Resource]:
-    """Every kernel object for these virtual interfaces; `fq_codel`: whether this kernel has it."""
+def shared_resources(interfaces: Iterable[ResolvedInterface]) -> Iterator[Resource]:
+    """What virtual interfaces have in common: forwarding, ports, the links for outer tags."""
     interfaces = list(interfaces)
-    state: dict[Key, Resource] = {}
     if interfaces:
-        state.update((sysctl.key, sysctl) for sysctl in FORWARDING)
-    for port in _ports(interfaces):
-        state[port.key] = port
-    for interface in interfaces:
-        for carrier in _carriers(interface, state):
-            state[carrier.key] = carrier
-        for resource in interface_resources(interface, fq_codel=fq_codel):
-            state[resource.key] = resource
-    return state
+        yield from FORWARDING
+    yield from _ports(interfaces)
+    yield from _carriers(interfaces)
 
 
 def _ports(interfaces: Iterable[ResolvedInterface]) -> Iterator[Port]:
@@ -37,24 +30,24 @@ def _ports(interfaces: Iterable[ResolvedInterface]) -> Iterator[Port]:
         yield Port(name, max(i.mtu for i in on_it), True, tuple(i.name for i in on_it))
 
 
-def _carriers(interface: ResolvedInterface, state: dict[Key, Resource]) -> Iterator[Link]:
+def _carriers(interfaces: Iterable[ResolvedInterface]) -> Iterator[Link]:
     """The links for the outer tags, each under the next; several virtual interfaces share one."""
-    for depth in range(1, len(interface.tags)):
-        outer = interface.tags[:depth]
-        name = link_name(interface.port, outer)
-        before = state.get(Key("link", name))
-        shared = before if isinstance(before, Link) else None
+    carried: dict[tuple[str, tuple[Tag, ...]], list[ResolvedInterface]] = {}
+    for interface in interfaces:
+        for depth in range(1, len(interface.tags)):
+            carried.setdefault((interface.port, interface.tags[:depth]), []).append(interface)
+    for (port, tags), on_it in carried.items():
         yield Link(
-            name=name,
-            below=link_name(interface.port, outer[:-1]),
-            tag=outer[-1],
-            alias=f"{ALIAS_PREFIX}connection:{interface.connection}",
+            name=link_name(port, tags),
+            below=link_name(port, tags[:-1]),
+            tag=tags[-1],
+            alias=f"{ALIAS_PREFIX}connection:{on_it[0].connection}",
             altname=None,
-            mtu=max(interface.mtu, shared.mtu if shared else 0),
+            mtu=max(interface.mtu for interface in on_it),
             up=True,
             conf4=IPV4_CONF,
             conf6=IPV6_CONF,
-            affects=(*(shared.affects if shared else ()), interface.name),
+            affects=tuple(interface.name for interface in on_it),
         )
 
 

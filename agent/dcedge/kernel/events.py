@@ -5,20 +5,27 @@ from __future__ import annotations
 import errno
 import socket
 import struct
+from dataclasses import dataclass
 
 from dcedge.kernel import messages as m
 from dcedge.kernel.netlink import enlarge_receive_buffer
 
 # Multicast groups as bits (linux/rtnetlink.h). No route groups: a full table would drown us.
 _GROUPS = 0x1 | 0x8 | 0x10 | 0x100  # link, tc, IPv4 and IPv6 addresses
-_INDEX_KINDS = {
-    m.RTM_NEWLINK, m.RTM_DELLINK, m.RTM_NEWADDR, m.RTM_DELADDR, m.RTM_NEWQDISC, m.RTM_DELQDISC,
-    m.RTM_NEWTCLASS, m.RTM_DELTCLASS,
-}  # fmt: skip
+_QUEUE_KINDS = {m.RTM_NEWQDISC, m.RTM_DELQDISC, m.RTM_NEWTCLASS, m.RTM_DELTCLASS}
+_INDEX_KINDS = _QUEUE_KINDS | {m.RTM_NEWLINK, m.RTM_DELLINK, m.RTM_NEWADDR, m.RTM_DELADDR}
 _RECEIVE_BUFFER_BYTES = 4 * 1024 * 1024
 _READS_AT_ONCE = 64
 _HEADER = struct.Struct("=IHHII")
 _INDEX = struct.Struct("=i")
+
+
+@dataclass(frozen=True, slots=True)
+class Changed:
+    """The links that something happened to, by index, and whether to their queues."""
+
+    links: frozenset[int]
+    queues: bool
 
 
 class EventSocket:
@@ -38,12 +45,13 @@ class EventSocket:
         """Close the socket."""
         self._socket.close()
 
-    def changed(self) -> set[int] | None:
-        """Indices of the links that something happened to; None where events were lost (ENOBUFS): look at everything.
+    def changed(self) -> Changed | None:
+        """What happened since the last call; None where events were lost (ENOBUFS): look at everything.
 
         Reads a bounded number of datagrams, so that a storm of events cannot hold the caller.
         """
-        indices: set[int] = set()
+        links: set[int] = set()
+        queues = False
         for _ in range(_READS_AT_ONCE):
             try:
                 data = self._socket.recv(65536)
@@ -58,6 +66,7 @@ class EventSocket:
                 length, kind, *_ = _HEADER.unpack_from(data, offset)
                 if kind in _INDEX_KINDS:
                     # ifinfomsg, ifaddrmsg and tcmsg all have the index at byte 4.
-                    indices.add(_INDEX.unpack_from(data, offset + 20)[0])
+                    links.add(_INDEX.unpack_from(data, offset + 20)[0])
+                    queues |= kind in _QUEUE_KINDS
                 offset += max((length + 3) & ~3, 16)
-        return indices
+        return Changed(frozenset(links), queues)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import errno
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from dcedge.errors import KernelError
@@ -11,7 +11,7 @@ from dcedge.kernel import messages as m
 from dcedge.kernel import sysctl
 from dcedge.kernel.netlink import Request, RouteSocket
 from dcedge.kernel.objects import IPV6_CONF, IpAddress, Link, Port, Shaper, Sysctl
-from dcedge.kernel.view import KernelView, effective_conf6
+from dcedge.kernel.view import effective_conf6
 from dcedge.plan import Operation
 from dcedge.resource import Key
 
@@ -19,7 +19,6 @@ from dcedge.resource import Key
 _FINE_ON_REMOVAL = {errno.ENODEV, errno.ENOENT, errno.EADDRNOTAVAIL, errno.ESRCH}
 
 
-DELETION_GROUP = 0xDCED
 _MANY = 16
 
 
@@ -41,13 +40,15 @@ class _Step:
 
 @dataclass(slots=True)
 class KernelExecutor:
-    """Executes operations against one view of the kernel, from which the indices of new links are chosen.
+    """Executes operations; new links get indices above those of `indices`, every link's by name.
 
-    Good for one pass; `created` tells the indices of the links that were made.
+    Good for one pass. `created` tells the indices of the links that were made; `group_in_use`: whether somebody's
+    links are in the group that mass removal uses.
     """
 
     sock: RouteSocket
-    view: KernelView
+    indices: Mapping[str, int]
+    group_in_use: bool = False
     created: dict[str, int] = field(default_factory=dict)
     _indices: dict[str, int] = field(default_factory=dict)
     _next_index: int = 0
@@ -56,8 +57,8 @@ class KernelExecutor:
     _failures: dict[Key, Failure] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self._indices = {link.name: link.index for link in self.view.links.values()}
-        self._next_index = max(self.view.links, default=0)
+        self._indices = dict(self.indices)
+        self._next_index = max(self.indices.values(), default=0)
 
     def execute(self, operations: Sequence[Operation]) -> list[Failure]:
         """Carry out the operations in order; those that failed. An operation whose parent failed is not tried."""
@@ -73,6 +74,10 @@ class KernelExecutor:
             if answer.errno and answer.errno not in step.forgiven and step.operation.key not in self._failures:
                 text = self._waits_for(step.operation) or str(answer)
                 self._failures[step.operation.key] = Failure(step.operation, text, True)
+        for operation in operations:
+            link = operation.after
+            if isinstance(link, Link) and operation.key not in self._failures and operation.action != "change":
+                self.created[link.name] = self._indices[link.name]
         for operation, path, value in self._writes:
             if operation.key in self._failures:
                 continue
@@ -94,21 +99,20 @@ class KernelExecutor:
     def _removed_at_once(self, steps: list[_Step]) -> list[_Step]:
         """Many links to delete are put into one group first, and the group is deleted where the first one was."""
         single = [step for step in steps if step.request.kind == m.RTM_DELLINK]
-        taken = any(link.group == DELETION_GROUP for link in self.view.links.values())
-        if len(single) < _MANY or taken:
+        if len(single) < _MANY or self.group_in_use:
             return steps
         forgiven = frozenset(_FINE_ON_REMOVAL)
         marks = [
             _Step(
                 step.operation,
-                m.set_link(m.LINK_BODY.unpack_from(step.request.body)[2], group=DELETION_GROUP),
+                m.set_link(m.LINK_BODY.unpack_from(step.request.body)[2], group=m.DELETION_GROUP),
                 forgiven,
             )
             for step in single
         ]
         place = steps.index(single[0])
         others = [step for step in steps[place:] if step.request.kind != m.RTM_DELLINK]
-        last = _Step(single[-1].operation, m.delete_group(DELETION_GROUP), forgiven)
+        last = _Step(single[-1].operation, m.delete_group(m.DELETION_GROUP), forgiven)
         return [*steps[:place], *marks, last, *others]
 
     def _waits_for(self, operation: Operation) -> str | None:
@@ -186,7 +190,7 @@ class KernelExecutor:
         assert link.below is not None
         below = self._index(link.below)
         self._next_index += 1
-        index = self._indices[link.name] = self.created[link.name] = self._next_index
+        index = self._indices[link.name] = self._next_index
         yield _Step(
             operation,
             m.create_vlan(index, link.name, below, link.tag, link.mtu, link.alias, up=link.up, master=None),

@@ -43,6 +43,7 @@ AF_UNSPEC, AF_INET, AF_INET6 = 0, 2, 10
 
 TCA_KIND, TCA_OPTIONS, TCA_STATS2 = 1, 2, 7
 TC_H_ROOT = 0xFFFFFFFF
+DELETION_GROUP = 0xDCED  # links that are to go are put into it, and it is removed at once
 HTB_MAJOR = 0x0DCE  # `dce:` in tc's notation: by this handle a root qdisc is known as ours
 ROOT_HANDLE = HTB_MAJOR << 16
 CLASS_HANDLE = ROOT_HANDLE | 1

@@ -11,8 +11,9 @@ import errno
 import os
 import socket
 import struct
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 from dcedge.errors import KernelError
 
@@ -40,6 +41,7 @@ _DUMP_ATTEMPTS = 5
 TIMEOUT_SECONDS = 30.0
 
 Span = tuple[int, int]
+T = TypeVar("T")
 
 
 def attribute(kind: int, payload: bytes) -> bytes:
@@ -187,6 +189,21 @@ class RouteSocket:
             skip = 4 + ((_HEADER.unpack_from(self._view, start + 4)[0] + 3) & ~3)
         found = attributes(self._view, start + skip, end)
         return string_at(self._view, found[NLMSGERR_ATTR_MSG]) if NLMSGERR_ATTR_MSG in found else ""
+
+    def get(self, kind: int, body: bytes, decode: Callable[[memoryview, int, int], T]) -> T | None:
+        """One object, decoded; None where there is none. Raises KernelError for any other refusal."""
+        self._sequence += 1
+        self._socket.send(_HEADER.pack(16 + len(body), kind, NLM_F_REQUEST, self._sequence, 0) + body)
+        while True:
+            for got, _, number, start, end in self._receive():
+                if number != self._sequence:
+                    continue
+                if got != NLMSG_ERROR:
+                    return decode(self._view, start, end)
+                code = -_ERROR.unpack_from(self._view, start)[0]
+                if code in {errno.ENODEV, errno.ENOENT}:
+                    return None
+                raise KernelError(f"get {kind}: {os.strerror(code)}", code)
 
     def dump(self, kind: int, body: bytes) -> Iterator[tuple[memoryview, int, int]]:
         """Each message of a dump as (data, start, end) of its body; valid until the next one is asked for.

@@ -87,6 +87,36 @@ class KernelView:
     classes: dict[int, HtbParameters] = field(default_factory=dict)
 
 
+def observe_link(sock: RouteSocket, index: int, *, queues: bool) -> KernelView:
+    """One link with what stands on it, and the links it stands on; an empty view where it is gone.
+
+    `queues`: look at its queues too. The kernel gives those of all links or none, so it costs more.
+    """
+    view = KernelView()
+    wanted = index
+    while wanted:
+        body = m.LINK_BODY.pack(0, 0, wanted, 0, 0) + u32(m.IFLA_EXT_MASK, m.RTEXT_FILTER_SKIP_STATS)
+        link = sock.get(m.RTM_GETLINK, body, link_view)
+        if link is None:
+            break
+        view.links[link.index] = link
+        view.by_name[link.name] = link
+        wanted = link.below if link.kind == "vlan" else 0
+    if index not in view.links:
+        return view
+    for address in dump(sock, m.RTM_GETADDR, m.ADDRESS_BODY.pack(0, 0, 0, 0, index), _address):
+        if address is not None:
+            view.addresses.setdefault(address.index, []).append(address)
+    if queues:
+        for qdisc in dump(sock, m.RTM_GETQDISC, m.TC_BODY.pack(0, 0, 0, 0, 0), _qdisc):
+            if qdisc.index == index:
+                view.qdiscs.setdefault(index, []).append(qdisc)
+        htb = class_of(sock, index)
+        if htb is not None:
+            view.classes[index] = htb
+    return view
+
+
 def observe_kernel(sock: RouteSocket) -> KernelView:
     """Dump links, addresses, qdiscs, and the HTB classes of our own trees. Raises KernelError."""
     view = KernelView()

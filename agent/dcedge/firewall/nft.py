@@ -1,0 +1,288 @@
+"""nft itself: one process a look or a transaction, and the kernel's word on whether anything changed since.
+
+The table is listed only when the generation of the kernel's ruleset is another than at the last look: with thousands
+of virtual interfaces a listing costs a hundred times what asking for the generation does.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import shutil
+import socket
+import struct
+import subprocess
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+from dcedge.errors import DcedgeError
+from dcedge.firewall.listing import (
+    all_sources,
+    clamps_of,
+    is_ours,
+    read_counts,
+    read_table,
+    resources_of,
+    table_of,
+)
+from dcedge.firewall.objects import TABLE_KEY, TABLE_NAME, FirewallTable, GatewaySources, Guard
+from dcedge.firewall.table import CONTROL_PLANE, COUNTERS, ISOLATED, SPOOFED, Command, Json, Table, commands, render
+from dcedge.kernel.execute import Failure
+from dcedge.kernel.netlink import NLM_F_REQUEST, NLMSG_ERROR, attributes
+from dcedge.plan import Operation
+from dcedge.resource import Key, Resource, State
+
+_TIMEOUT_SECONDS = 60.0
+_PLACES = os.pathsep.join(("/usr/sbin", "/sbin", os.defpath))
+_NETLINK_NETFILTER = 12
+_SUBSYSTEM = 10 << 8  # NFNL_SUBSYS_NFTABLES
+_NEWGEN, _GETGEN, _GEN_ID = _SUBSYSTEM | 15, _SUBSYSTEM | 16, 1
+_TABLE_ATTRIBUTE = 1  # NFTA_CHAIN_TABLE, NFTA_RULE_TABLE, ..., NFTA_TABLE_NAME: 1 in all of them
+_GROUP = 1 << (7 - 1)  # NFNLGRP_NFTABLES
+_HEADER = struct.Struct("=IHHII")
+_GENERATION_MAX = 2**32 - 1
+_PERMANENT = {errno.EOPNOTSUPP, errno.EAFNOSUPPORT, errno.EPROTONOSUPPORT, errno.EPERM}
+
+
+class FirewallError(DcedgeError):
+    """nft refused, or the firewall cannot be had here at all; `retryable`: whether another pass may help."""
+
+    def __init__(self, text: str, *, retryable: bool = False) -> None:
+        super().__init__(text)
+        self.retryable = retryable
+
+
+@dataclass(frozen=True, slots=True)
+class Dropped:
+    """What was dropped at one link, in packets: sources that are not the gateway's, packets to another gateway, and
+    what has no business with the router itself."""
+
+    spoofed: int
+    isolated: int
+    control_plane: int
+
+
+@dataclass(slots=True)
+class Firewall:
+    """Our table in the network namespace of the thread that calls. One thread at a time."""
+
+    _generation: int | None = None
+    _state: dict[Key, Resource] = field(default_factory=dict)
+    _unusable: str | None = None
+    _tried: bool = False
+
+    def observe(self, wanted: State) -> dict[Key, Resource]:
+        """What is in force, as resources. Raises FirewallError where that cannot be had or looked at.
+
+        Where nothing is wanted, a machine that cannot have it is fine.
+        """
+        try:
+            self._require_nft()
+        except FirewallError:
+            if wanted:
+                raise
+            return {}
+        generation = ruleset_generation()
+        if generation is None or generation != self._generation:
+            self._state = resources_of(table, wanted) if (table := _list_table()) is not None else {}
+            self._generation = generation
+        return dict(self._state)
+
+    def execute(self, operations: Sequence[Operation]) -> list[Failure]:
+        """Carry out all operations as one transaction: either each is done, or each is in the result."""
+        after = _after(self._state, operations)
+        try:
+            _transact(self._commands(operations, after))
+        except FirewallError as error:
+            self._generation = None
+            return [Failure(operation, f"nft: {error}", error.retryable) for operation in operations]
+        before, now = self._generation, ruleset_generation()
+        # One step on is our own transaction; anything else means that somebody else was at work too.
+        self._generation = now if before is not None and now == before % _GENERATION_MAX + 1 else None
+        self._state = after
+        return []
+
+    def counters(self) -> dict[str, Dropped]:
+        """By link, how many packets were dropped since its guard was made. Raises FirewallError."""
+        if self._unusable is not None or TABLE_KEY not in self._state:
+            return {}
+        return read_firewall_counters()
+
+    def _require_nft(self) -> None:
+        if not self._tried:
+            if shutil.which("nft", path=_PLACES) is None:
+                raise FirewallError("isolation and guard are not in force: nft is not installed (package nftables)")
+            chain: Json = {
+                "family": "inet", "table": TABLE_NAME, "name": "x", "type": "filter", "hook": "forward", "prio": 0,
+                "policy": "accept",
+            }  # fmt: skip
+            try:
+                _transact([{"add": {"table": {"family": "inet", "name": TABLE_NAME}}}, {"add": {"chain": chain}}], "-c")
+            except FirewallError as error:
+                if error.retryable:
+                    raise
+                self._unusable = f"isolation and guard are not in force: this kernel has no inet tables ({error})"
+            self._tried = True
+        if self._unusable is not None:
+            raise FirewallError(self._unusable)
+
+    def _commands(self, operations: Iterable[Operation], after: State) -> list[Command]:
+        base = self._state.get(TABLE_KEY)
+        damaged = isinstance(base, FirewallTable) and base.damage
+        if damaged or any(operation.key == TABLE_KEY for operation in operations):
+            there = _list_table() if base is not None else None
+            return commands(there or Table(), table_of(after))
+        keys = {operation.key for operation in operations} | (self._state.keys() - after.keys())
+        gateways = _touched(self._state, keys) | _touched(after, keys)
+        return commands(_part(self._state, keys, gateways), _part(after, keys, gateways))
+
+
+def _touched(state: State, keys: set[Key]) -> set[str]:
+    """The virtual gateways whose chain or sets hold something of these resources."""
+    found: set[str] = set()
+    for key in keys:
+        match state.get(key):
+            case GatewaySources(name=name):
+                found.add(name)
+            case Guard(elements=elements, gateway=gateway):
+                found |= {e.set.removeprefix("to-") for e in elements if e.set.startswith("to-")}
+                if gateway is not None:
+                    found.add(gateway)
+    return found
+
+
+def _part(state: State, keys: set[Key], gateways: set[str]) -> Table:
+    base = state[TABLE_KEY]
+    assert isinstance(base, FirewallTable)
+    guards = [one for key in keys if isinstance(one := state.get(key), Guard)]
+    clamps = clamps_of(one for one in state.values() if isinstance(one, Guard))
+    sources = {name: ranges for name, ranges in all_sources(state).items() if name in gateways}
+    return render(sources, guards, clamps, vrf=base.vrf)
+
+
+def _after(before: State, operations: Iterable[Operation]) -> dict[Key, Resource]:
+    """The resources once the operations are done; what stands on a removed one is gone with it."""
+    operations = list(operations)
+    state = dict(before)
+    gone = {operation.key for operation in operations if operation.action in {"delete", "replace"}}
+    for key, resource in before.items():
+        above: Resource | None = resource
+        while above is not None:
+            if above.key in gone:
+                state.pop(key, None)
+                break
+            above = before.get(above.parent) if above.parent is not None else None
+    for operation in operations:
+        if operation.after is not None:
+            state[operation.key] = operation.after
+    return state
+
+
+def read_firewall_counters() -> dict[str, Dropped]:
+    """By link, how many packets were dropped since its guard was made. Raises FirewallError."""
+    counts: dict[str, dict[str, int]] = {}
+    for counter in COUNTERS:
+        # nft 1.0.6 finds only the first set of several that one input asks for.
+        place: Json = {"family": "inet", "table": TABLE_NAME, "name": counter}
+        for name, link, packets, _ in read_counts(json.loads(_nft([{"list": {"set": place}}]))):
+            counts.setdefault(link, {})[name] = packets
+    return {
+        link: Dropped(found.get(SPOOFED, 0), found.get(ISOLATED, 0), found.get(CONTROL_PLANE, 0))
+        for link, found in counts.items()
+    }
+
+
+def ruleset_generation() -> int | None:
+    """The number of the kernel's ruleset, which every transaction raises; None where there is no nf_tables."""
+    with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, _NETLINK_NETFILTER) as sock:
+        sock.settimeout(_TIMEOUT_SECONDS)
+        sock.send(_HEADER.pack(20, _GETGEN, NLM_F_REQUEST, 1, 0) + bytes(4))
+        data = memoryview(sock.recv(4096))
+    length, kind, *_ = _HEADER.unpack_from(data)
+    if kind == NLMSG_ERROR:
+        return None
+    start, end = attributes(data, 20, length)[_GEN_ID]
+    return int.from_bytes(data[start:end], "big")
+
+
+class FirewallEvents:
+    """A non-blocking socket that hears of changes to our table in this network namespace."""
+
+    def __init__(self) -> None:
+        flags = socket.SOCK_RAW | socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK
+        self._socket = socket.socket(socket.AF_NETLINK, flags, _NETLINK_NETFILTER)
+        self._socket.bind((0, _GROUP))
+
+    def fileno(self) -> int:
+        """For an event loop."""
+        return self._socket.fileno()
+
+    def close(self) -> None:
+        """Close the socket."""
+        self._socket.close()
+
+    def changed(self) -> bool:
+        """Whether something happened to our table (by our own hand too), or may have: events were lost."""
+        ours = False
+        for _ in range(64):
+            try:
+                data = memoryview(self._socket.recv(65536))
+            except BlockingIOError:
+                break
+            except OSError as error:
+                if error.errno == errno.ENOBUFS:
+                    return True
+                raise
+            offset = 0
+            while offset + 20 <= len(data):
+                length, kind, *_ = _HEADER.unpack_from(data, offset)
+                if kind & 0xFF00 == _SUBSYSTEM and kind != _NEWGEN:
+                    name = attributes(data, offset + 20, offset + length).get(_TABLE_ATTRIBUTE)
+                    ours |= name is not None and bytes(data[slice(*name)]).rstrip(b"\0") == TABLE_NAME.encode()
+                offset += max((length + 3) & ~3, 16)
+        return ours
+
+
+def _list_table() -> Table | None:
+    try:
+        text = _nft([{"list": {"table": {"family": "inet", "name": TABLE_NAME}}}])
+    except FirewallError as error:
+        if os.strerror(errno.ENOENT) in str(error):
+            return None
+        raise
+    table = read_table(json.loads(text))
+    if not is_ours(table):
+        raise FirewallError(
+            f"isolation and guard are not in force: there is a table inet {TABLE_NAME} that dcedge did not make; "
+            f"remove it (nft delete table inet {TABLE_NAME})"
+        )
+    return table
+
+
+def _transact(todo: Sequence[Command], *options: str) -> None:
+    if todo:
+        _nft(todo, *options)
+
+
+def _nft(todo: Sequence[Command], *options: str) -> str:
+    nft = shutil.which("nft", path=_PLACES)
+    if nft is None:
+        raise FirewallError("nft is not installed (package nftables)")
+    try:
+        done = subprocess.run(
+            [nft, "-j", *options, "-f", "-"],
+            input=json.dumps({"nftables": todo}),
+            capture_output=True,
+            text=True,
+            timeout=_TIMEOUT_SECONDS,
+            check=False,
+        )
+    except subprocess.TimeoutExpired as error:
+        raise FirewallError("nft did not end in time", retryable=True) from error
+    if done.returncode:
+        lines = [line.partition("Error: ")[2] for line in done.stderr.splitlines() if "Error: " in line]
+        reason = lines[0] if lines else done.stderr.strip()[:200] or f"status {done.returncode}"
+        permanent = any(os.strerror(number) in reason for number in _PERMANENT)
+        raise FirewallError(reason, retryable=not permanent)
+    return done.stdout
