@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import replace
 from ipaddress import ip_address, ip_network
 
@@ -237,15 +237,19 @@ def table_of(state: State, *, vrf: bool | None = None) -> Table:
             return Table()
         vrf = base.vrf
     guards = [one for one in state.values() if isinstance(one, Guard)]
-    return render(all_sources(state), guards, clamps_of(guards), vrf=vrf)
+    return render(sources_of(state), guards, clamps_of(guards), vrf=vrf)
 
 
-def all_sources(state: State) -> dict[str, list[Range]]:
-    """By virtual gateway, all that it may send from: what it accepts, and its links' subnets."""
-    sources = {one.name: list(one.sources) for one in state.values() if isinstance(one, GatewaySources)}
+def sources_of(state: State, gateways: Collection[str] | None = None) -> dict[str, list[Range]]:
+    """By virtual gateway (all, or these) what it may send from: what it accepts, and its links' subnets."""
+    sources = {
+        one.name: list(one.sources)
+        for one in state.values()
+        if isinstance(one, GatewaySources) and (gateways is None or one.name in gateways)
+    }
     for one in state.values():
-        if isinstance(one, Guard) and (gateway := one.gateway) in sources:
-            sources[gateway] += one.subnets
+        if isinstance(one, Guard) and one.gateway in sources:
+            sources[one.gateway] += one.subnets
     return sources
 
 

@@ -18,12 +18,12 @@ from dataclasses import dataclass, field
 
 from dcedge.errors import DcedgeError
 from dcedge.firewall.listing import (
-    all_sources,
     clamps_of,
     is_ours,
     read_counts,
     read_table,
     resources_of,
+    sources_of,
     table_of,
 )
 from dcedge.firewall.objects import TABLE_KEY, TABLE_NAME, FirewallTable, GatewaySources, Guard
@@ -122,7 +122,7 @@ class Firewall:
             except FirewallError as error:
                 if error.retryable:
                     raise
-                self._unusable = f"isolation and guard are not in force: this kernel has no inet tables ({error})"
+                self._unusable = f"isolation and guard cannot be put in force: nft refuses an inet table here ({error})"
             self._tried = True
         if self._unusable is not None:
             raise FirewallError(self._unusable)
@@ -157,8 +157,7 @@ def _part(state: State, keys: set[Key], gateways: set[str]) -> Table:
     assert isinstance(base, FirewallTable)
     guards = [one for key in keys if isinstance(one := state.get(key), Guard)]
     clamps = clamps_of(one for one in state.values() if isinstance(one, Guard))
-    sources = {name: ranges for name, ranges in all_sources(state).items() if name in gateways}
-    return render(sources, guards, clamps, vrf=base.vrf)
+    return render(sources_of(state, gateways), guards, clamps, vrf=base.vrf)
 
 
 def _after(before: State, operations: Iterable[Operation]) -> dict[Key, Resource]:
@@ -166,7 +165,7 @@ def _after(before: State, operations: Iterable[Operation]) -> dict[Key, Resource
     operations = list(operations)
     state = dict(before)
     gone = {operation.key for operation in operations if operation.action in {"delete", "replace"}}
-    for key, resource in before.items():
+    for key, resource in before.items() if gone else ():
         above: Resource | None = resource
         while above is not None:
             if above.key in gone:
