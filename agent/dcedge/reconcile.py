@@ -107,6 +107,7 @@ class PassResult:
     """What a pass did. Times in seconds; `failures` stand until a later pass succeeds."""
 
     finished: float  # wall clock
+    executed: float  # from the start to the last acknowledgement; what follows is verification
     duration: float
     intent: Intent
     indices: Mapping[str, int]  # of links, by name
@@ -164,16 +165,19 @@ class Reconciler:
         todo = self._plan(intent, owned, scope)
         self._intent = intent
         failures: list[Failure] = []
+        executed = time.monotonic() - started
         if todo:
             _log_operations(todo)
             self._remember(intent, todo, owned)
             failures, touched = self._execute(todo)
+            executed = time.monotonic() - started
             failures += self._verify(intent, todo, failures, None if scope is None else touched)
         self._failures = {failure.operation.key: failure for failure in failures}
         self._forget(intent)
         assert self._kernel is not None
         return PassResult(
             finished=time.time(),
+            executed=executed,
             duration=time.monotonic() - started,
             intent=intent,
             indices=self._kernel.indices,

@@ -1,0 +1,252 @@
+"""The kernel's part at scale, against `ip -batch` and `tc -batch` doing the very same work in the same boot.
+
+The same work: link with MTU, alias and altname, up; an IPv4 and an IPv6 address; HTB root, class and fq_codel leaf with
+the same figures. Ours includes deriving, observing, planning and verifying. FRR is not part of it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from ipaddress import IPv4Address
+from pathlib import Path
+
+from dcedge.bgp.vty import FrrClient
+from dcedge.kernel.shaping import fq_codel_parameters, htb_parameters
+from dcedge.order.load import Loaded, parse_order
+from dcedge.reconcile import Reconciler, Scope, purge_intent
+from dcedge.settings import Settings
+from dcedge.store import Runtime, Store
+from tests.bench.cases import Report
+
+SIZES = tuple(int(size) for size in os.environ.get("BENCH_SIZES", "100 1000 4000").split())
+RATE = 50_000_000
+REPEATS_ONE = 15
+_VLANS_A_PORT = 4000
+
+
+def order_text(count: int, *, rate: dict[int, str] | None = None) -> str:
+    """An order of `count` virtual interfaces on one port; `rate` overrides the bandwidth of some."""
+    lines = [
+        "router: {asn: 65010, router_id: 10.255.0.1}",
+        "connections: {fra-1: {provider: generic, port: eth1, bandwidth: 400G, oversubscribe: true}}",
+        "virtual_gateways: {prod: {vpc: prod, asn: 64512, accept: [10.20.0.0/16]}}",
+        "virtual_interfaces:",
+    ]
+    for i in range(count):
+        base = int(IPv4Address("172.16.0.0")) + 4 * i
+        lines.append(
+            f"  vi{i}: {{connection: fra-1, virtual_gateway: prod, vlan: {i + 1}, "
+            f"bandwidth: {(rate or {}).get(i, '50M')}, addresses: ["
+            f"{{customer: {IPv4Address(base + 2)}/30, cloud: {IPv4Address(base + 1)}}}, "
+            f'{{customer: "2001:db8:{i:x}::2/126", cloud: "2001:db8:{i:x}::1"}}]}}'
+        )
+    return "\n".join(lines) + "\n"
+
+
+def write_batches(count: int, folder: Path) -> tuple[Path, Path, Path, Path]:
+    """The same work as batch files: for ip, for tc; removal for ip; and the class dumps of a no-op for tc."""
+    htb, queue = htb_parameters(RATE, 1500), dict(fq_codel_parameters(RATE, 1500).settings)
+    burst = htb.burst_ticks * 64 * htb.rate_bytes // 10**9
+    ip, tc, down, classes = [], [], [], []
+    for i in range(count):
+        dev, base = f"eth1.{i + 1}", int(IPv4Address("172.16.0.0")) + 4 * i
+        ip += [
+            f"link add link eth1 name {dev} mtu 1500 type vlan id {i + 1}",
+            f"link set {dev} alias dcedge:vi{i} up",
+            f"link property add dev {dev} altname vi-vi{i}",
+            f"addr add {IPv4Address(base + 2)}/30 dev {dev}",
+            f"addr add 2001:db8:{i:x}::2/126 dev {dev} nodad",
+        ]
+        tc += [
+            f"qdisc replace dev {dev} root handle dce: htb default 1",
+            f"class add dev {dev} parent dce: classid dce:1 htb rate {RATE} burst {burst} cburst {burst} "
+            f"quantum {htb.quantum}",
+            f"qdisc add dev {dev} parent dce:1 handle dc1: fq_codel quantum {queue['quantum']} "
+            f"memory_limit {queue['memory_limit']}",
+        ]
+        down.append(f"link del {dev}")
+        classes.append(f"class show dev {dev}")
+    paths = (folder / "ip", folder / "tc", folder / "down", folder / "classes")
+    for path, lines in zip(paths, (ip, tc, down, classes), strict=True):
+        path.write_text("\n".join(lines) + "\n")
+    return paths
+
+
+def timed(action: Callable[..., object], *arguments: object) -> float:
+    """Seconds that an action takes."""
+    started = time.perf_counter()
+    action(*arguments)
+    return time.perf_counter() - started
+
+
+def run(*command: str) -> None:
+    """Run a command that must succeed; its output is read and thrown away."""
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+
+
+def timed_commands(*commands: str) -> float:
+    """Seconds that commands take one after another."""
+    started = time.perf_counter()
+    for command in commands:
+        run(*command.split())
+    return time.perf_counter() - started
+
+
+class Ours:
+    """A reconciler with a state folder of its own, and no FRR."""
+
+    def __init__(self, folder: Path) -> None:
+        settings = Settings(state_dir=folder / "state")
+        self.reconciler = Reconciler(settings, Store(settings.state_dir), FrrClient("bench-none"))
+
+    def apply(self, loaded: Loaded, scope: Scope | None = None) -> float:
+        """One pass; seconds from the parsed order to the last acknowledgement. Fails where anything did."""
+        started = time.perf_counter()
+        intent = self.reconciler.intent(loaded.order, Runtime())
+        deriving = time.perf_counter() - started
+        result = self.reconciler.run(intent, scope)
+        if result.failures:
+            raise AssertionError(f"{len(result.failures)} failures, the first: {result.failures[0]}")
+        return deriving + result.executed
+
+    def purge(self) -> None:
+        """Remove everything."""
+        result = self.reconciler.run(purge_intent(self.reconciler.store.owned()))
+        assert not result.failures, result.failures[0]
+
+
+def one_change(ours: Ours, count: int, *, adding: bool) -> float:
+    """Median seconds of one virtual interface added (or its rate changed) to a running router that has `count`."""
+    figures = []
+    loaded = parse_order(order_text(count), "bench")
+    ours.apply(loaded)
+    for round_ in range(REPEATS_ONE):
+        text = order_text(count + 1) if adding else order_text(count, rate={count // 2: f"{60 + round_}M"})
+        changed = parse_order(text, "bench", loaded.order)
+        gc.collect()
+        figures.append(ours.apply(changed, Scope()))
+        if adding:
+            ours.apply(loaded, Scope())
+        else:
+            loaded = changed
+    return sorted(figures)[len(figures) // 2]
+
+
+def scale(report: Report, folder: Path) -> None:
+    """Apply, no-op and purge at each size."""
+    for count in SIZES:
+        ip, tc, down, classes = write_batches(count, folder)
+        reference = timed_commands(f"ip -batch {ip}", f"tc -batch {tc}")
+        dumps = timed_commands("ip -j -d link", "ip -j addr", "tc -j qdisc", f"tc -j -batch {classes}")
+        removal = timed_commands(f"ip -batch {down}")
+        ours = Ours(folder)
+        loaded = parse_order(order_text(count), "bench")
+        report.add(f"apply-{count}", timed(ours.apply, loaded), reference, "ip -batch + tc -batch")
+        report.add(f"noop-{count}", timed(ours.apply, loaded), dumps, "ip -j link, addr; tc -j qdisc, class")
+        report.add(f"purge-{count}", timed(ours.purge), removal, "ip -batch link del")
+        ours.reconciler.close()
+
+
+def single_changes(report: Report, folder: Path) -> None:
+    """One added, one changed, at ten and at thousands."""
+    figures: dict[tuple[str, int], float] = {}
+    for count in (10, *SIZES):
+        ours = Ours(folder)
+        for kind in ("add-one", "rate-one"):
+            figures[kind, count] = one_change(ours, count, adding=kind == "add-one") * 1000
+            if count != 10:
+                report.add(f"{kind}-{count}", figures[kind, count], figures[kind, 10], "the same at 10", "ms")
+        ours.purge()
+        ours.reconciler.close()
+
+
+@contextlib.contextmanager
+def daemon(folder: Path, count: int) -> Iterator[subprocess.Popen[bytes]]:
+    """`dcedge run` with so many virtual interfaces, until its first pass is over; purged afterwards."""
+    order = folder / "order.yaml"
+    order.write_text(order_text(count))
+    environment = os.environ | {
+        "DCEDGE_ORDER": str(order),
+        "DCEDGE_SOCKET": str(folder / "control.sock"),
+        "DCEDGE_STATE_DIR": str(folder / "daemon-state"),
+        "DCEDGE_FRR_PATHSPACE": "bench-none",
+        "DCEDGE_LISTEN": "127.0.0.1:9478",
+    }
+    dcedge = [sys.executable, "-m", "dcedge"]
+    process = subprocess.Popen([*dcedge, "run"], env=environment, stderr=subprocess.DEVNULL)
+    try:
+        deadline = time.monotonic() + 300
+        while True:
+            said = subprocess.run([*dcedge, "status", "--json"], env=environment, capture_output=True, check=False)
+            if said.returncode == 0 and json.loads(said.stdout)["pass"]["finished_at"] is not None:
+                break
+            assert time.monotonic() < deadline, said.stderr
+            time.sleep(0.5)
+        yield process
+    finally:
+        process.send_signal(signal.SIGTERM)
+        process.wait(60)
+        subprocess.run([*dcedge, "purge"], env=environment, check=False, stdout=subprocess.DEVNULL)
+
+
+def peak_rss_mb(process: subprocess.Popen[bytes]) -> float:
+    """The most memory a process ever had resident (VmHWM, proc_pid_status(5)), in MB."""
+    text = Path(f"/proc/{process.pid}/status").read_text()
+    return int(next(line for line in text.splitlines() if line.startswith("VmHWM")).split()[1]) * 1024 / 1e6
+
+
+def repaired(vlan: int) -> bool:
+    """Whether a link is back with its address, route and shaper."""
+    dev = f"eth1.{vlan}"
+    if not Path(f"/sys/class/net/{dev}").exists():
+        return False
+    shown = [
+        ["ip", "-4", "-o", "addr", "show", "dev", dev],
+        ["ip", "route", "show", "dev", dev],
+        ["tc", "qdisc", "show", "dev", dev],
+    ]
+    said = [subprocess.run(words, capture_output=True, text=True, check=False).stdout for words in shown]
+    return bool(said[0] and said[1]) and "fq_codel dc1:" in said[2]
+
+
+def running(report: Report, folder: Path) -> None:
+    """The daemon itself: repair at 1,000, memory at 4,000."""
+    with daemon(folder, 1000):
+        figures = []
+        for vlan in (100, 300, 500, 700, 900):
+            run("ip", "link", "del", f"eth1.{vlan}")
+            started = time.perf_counter()
+            while not repaired(vlan):
+                assert time.perf_counter() - started < 30, f"eth1.{vlan} is not repaired"
+            figures.append((time.perf_counter() - started) * 1000)
+            time.sleep(2)
+        report.add("repair-1000", sorted(figures)[len(figures) // 2], unit="ms")
+    with daemon(folder, 4000) as process:
+        time.sleep(10)
+        report.add("rss-4000", peak_rss_mb(process), unit="MB")
+
+
+def main() -> None:
+    """Run it all in one boot."""
+    run("ip", "link", "add", "eth1", "type", "veth", "peer", "name", "eth1p")
+    for port in ("eth1", "eth1p"):
+        run("ip", "link", "set", port, "up")
+    report = Report("kernel")
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        for part in (single_changes, running, scale):
+            part(report, folder)
+    report.write()
+
+
+if __name__ == "__main__":
+    main()
