@@ -21,22 +21,32 @@ def bed() -> Iterator[Bed]:
 @pytest.fixture
 def running(bed: Bed) -> Bed:
     """The testbed with the standard order in force, the daemon running, every virtual interface up."""
-    order = ORDER.read_text()
-    if bed.edge.order.read_text() != order:
-        bed.edge.order.write_text(order)
-        if bed.edge.running:
-            bed.edge.reload_daemon()
+    changed = order_again(bed)
     if not bed.edge.running:
         bed.edge.start_daemon()
+    elif changed:
+        bed.edge.reload_daemon()
     bed.wait_up(*ORDERED_BPS)
     return bed
 
 
 @pytest.fixture
-def stopped(running: Bed) -> Bed:
-    """The testbed with the standard order applied and up, the daemon stopped."""
-    assert running.edge.stop_daemon() == 0
-    return running
+def stopped(bed: Bed) -> Bed:
+    """The testbed with the standard order applied, no daemon running; sessions may still be on their way."""
+    assert bed.edge.stop_daemon() == 0
+    order_again(bed)
+    outcome = bed.edge.dcedge("apply")
+    assert outcome.status == 0, outcome.said
+    return bed
+
+
+def order_again(bed: Bed) -> bool:
+    """Put the standard order back into the file; returns whether something else was there."""
+    text = ORDER.read_text()
+    if bed.edge.order.exists() and bed.edge.order.read_text() == text:
+        return False
+    bed.edge.order.write_text(text)
+    return True
 
 
 @pytest.hookimpl(wrapper=True)

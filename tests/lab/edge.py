@@ -14,6 +14,8 @@ from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
 
+from dcedge.errors import NotRunningError
+from dcedge.expose.control import ControlClient
 from tests.lab.frr import Frr
 from tests.lab.netns import Fibre, Port, Workspace, connect_host, end, fibre
 from tests.lab.wait import PATIENCE_SECONDS, until
@@ -60,6 +62,10 @@ class Edge:
         self._daemon: subprocess.Popen[bytes] | None = None
         connect_host(self.namespace, "lan0", self.host, tuple(map(ip_network, LAN)))
 
+    def host_address(self, version: int) -> str:
+        """The address of the LAN's host, of IP version 4 or 6."""
+        return next(str(ip_network(network)[10]) for network in LAN if ip_network(network).version == version)
+
     def plug(self, port: str, far_end: Port, mtu: int = 1500) -> Fibre:
         """Give the edge an optical port, its fibre ending at `far_end`."""
         return fibre(Port(self.namespace, port), far_end, mtu)
@@ -96,9 +102,14 @@ class Edge:
         return Outcome(done.returncode, done.stdout, done.stderr)
 
     def status(self) -> dict[str, Any]:
-        """`dcedge status --json`, parsed; empty while the daemon does not answer."""
-        outcome = self.dcedge("status", "--json")
-        return outcome.json() if outcome.status == 0 else {}
+        """What `dcedge status --json` prints, without the second that the command takes in the lab kernel.
+
+        Empty while the daemon does not answer.
+        """
+        try:
+            return dict(ControlClient(self.socket).status())
+        except NotRunningError:
+            return {}
 
     def virtual_interfaces(self) -> dict[str, dict[str, Any]]:
         """The virtual interfaces of `status`, by name."""
@@ -142,12 +153,9 @@ class Edge:
         """Start `dcedge run` and wait until it answers `status`."""
         self._daemon = self.namespace.popen(str(COMMAND), "run", log=self.log, environment=self.environment)
 
-        def answers() -> Outcome | None:
+        def answers() -> dict[str, Any]:
             self.raise_if_ended()
-            if not self.socket.exists():
-                return None  # asking costs the lab kernel a second
-            outcome = self.dcedge("status", "--json")
-            return outcome if outcome.status == 0 else None
+            return self.status()
 
         until("the daemon to answer", answers)
 
