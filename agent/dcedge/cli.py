@@ -135,7 +135,7 @@ def notes_of(preview: Preview) -> list[str]:
     """What a preview could not look at."""
     from dcedge.expose.plan import notes
 
-    return notes(preview.intent, preview.frr_detail)
+    return notes(preview.intent, preview.frr_detail, preview.firewall_detail)
 
 
 @_verb
@@ -182,7 +182,7 @@ def plan(
             _print_json(plan_json(preview.plan, notes_of(preview)))
         else:
             print_plan(_console(), preview.plan, notes_of(preview))
-        if preview.plan or notes_of(preview):
+        if preview.plan or preview.frr_detail:
             raise typer.Exit(EXIT_PENDING)
 
 

@@ -12,11 +12,12 @@ from dataclasses import dataclass
 from dcedge.bgp.render import derive_frr
 from dcedge.bgp.resources import FrrBlock
 from dcedge.credentials import CredentialError, Secret
+from dcedge.firewall.derive import derive_firewall
 from dcedge.kernel.derive import interface_resources, shared_resources
 from dcedge.kernel.naming import interface_link
 from dcedge.order.model import Credential, Order
 from dcedge.order.resolve import ResolvedInterface, resolve_interface
-from dcedge.resource import Key, Resource
+from dcedge.resource import Key, Resource, State
 from dcedge.store import Runtime
 
 
@@ -36,10 +37,13 @@ class Intent:
     shared: tuple[Key, ...]
     owners: Mapping[str, str]
     frr: Mapping[Key, FrrBlock]
+    firewall: State
     withheld: Mapping[str, CredentialError]
+    secrets: Mapping[Credential, Secret]
+    drained: frozenset[str]
 
 
-NOTHING = Intent(None, {}, {}, {}, (), {}, {}, {})
+NOTHING = Intent(None, {}, {}, {}, (), {}, {}, {}, {}, {}, frozenset())
 
 
 def credentials_of(order: Order) -> Iterable[Credential]:
@@ -85,6 +89,11 @@ def derive(
         kernel.update(own)
         keys[name] = tuple(own)
         owners[interface_link(interface)] = name
+    firewall = derive_firewall(interfaces.values(), order)
+    firewall = {key: previous.firewall[key] if previous.firewall.get(key) == r else r for key, r in firewall.items()}
+    unchanged: set[str] = set()
+    if secrets == previous.secrets and order.router == (previous.order.router if previous.order else None):
+        unchanged = interfaces.keys() - fresh.keys() - (runtime.drained ^ previous.drained)
     return Intent(
         order=order,
         interfaces=interfaces,
@@ -92,13 +101,16 @@ def derive(
         keys=keys,
         shared=tuple(shared),
         owners=owners,
-        frr=derive_frr(interfaces.values(), order.router, secrets, runtime.drained),
+        frr=derive_frr(interfaces.values(), order.router, secrets, runtime.drained, unchanged, previous.frr),
+        firewall=firewall,
         withheld={
             interface.name: problems[session.password]
             for interface in (interfaces.values() if problems else ())
             for session in interface.sessions
             if session.password is not None and session.password in problems
         },
+        secrets=secrets,
+        drained=runtime.drained,
     )
 
 

@@ -24,6 +24,8 @@ from dcedge.bgp.vty import FrrClient
 from dcedge.bgp.zebra import wait_for_addresses, wait_for_links
 from dcedge.credentials import read_credentials
 from dcedge.errors import FrrError
+from dcedge.firewall.nft import Firewall, FirewallError
+from dcedge.firewall.objects import FirewallTable, GatewaySources, Guard
 from dcedge.intent import NOTHING, Intent, changed_keys, credentials_of, derive
 from dcedge.kernel import messages as m
 from dcedge.kernel import sysctl
@@ -47,14 +49,20 @@ _LOGGED_OPERATIONS_MAX = 100
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """Where a prompt pass looks: links by index; their queues too; FRR."""
+    """Where a prompt pass looks: links by index; their queues too; FRR; the firewall."""
 
     links: frozenset[int] = frozenset()
     queues: bool = False
     frr: bool = False
+    firewall: bool = False
 
     def __or__(self, other: Scope) -> Scope:
-        return Scope(self.links | other.links, self.queues or other.queues, self.frr or other.frr)
+        return Scope(
+            self.links | other.links,
+            self.queues or other.queues,
+            self.frr or other.frr,
+            self.firewall or other.firewall,
+        )
 
 
 @dataclass(slots=True)
@@ -94,12 +102,21 @@ class FrrObserved:
 
 
 @dataclass(frozen=True, slots=True)
+class FirewallObserved:
+    """nftables' side: `state` is None where it cannot be had; `detail` says why."""
+
+    state: State | None
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
 class Preview:
     """What a pass would do, and what it could not look at."""
 
     intent: Intent
     plan: Plan
     frr_detail: str
+    firewall_detail: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +132,7 @@ class PassResult:
     failures: tuple[Failure, ...]
     frr_available: bool
     frr_detail: str
+    firewall_detail: str  # why the firewall is not in force, where it is not
     warnings: tuple[str, ...]  # what the operator's own configuration does that an order cannot mend
 
     @property
@@ -135,6 +153,8 @@ class Reconciler:
         self._intent: Intent = NOTHING
         self._kernel: KernelObserved | None = None
         self._frr: FrrObserved = FrrObserved(FrrConfig(frozenset()), None, "not asked yet")
+        self.firewall = Firewall()
+        self._firewall = FirewallObserved(None, "not asked yet")
         self._failures: dict[Key, Failure] = {}
 
     def close(self) -> None:
@@ -150,8 +170,8 @@ class Reconciler:
         """What a pass would do; changes nothing."""
         owned = self.store.owned()
         kernel, frr = self._observe_kernel(intent, owned), self._observe_frr(intent, owned)
-        todo = plan({**intent.kernel, **_wanted(intent, frr)}, {**kernel.state, **(frr.blocks or {})})
-        return Preview(intent, todo, frr.detail)
+        firewall = self._observe_firewall(intent)
+        return Preview(intent, _plan_all(intent, kernel, frr, firewall), frr.detail, firewall.detail)
 
     def run(self, intent: Intent, scope: Scope | None = None) -> PassResult:
         """One pass, over everything or (with a scope) where something changed.
@@ -185,6 +205,7 @@ class Reconciler:
             failures=tuple(failures),
             frr_available=self._frr.blocks is not None,
             frr_detail=self._frr.detail,
+            firewall_detail=self._firewall.detail,
             warnings=warnings(self._frr.running),
         )
 
@@ -217,6 +238,11 @@ class Reconciler:
             self._frr = self._observe_frr(intent, owned)
             wanted |= _wanted(intent, self._frr)
             observed |= self._frr.blocks or {}
+        if scope.firewall or intent.firewall is not self._intent.firewall:
+            self._firewall = self._observe_firewall(intent)
+            if self._firewall.state is not None:
+                wanted |= intent.firewall
+                observed |= self._firewall.state
         return plan(wanted, observed)
 
     def _refresh_link(
@@ -267,9 +293,18 @@ class Reconciler:
         running = FrrConfig(frozenset())
         try:
             running = self.frr.running_config()
-            return FrrObserved(running, observe_frr(running, intent.frr, owned.frr_lines), "")
+            blocks = observe_frr(running, intent.frr, owned.frr_lines)
+            # As the intent's own objects where they are equal: thousands of twins cost memory.
+            shared = {key: intent.frr[key] if intent.frr.get(key) == block else block for key, block in blocks.items()}
+            return FrrObserved(running, shared, "")
         except FrrError as error:
             return FrrObserved(running, None, str(error))
+
+    def _observe_firewall(self, intent: Intent) -> FirewallObserved:
+        try:
+            return FirewallObserved(self.firewall.observe(intent.firewall), "")
+        except FirewallError as error:
+            return FirewallObserved(None, str(error))
 
     def _execute(self, todo: Plan) -> tuple[list[Failure], Scope]:
         """Carry the plan out; what failed, and where things changed."""
@@ -279,6 +314,9 @@ class Reconciler:
         with_frr = self._frr.blocks is not None
         for stage, stretch in groupby(todo.operations, key=_stage):
             operations = list(stretch)
+            if stage == "firewall":
+                failures += self.firewall.execute(operations)
+                continue
             if stage == "frr":
                 try:
                     self.frr.apply(delta(operations))
@@ -294,7 +332,8 @@ class Reconciler:
         links = {key.name for o in todo.operations for key in (o.key, o.resource.parent) if key and key.kind == "link"}
         touched = {self._kernel.indices[name] for name in links if name in self._kernel.indices}
         touched |= {indices[name] for name in links if name in indices}
-        return failures, Scope(frozenset(touched), True, any(_stage(o) == "frr" for o in todo.operations))
+        stages = {_stage(operation) for operation in todo.operations}
+        return failures, Scope(frozenset(touched), True, "frr" in stages, "firewall" in stages)
 
     def _await_zebra(self, executor: KernelExecutor) -> None:
         try:
@@ -356,6 +395,16 @@ def _wanted(intent: Intent, frr: FrrObserved) -> Mapping[Key, FrrBlock]:
     return keep_unkeyed(intent.frr, frr.blocks, intent.withheld) if frr.blocks is not None else {}
 
 
+def _plan_all(intent: Intent, kernel: KernelObserved, frr: FrrObserved, firewall: FirewallObserved) -> Plan:
+    """Everything in one plan, but for what cannot be looked at now."""
+    wanted: dict[Key, Resource] = {**intent.kernel, **_wanted(intent, frr)}
+    observed: dict[Key, Resource] = {**kernel.state, **(frr.blocks or {})}
+    if firewall.state is not None:
+        wanted |= intent.firewall
+        observed |= firewall.state
+    return plan(wanted, observed)
+
+
 def _log_operations(todo: Plan) -> None:
     for operation in todo.operations[:_LOGGED_OPERATIONS_MAX]:
         log.info(
@@ -367,8 +416,10 @@ def _log_operations(todo: Plan) -> None:
         log.info("%s %d more of kind %s", action, count, kind)
 
 
-def _stage(operation: Operation) -> Literal["frr", "links", "upon links"]:
-    """Which step of a pass an operation belongs to: FRR's, the links' (and all removal), or what stands on links."""
+def _stage(operation: Operation) -> Literal["firewall", "frr", "links", "upon links"]:
+    """Which step of a pass an operation is of: the firewall, FRR, links (and all removal), or what stands on links."""
+    if isinstance(operation.resource, (FirewallTable, GatewaySources, Guard)):
+        return "firewall"
     if isinstance(operation.resource, FrrBlock):
         return "frr"
     return "upon links" if operation.after is not None and operation.resource.rank >= RANK_ADDRESS else "links"

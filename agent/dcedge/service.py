@@ -24,6 +24,7 @@ from dcedge.expose.control import start_control
 from dcedge.expose.http import start_http
 from dcedge.expose.plan import applied_json, notes
 from dcedge.expose.snapshot import FrrSnapshot, OrderSnapshot, PassSnapshot, Snapshot
+from dcedge.firewall.nft import FirewallEvents
 from dcedge.kernel.counters import read_counters
 from dcedge.kernel.events import EventSocket
 from dcedge.kernel.naming import interface_link
@@ -71,11 +72,13 @@ class Service:
         self._poll_socket = RouteSocket()
         self._poll_frr = FrrClient(settings.frr_pathspace)
         self._events = EventSocket()
+        self._firewall_events = FirewallEvents()
 
     def close(self) -> None:
         """Close every socket; what is in the kernel and in FRR stays."""
         self.prober.close()
         self._events.close()
+        self._firewall_events.close()
         self._poll_socket.close()
         self._poll_frr.close()
         self.reconciler.frr.close()
@@ -152,7 +155,7 @@ class Service:
             durations=self._durations.read(),
             drift_repaired=tuple(sorted(self._repaired.items())),
             failing=tuple(f"{f.operation.action} {f.operation.key}: {f.text}" for f in result.failures),
-            notes=(*notes(result.intent, ""), *result.warnings, *self._shaping_note()),
+            notes=(*notes(result.intent, "", result.firewall_detail), *result.warnings, *self._shaping_note()),
         )
 
     def _shaping_note(self) -> tuple[str, ...]:
@@ -273,6 +276,11 @@ class Service:
         elif changed.links:
             self.want_pass(Scope(changed.links, changed.queues))
 
+    def on_firewall_event(self) -> None:
+        """nftables' rules changed."""
+        if self._firewall_events.changed():
+            self.want_pass(Scope(firewall=True))
+
     async def serve(self) -> None:
         """Run until SIGTERM or SIGINT."""
         loop = asyncio.get_running_loop()
@@ -288,8 +296,9 @@ class Service:
             await stack.enter_async_context(start_http(listen, self))
             self.prober.start()
             await self._first_pass()
-            loop.add_reader(self._events.fileno(), self.on_event)
-            stack.callback(loop.remove_reader, self._events.fileno())
+            for events, listener in ((self._events, self.on_event), (self._firewall_events, self.on_firewall_event)):
+                loop.add_reader(events.fileno(), listener)
+                stack.callback(loop.remove_reader, events.fileno())
             _tell_systemd(Notification.READY)
             async with asyncio.TaskGroup() as tasks:
                 running: list[Coroutine[Any, Any, None]] = [self.reconcile_forever(), self.poll_forever()]

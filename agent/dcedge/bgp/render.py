@@ -11,11 +11,12 @@ Policy, both ways denied unless named:
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from hashlib import blake2b
 from ipaddress import ip_network
+from types import MappingProxyType
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 
@@ -102,8 +103,13 @@ def derive_frr(
     router: Router,
     secrets: Mapping[Credential, Secret],
     drained: frozenset[str] = frozenset(),
+    unchanged: Collection[str] = (),
+    before: Mapping[Key, FrrBlock] = MappingProxyType({}),
 ) -> dict[Key, FrrBlock]:
     """The FRR blocks of an order.
+
+    `unchanged` names the virtual interfaces for which nothing differs from when `before` was derived, router and
+    secrets included: what concerns only them is taken over from there.
 
     A session whose secret is not among `secrets` is shut, never run without its key; see `keep_unkeyed`.
 
@@ -120,10 +126,15 @@ def derive_frr(
     for interface in chosen:
         by_gateway.setdefault(interface.virtual_gateway, []).append(interface)
         by_vrf.setdefault(interface.vrf, []).append(interface)
-    blocks += [_policy(gateway, members, router) for gateway, members in by_gateway.items()]
+    for gateway, members in by_gateway.items():
+        same = before.get(Key(POLICY, gateway)) if all(member.name in unchanged for member in members) else None
+        kept = same is not None and len(same.affects) == len(members)
+        blocks.append(same if same is not None and kept else _policy(gateway, members, router))
     blocks += [_router(vrf, members, router) for vrf, members in by_vrf.items()]
-    blocks += [_session(interface, router, secrets, interface.name in drained) for interface in chosen]
-    return {block.key: block for block in blocks}
+    for interface in chosen:
+        same = before.get(session_key(interface.name)) if interface.name in unchanged else None
+        blocks.append(same or _session(interface, router, secrets, interface.name in drained))
+    return {block.key: before[block.key] if before.get(block.key) == block else block for block in blocks}
 
 
 def session_key(virtual_interface: str) -> Key:

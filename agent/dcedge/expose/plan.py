@@ -99,7 +99,7 @@ def applied_json(result: PassResult) -> dict[str, Any]:
              "affects": list(f.operation.affects)}
             for f in result.failures
         ],
-        "notes": notes(result.intent, result.frr_detail if not result.frr_available else ""),
+        "notes": notes(result.intent, "" if result.frr_available else result.frr_detail, result.firewall_detail),
     }  # fmt: skip
 
 
@@ -119,9 +119,11 @@ def print_applied(console: Console, answer: dict[str, Any]) -> None:
     console.print(Text(said, style="bold"))
 
 
-def notes(intent: Intent, frr_detail: str) -> list[str]:
+def notes(intent: Intent, frr_detail: str, firewall_detail: str) -> list[str]:
     """What a pass could not look at or left alone, in words."""
     said = [f"{name}: {problem}; its BGP stays as it is" for name, problem in intent.withheld.items()]
     if frr_detail:
         said.append(f"FRR: {frr_detail}; its part waits")
+    if firewall_detail and intent.firewall:
+        said.append(f"NOT ISOLATED: {firewall_detail}")
     return said
