@@ -92,23 +92,17 @@ class Cloud(ABC):
         device = attachment.name
         if attachment.vlan:
             cloud_end.namespace.ip(
-                f"link add link {cloud_end.name} name {device} netns {self.router.name}"
-                f" type vlan id {attachment.vlan}"
+                f"link add link {cloud_end.name} name {device} netns {self.router.name} type vlan id {attachment.vlan}"
             )
         else:
             if cloud_end.namespace is not self.router:
                 raise ValueError(f"{device} is untagged: its fibre must end in {self.router.name}")
-            self.router.ip(
-                f"link set dev {cloud_end.name} down", f"link set dev {cloud_end.name} name {device}"
-            )
+            self.router.ip(f"link set dev {cloud_end.name} down", f"link set dev {cloud_end.name} name {device}")
         # Redirects would tell the edge to bypass its gateway where two VIs share a fibre.
         self.router.sysctl(**{f"ipv4__conf__{device}__send_redirects": 0})
         self.router.ip(
             f"link set dev {device} up",
-            *(
-                f"address add {peer.cloud} dev {device}{nodad(ip_address(peer.customer))}"
-                for peer in attachment.peers
-            ),
+            *(f"address add {peer.cloud} dev {device}{nodad(ip_address(peer.customer))}" for peer in attachment.peers),
         )
         self.attachments[attachment.name] = attachment
 
@@ -146,9 +140,7 @@ class Cloud(ABC):
 
     def wait_established(self, *names: str) -> None:
         """Wait until all sessions (of the named attachments, or of all) are established."""
-        customers = [
-            peer.customer for name in names or self.attachments for peer in self.attachments[name].peers
-        ]
+        customers = [peer.customer for name in names or self.attachments for peer in self.attachments[name].peers]
 
         def missing() -> dict[str, str]:
             states = {customer: self.state(customer) for customer in customers}
@@ -284,9 +276,7 @@ class FrrCloud(Cloud):
     def routes(self, customer: str) -> set[str]:
         family = "ipv4" if ip_address(customer).version == 4 else "ipv6"
         # `routes` are those that passed the inbound policy, of which this cloud has none.
-        return set(
-            self.frr.json(f"show bgp {family} unicast neighbors {customer} routes json").get("routes", {})
-        )
+        return set(self.frr.json(f"show bgp {family} unicast neighbors {customer} routes json").get("routes", {}))
 
     def _config(self) -> str:
         lines = [
