@@ -133,7 +133,7 @@ def _reconciler(settings: Settings) -> Iterator[Reconciler]:
 
 def notes_of(preview: Preview) -> list[str]:
     """What a preview could not look at."""
-    from dcedge.expose.plan import notes
+    from dcedge.expose.plan_document import notes
 
     return notes(preview.intent, preview.frr_detail, preview.firewall_detail)
 
@@ -171,7 +171,8 @@ def plan(
     as_json: JsonOption = False,
 ) -> None:
     """Show what `apply` would do, with reason and disruption. Exit status 2: changes are pending."""
-    from dcedge.expose.plan import plan_json, print_plan
+    from dcedge.expose.plan import print_plan
+    from dcedge.expose.plan_document import plan_json
     from dcedge.order.load import load_order
 
     with _errors():
@@ -193,7 +194,8 @@ def apply(
 ) -> None:
     """Make the router what the order says: through the daemon where it runs, else in one pass of its own."""
     from dcedge.expose.control import ControlClient
-    from dcedge.expose.plan import applied_json, print_applied
+    from dcedge.expose.plan import print_applied
+    from dcedge.expose.plan_document import applied_json
     from dcedge.order.load import load_order
 
     with _errors():
@@ -248,7 +250,8 @@ def purge(
     as_json: JsonOption = False,
 ) -> None:
     """Remove everything dcedge owns, and nothing else. The daemon must not be running."""
-    from dcedge.expose.plan import applied_json, print_applied, print_plan
+    from dcedge.expose.plan import print_applied, print_plan
+    from dcedge.expose.plan_document import applied_json
     from dcedge.reconcile import purge_intent
 
     with _errors(), _reconciler(settings) as reconciler:

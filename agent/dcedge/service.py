@@ -22,7 +22,7 @@ from dcedge.bgp.vty import FrrClient
 from dcedge.errors import FrrError, KernelError, OrderInvalidError, StateError
 from dcedge.expose.control import start_control
 from dcedge.expose.http import start_http
-from dcedge.expose.plan import applied_json, notes
+from dcedge.expose.plan_document import applied_json, notes
 from dcedge.expose.snapshot import FrrSnapshot, OrderSnapshot, PassSnapshot, Snapshot
 from dcedge.firewall.nft import FirewallEvents
 from dcedge.kernel.counters import read_counters

@@ -1,4 +1,4 @@
-"""A plan for people (aligned, coloured on a terminal only) and for programs (a stable dict)."""
+"""A plan for people: aligned, coloured on a terminal only. Apart from its JSON, so that the daemon needs no rich."""
 
 from __future__ import annotations
 
@@ -10,9 +10,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from dcedge.intent import Intent
 from dcedge.plan import Action, Plan
-from dcedge.reconcile import PassResult
 from dcedge.units import format_seconds
 
 _SIGN: dict[Action, tuple[str, str]] = {
@@ -22,30 +20,6 @@ _SIGN: dict[Action, tuple[str, str]] = {
     "delete": ("-", "red"),
 }
 _AFFECTED_SHOWN = 4
-
-
-def plan_json(plan: Plan, notes: Iterable[str]) -> dict[str, object]:
-    """The plan as plain data."""
-    return {
-        "operations": [
-            {
-                "action": operation.action,
-                "kind": operation.key.kind,
-                "name": operation.key.name,
-                "description": operation.describe(),
-                "changes": [
-                    {"attribute": c.attribute, "before": c.before, "after": c.after, "disruption": c.disruption}
-                    for c in operation.changes
-                ],
-                "reason": operation.reason,
-                "disruption": operation.disruption,
-                "affects": list(operation.affects),
-            }
-            for operation in plan.operations
-        ],
-        "disruption": plan.disruption,
-        "notes": list(notes),
-    }
 
 
 def print_plan(console: Console, plan: Plan, notes: Iterable[str]) -> None:
@@ -88,21 +62,6 @@ def summary(plan: Plan) -> str:
     return f"{len(plan.operations)} operations ({parts}); {harm}."
 
 
-def applied_json(result: PassResult) -> dict[str, Any]:
-    """What a pass did and could not do, as plain data; the control socket's answer to `apply` too."""
-    return {
-        "complete": result.complete,
-        "duration_seconds": round(result.duration, 3),
-        "done": plan_json(result.done, ()),
-        "failures": [
-            {"action": f.operation.action, "kind": f.operation.key.kind, "name": f.operation.key.name, "text": f.text,
-             "affects": list(f.operation.affects)}
-            for f in result.failures
-        ],
-        "notes": notes(result.intent, "" if result.frr_available else result.frr_detail, result.firewall_detail),
-    }  # fmt: skip
-
-
 def print_applied(console: Console, answer: dict[str, Any]) -> None:
     """What was done, in one line, and every failure and note on its own."""
     failed = answer["failures"]
@@ -117,13 +76,3 @@ def print_applied(console: Console, answer: dict[str, Any]) -> None:
     else:
         said = f"{total - len(failed)} of {total} operations done in {format_seconds(answer['duration_seconds'])}."
     console.print(Text(said, style="bold"))
-
-
-def notes(intent: Intent, frr_detail: str, firewall_detail: str) -> list[str]:
-    """What a pass could not look at or left alone, in words."""
-    said = [f"{name}: {problem}; its BGP stays as it is" for name, problem in intent.withheld.items()]
-    if frr_detail:
-        said.append(f"FRR: {frr_detail}; its part waits")
-    if firewall_detail and intent.firewall:
-        said.append(f"NOT ISOLATED: {firewall_detail}")
-    return said
