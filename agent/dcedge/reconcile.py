@@ -13,6 +13,7 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from itertools import groupby
+from types import MappingProxyType
 from typing import Literal
 
 from dcedge.bgp.config import FrrConfig
@@ -22,7 +23,7 @@ from dcedge.bgp.render import keep_unkeyed
 from dcedge.bgp.resources import FrrBlock
 from dcedge.bgp.vty import FrrClient
 from dcedge.bgp.zebra import wait_for_addresses, wait_for_links
-from dcedge.credentials import read_credentials
+from dcedge.credentials import Secret, read_credentials
 from dcedge.errors import FrrError
 from dcedge.firewall.nft import Firewall, FirewallError
 from dcedge.firewall.objects import FirewallTable, GatewaySources, Guard
@@ -32,10 +33,10 @@ from dcedge.kernel import sysctl
 from dcedge.kernel.capabilities import has_fq_codel
 from dcedge.kernel.execute import Failure, KernelExecutor
 from dcedge.kernel.netlink import RouteSocket
-from dcedge.kernel.objects import RANK_ADDRESS, IpAddress, Link, Shaper, Sysctl
-from dcedge.kernel.observe import owned_state
-from dcedge.kernel.view import KernelView, observe_kernel, observe_link
-from dcedge.order.model import Order
+from dcedge.kernel.objects import RANK_ADDRESS, WIDE_KINDS, Bond, IpAddress, Link, Port, Route, Shaper, Sysctl, Vrf
+from dcedge.kernel.observe import owned_state, routes_of
+from dcedge.kernel.view import KernelView, observe_kernel, observe_link, our_routes
+from dcedge.order.model import Credential, Order
 from dcedge.plan import Operation, Plan, plan
 from dcedge.resource import Key, Resource, State
 from dcedge.settings import Settings
@@ -161,9 +162,13 @@ class Reconciler:
         """Close the sockets."""
         self.sock.close()
 
-    def intent(self, order: Order, runtime: Runtime) -> Intent:
-        """The intent, with the credentials as they are on disk now."""
-        secrets, problems = read_credentials(credentials_of(order), self.settings.credentials)
+    def intent(
+        self, order: Order, runtime: Runtime, kept_secrets: Mapping[Credential, Secret] = MappingProxyType({})
+    ) -> Intent:
+        """The intent, with the credentials as they are on disk now; `kept_secrets` go before them."""
+        wanted = [credential for credential in credentials_of(order) if credential not in kept_secrets]
+        secrets, problems = read_credentials(wanted, self.settings.credentials)
+        secrets = {**secrets, **kept_secrets}
         return derive(order, runtime, secrets, problems, fq_codel=self.fq_codel, previous=self._intent)
 
     def preview(self, intent: Intent) -> Preview:
@@ -178,6 +183,13 @@ class Reconciler:
 
         What cannot be done is in the result; raises KernelError and StateError where nothing can be observed or kept.
         """
+        try:
+            return self._run(intent, scope)
+        except BaseException:
+            self._kernel = None  # what is remembered may not be so: the next pass looks at everything
+            raise
+
+    def _run(self, intent: Intent, scope: Scope | None) -> PassResult:
         started = time.monotonic()
         owned = self.store.owned()
         if self._failures:
@@ -191,7 +203,7 @@ class Reconciler:
             self._remember(intent, todo, owned)
             failures, touched = self._execute(todo)
             executed = time.monotonic() - started
-            failures += self._verify(intent, todo, failures, None if scope is None else touched)
+            failures += self._verify(intent, todo, failures, None if scope is None or _is_wide(todo) else touched)
         self._failures = {failure.operation.key: failure for failure in failures}
         self._forget(intent)
         assert self._kernel is not None
@@ -212,25 +224,37 @@ class Reconciler:
     def _plan(self, intent: Intent, owned: Owned, scope: Scope | None) -> Plan:
         if scope is None or self._kernel is None or len(scope.links) > _LINKS_MAX:
             return self._plan_everything(intent, owned)
-        return self._plan_scope(intent, owned, scope)
+        keys = changed_keys(self._intent, intent)
+        if any(_changes_widely(key, self._intent, intent) for key in keys) or self._touches_widely(scope):
+            return self._plan_everything(intent, owned)
+        return self._plan_scope(intent, owned, scope, keys)
+
+    def _touches_widely(self, scope: Scope) -> bool:
+        """Whether something happened to a VRF, a bond or a bond's member, which many links feel."""
+        assert self._kernel is not None
+        shared = (self._kernel.state.get(key) for key in self._intent.shared if key.kind in WIDE_KINDS)
+        names = {name for r in shared if isinstance(r, Vrf | Bond) for name in (r.name, *getattr(r, "members", ()))}
+        return any(self._kernel.indices.get(name) in scope.links for name in names)
 
     def _plan_everything(self, intent: Intent, owned: Owned) -> Plan:
         self._kernel = self._observe_kernel(intent, owned)
         self._frr = self._observe_frr(intent, owned)
-        return plan({**intent.kernel, **_wanted(intent, self._frr)}, {**self._kernel.state, **(self._frr.blocks or {})})
+        self._firewall = self._observe_firewall(intent)
+        return _plan_all(intent, self._kernel, self._frr, self._firewall)
 
-    def _plan_scope(self, intent: Intent, owned: Owned, scope: Scope) -> Plan:
+    def _plan_scope(self, intent: Intent, owned: Owned, scope: Scope, keys: set[Key]) -> Plan:
         assert self._kernel is not None
         names = {index: name for name, index in self._kernel.indices.items()} if scope.links else {}
         touched = {names[index] for index in scope.links if index in names}
         for index in scope.links:
             touched |= self._refresh_link(index, names.get(index), intent, owned, queues=scope.queues)
-        keys = changed_keys(self._intent, intent)
         # A link that goes takes along what stands on it, so that must be in sight too.
         touched |= {key.name for key in keys if key.kind == "link"}
         for name in touched:
             keys |= {Key("link", name), Key("port", name), *self._kernel.upon(name)}
             keys.update(intent.keys.get(intent.owners.get(name, ""), ()))
+        if touched:
+            keys |= self._refresh_routes(intent, touched)
         now = intent.kernel
         wanted: dict[Key, Resource] = {key: now[key] for key in keys if key in now}
         observed: dict[Key, Resource] = {key: self._kernel.state[key] for key in keys if key in self._kernel.state}
@@ -244,6 +268,26 @@ class Reconciler:
                 wanted |= intent.firewall
                 observed |= self._firewall.state
         return plan(wanted, observed)
+
+    def _refresh_routes(self, intent: Intent, links: Collection[str]) -> set[Key]:
+        """Look at our static routes again, where there are any; those that the order has or had on these links."""
+        assert self._kernel is not None
+        state = self._kernel.state
+        before = {key: r for key, r in state.items() if isinstance(r, Route)}
+        wanted = {key: r for key in intent.shared if isinstance(r := intent.kernel[key], Route)}
+        if not before and not wanted:
+            return set()
+        names = {index: name for name, index in self._kernel.indices.items()}
+        vrfs = {r.table: r.name for r in state.values() if isinstance(r, Vrf)}
+        for key in before:
+            del state[key]
+        self._kernel.take(routes_of(our_routes(self.sock), names, vrfs, intent.kernel), intent.kernel)
+        return {
+            key
+            for routes in (before, wanted)
+            for key, route in routes.items()
+            if any(hop.link in links for hop in route.hops)
+        }
 
     def _refresh_link(
         self, index: int, known_as: str | None, intent: Intent, owned: Owned, *, queues: bool
@@ -284,9 +328,10 @@ class Reconciler:
             deletion_group_in_use=any(link.group == m.DELETION_GROUP for link in view.links.values()),
         )
         observed.take(owned_state(view, intent.kernel, owned.links), intent.kernel)
+        observed.take(sysctl.observed(intent.kernel.values()), intent.kernel)
         for resource in intent.kernel.values():
-            if isinstance(resource, Sysctl) and (value := sysctl.read(resource.path)) is not None:
-                observed.take({resource.key: Sysctl(resource.path, value)}, intent.kernel)
+            if isinstance(resource, Port) and resource.exact:
+                observed.state.setdefault(resource.key, resource)  # nothing to put back on a port that is gone
         return observed
 
     def _observe_frr(self, intent: Intent, owned: Owned) -> FrrObserved:
@@ -374,16 +419,21 @@ class Reconciler:
         for operation in todo.operations:
             if isinstance(operation.before, Sysctl) and isinstance(operation.after, Sysctl):
                 owned = owned.with_sysctl(operation.before.path, operation.before.value)
+            if isinstance(operation.before, Port) and any(change.attribute == "MTU" for change in operation.changes):
+                owned = owned.with_port_mtu(operation.before.name, operation.before.mtu_min)
         lines = owned.frr_lines
         if self._frr.blocks is not None:
             lines = remember(lines, self._frr.running, intent.frr)
-        self.store.save_owned(replace(owned, links=owned.links | _links(intent.kernel), frr_lines=lines))
+        made = {
+            r.name for o in todo.operations if isinstance(r := o.after, Link) and r.tag is not None and not o.before
+        }
+        self.store.save_owned(replace(owned, links=owned.links | made, frr_lines=lines))
 
     def _forget(self, intent: Intent) -> None:
         """Once something is gone it is no longer ours: a later link of the same name may be anybody's."""
         assert self._kernel is not None
         owned = self.store.owned()
-        links = _links(intent.kernel) | (owned.links & _links(self._kernel.state))
+        links = _links(self._kernel.state)
         lines = owned.frr_lines
         if self._frr.blocks is not None:
             lines &= self._frr.running.lines
@@ -403,6 +453,18 @@ def _plan_all(intent: Intent, kernel: KernelObserved, frr: FrrObserved, firewall
         wanted |= intent.firewall
         observed |= firewall.state
     return plan(wanted, observed)
+
+
+def _is_wide(todo: Plan) -> bool:
+    return any(operation.key.kind in WIDE_KINDS for operation in todo.operations)
+
+
+def _changes_widely(key: Key, before: Intent, now: Intent) -> bool:
+    """Whether what the order asks for there differs in more than in whom it affects."""
+    if key.kind not in WIDE_KINDS:
+        return False
+    was, wanted = before.kernel.get(key), now.kernel.get(key)
+    return was is None or wanted is None or bool(wanted.changes_from(was))
 
 
 def _log_operations(todo: Plan) -> None:
@@ -435,4 +497,7 @@ def purge_intent(owned: Owned) -> Intent:
     for path, value in owned.sysctl_before.items():
         setting = Sysctl(path, value)
         kernel[setting.key] = setting
+    for name, mtu in owned.port_mtu_before.items():
+        port = Port(name, mtu, False, (), exact=True)
+        kernel[port.key] = port
     return replace(NOTHING, kernel=kernel)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import fcntl
+import hashlib
 import json
 import os
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,8 @@ from dcedge.bgp.config import Line
 from dcedge.errors import BusyError, StateError
 
 _OWNED, _RUNTIME, _LAST_GOOD, _LOCK = "owned.json", "runtime.json", "last-good-order.yaml", "lock"
+_PENDING, _PREVIOUS = "pending.json", "previous-order.yaml"
+_BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,10 +36,51 @@ class Owned:
     links: frozenset[str] = frozenset()
     frr_lines: frozenset[Line] = frozenset()  # those that do not show by themselves whose they are; no secret
     sysctl_before: Mapping[str, int] = field(default_factory=dict)  # what a setting was before we first changed it
+    port_mtu_before: Mapping[str, int] = field(default_factory=dict)  # likewise of ports
+
+    def with_port_mtu(self, port: str, before: int) -> Owned:
+        """The same, remembering a port's first MTU."""
+        known = self.port_mtu_before
+        return self if port in known else replace(self, port_mtu_before={**known, port: before})
 
     def with_sysctl(self, path: str, before: int) -> Owned:
         """The same, remembering a setting's first value."""
         return self if path in self.sysctl_before else replace(self, sysctl_before={**self.sysctl_before, path: before})
+
+
+@dataclass(frozen=True, slots=True)
+class Pending:
+    """An order that is in force until its deadline, unless it is confirmed; and all it takes to go back.
+
+    `previous` is None where nothing was ordered before: going back is then removing everything. `secrets` are those of
+    the previous order, by the JSON of their Credential: the files may hold others by then.
+    """
+
+    order: str
+    previous: str | None
+    secrets: Mapping[str, str] = field(repr=False)
+    deadline: float  # seconds of CLOCK_BOOTTIME, which no clock change moves
+    boot_id: str
+
+    @classmethod
+    def starting(cls, order: str, previous: str | None, secrets: Mapping[str, str], seconds: float) -> Pending:
+        """One whose time begins now."""
+        return cls(order, previous, secrets, time.clock_gettime(time.CLOCK_BOOTTIME) + seconds, _boot_id())
+
+    @property
+    def seconds_left(self) -> float:
+        """Time to the deadline; 0 where it is over, as it is after a reboot."""
+        left = self.deadline - time.clock_gettime(time.CLOCK_BOOTTIME)
+        return max(0.0, left) if self.boot_id == _boot_id() else 0.0
+
+
+def _boot_id() -> str:
+    return _BOOT_ID.read_text().strip()
+
+
+def digest_of(text: str) -> str:
+    """What identifies an order's contents: SHA-256 in hexadecimal."""
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +117,7 @@ class Store:
             links=frozenset(data.get("links", ())),
             frr_lines=frozenset(Line(tuple(path), text) for *path, text in data.get("frr_lines", ())),
             sysctl_before=dict(data.get("sysctl_before", {})),
+            port_mtu_before=dict(data.get("port_mtu_before", {})),
         )
 
     def save_owned(self, owned: Owned) -> None:
@@ -81,6 +127,7 @@ class Store:
                 "links": sorted(owned.links),
                 "frr_lines": sorted([*line.path, line.text] for line in owned.frr_lines),
                 "sysctl_before": dict(owned.sysctl_before),
+                "port_mtu_before": dict(owned.port_mtu_before),
             }
             self._write(_OWNED, json.dumps(data, indent=1))
 
@@ -100,18 +147,51 @@ class Store:
         return self.folder / _LAST_GOOD
 
     def save_last_good_order(self, text: str) -> None:
-        """Keep an order's contents as the last good one."""
-        if not self.last_good_order.exists() or self.last_good_order.read_text() != text:
-            self._write(_LAST_GOOD, text)
+        """Keep an order's contents as the last good one, and the one before as the previous."""
+        before = self.last_good()
+        if before == text:
+            return
+        if before is not None:
+            self._write(_PREVIOUS, before)
+        self._write(_LAST_GOOD, text)
+
+    def last_good(self) -> str | None:
+        """The contents of the last good order; None before the first."""
+        return self._text(_LAST_GOOD)
+
+    def previous_order(self) -> str | None:
+        """The contents of the order that was in force before the last good one."""
+        return self._text(_PREVIOUS)
+
+    def pending(self) -> Pending | None:
+        """The order that waits for its confirmation."""
+        data = self._read(_PENDING)
+        return Pending(**data) if data else None
+
+    def save_pending(self, pending: Pending) -> None:
+        """Remember how to go back, before the first operation."""
+        self._write(_PENDING, json.dumps(asdict(pending)))
+
+    def clear_pending(self) -> None:
+        """Nothing waits for a confirmation any more."""
+        (self.folder / _PENDING).unlink(missing_ok=True)
 
     def clear(self) -> None:
         """Forget everything, the folder itself last."""
-        for name in (_OWNED, _RUNTIME, _LAST_GOOD, _LOCK):
+        for name in (_OWNED, _RUNTIME, _LAST_GOOD, _PENDING, _PREVIOUS, _LOCK):
             (self.folder / name).unlink(missing_ok=True)
         try:
             self.folder.rmdir()
         except OSError:
             return  # it holds what is not ours
+
+    def _text(self, name: str) -> str | None:
+        try:
+            return (self.folder / name).read_text()
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise StateError(f"{self.folder / name}: {error.strerror}") from error
 
     def _read(self, name: str) -> dict[str, Any]:
         try:

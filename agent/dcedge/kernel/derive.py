@@ -2,24 +2,107 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 
-from dcedge.kernel.naming import ALIAS_PREFIX, alias, altname, interface_link, link_name
-from dcedge.kernel.objects import IPV4_CONF, IPV6_CONF, IpAddress, Link, Port, Shaper, Sysctl
+from dcedge.kernel.limits import kernel_limits
+from dcedge.kernel.naming import CONNECTION_ALIAS, alias, altname, interface_link, link_name, vrf_tables
+from dcedge.kernel.objects import (
+    IPV4_CONF,
+    IPV6_CONF,
+    Bond,
+    Hop,
+    IpAddress,
+    Link,
+    Port,
+    Route,
+    Shaper,
+    Sysctl,
+    Vrf,
+)
 from dcedge.kernel.shaping import fq_codel_parameters, htb_parameters, pfifo_parameters
+from dcedge.order.model import Prefix
 from dcedge.order.resolve import ResolvedInterface, Tag
 from dcedge.resource import Resource
 
 FORWARDING = (Sysctl("net/ipv4/ip_forward", 1), Sysctl("net/ipv6/conf/all/forwarding", 1))
 
+# zebra takes the top byte of a kernel route's metric for its distance, and eBGP has 20.
+DISTANCE_SHIFT = 24
+DISTANCE_PREFERRED, DISTANCE_BEHIND_BGP, DISTANCE_BACKUP = 15, 205, 210
 
-def shared_resources(interfaces: Iterable[ResolvedInterface]) -> Iterator[Resource]:
-    """What virtual interfaces have in common: forwarding, ports, the links for outer tags."""
+
+def shared_resources(
+    interfaces: Iterable[ResolvedInterface], *, withdrawn: frozenset[str] = frozenset()
+) -> Iterator[Resource]:
+    """What virtual interfaces have in common: forwarding, limits, VRFs, ports, the links for outer tags, static routes.
+
+    The static routes of the virtual interfaces in `withdrawn` are left out.
+    """
     interfaces = list(interfaces)
     if interfaces:
         yield from FORWARDING
+        yield from kernel_limits(interfaces)
+    yield from _vrfs(interfaces)
+    yield from _bonds(interfaces)
     yield from _ports(interfaces)
     yield from _carriers(interfaces)
+    yield from _routes(interfaces, withdrawn)
+
+
+def _vrfs(interfaces: Iterable[ResolvedInterface]) -> Iterator[Vrf]:
+    in_it: dict[str, list[str]] = {}
+    for interface in interfaces:
+        if interface.vrf is not None:
+            in_it.setdefault(interface.vrf, []).append(interface.name)
+    for name, table in vrf_tables(in_it).items():
+        yield Vrf(name, table, tuple(in_it[name]))
+
+
+def _bonds(interfaces: Iterable[ResolvedInterface]) -> Iterator[Bond]:
+    on_it: dict[str, list[ResolvedInterface]] = {}
+    for interface in interfaces:
+        if interface.bond is not None:
+            on_it.setdefault(interface.port, []).append(interface)
+    for name, users in on_it.items():
+        bond = users[0].bond
+        assert bond is not None
+        yield Bond(
+            name, tuple(sorted(bond.members)), bond.lacp_rate, bond.min_links, tuple(user.name for user in users)
+        )
+
+
+def _routes(interfaces: Iterable[ResolvedInterface], withdrawn: frozenset[str]) -> Iterator[Route]:
+    """The static routes; those of one rank to one prefix are one route that shares the traffic."""
+    interfaces = list(interfaces)
+    static = [i for i in interfaces if i.static and i.admin != "down" and i.name not in withdrawn]
+    if not static:
+        return
+    with_bgp = {i.virtual_gateway for i in interfaces if i.sessions and i.admin != "down" and i.preference != "backup"}
+    ways: dict[tuple[Prefix, str | None, int], list[tuple[Hop, str]]] = {}
+    for interface in static:
+        metric = static_metric(interface, with_bgp)
+        link = interface_link(interface)
+        for prefix in interface.static:
+            for pair in interface.addresses:
+                if pair.customer.version == prefix.version:
+                    way = Hop(link, pair.cloud), interface.name
+                    ways.setdefault((prefix, interface.vrf, metric), []).append(way)
+    for (prefix, vrf, metric), found in ways.items():
+        found.sort(key=lambda way: (way[0].link, way[0].gateway.packed))
+        users = tuple(dict.fromkeys(name for _, name in found))
+        yield Route(prefix, vrf, metric, tuple(hop for hop, _ in found), users)
+
+
+def static_metric(interface: ResolvedInterface, with_bgp: Collection[str]) -> int:
+    """The metric of a virtual interface's static routes.
+
+    A backup ranks behind everything. Any other ranks before BGP, unless a virtual interface of the same gateway that
+    is no backup itself speaks BGP (the gateway is in `with_bgp`): that knows more than a static route does.
+    """
+    if interface.preference == "backup":
+        return DISTANCE_BACKUP << DISTANCE_SHIFT
+    preferred = interface.virtual_gateway not in with_bgp
+    return (DISTANCE_PREFERRED if preferred else DISTANCE_BEHIND_BGP) << DISTANCE_SHIFT
 
 
 def _ports(interfaces: Iterable[ResolvedInterface]) -> Iterator[Port]:
@@ -27,7 +110,9 @@ def _ports(interfaces: Iterable[ResolvedInterface]) -> Iterator[Port]:
     for interface in interfaces:
         by_port.setdefault(interface.port, []).append(interface)
     for name, on_it in by_port.items():
-        yield Port(name, max(i.mtu for i in on_it), True, tuple(i.name for i in on_it))
+        mtu = max(i.mtu for i in on_it)
+        needy = tuple(i.name for i in on_it if i.mtu == mtu)
+        yield Port(name, mtu, True, tuple(i.name for i in on_it), needy)
 
 
 def _carriers(interfaces: Iterable[ResolvedInterface]) -> Iterator[Link]:
@@ -41,13 +126,14 @@ def _carriers(interfaces: Iterable[ResolvedInterface]) -> Iterator[Link]:
             name=link_name(port, tags),
             below=link_name(port, tags[:-1]),
             tag=tags[-1],
-            alias=f"{ALIAS_PREFIX}connection:{on_it[0].connection}",
+            alias=CONNECTION_ALIAS + on_it[0].connection,
             altname=None,
             mtu=max(interface.mtu for interface in on_it),
             up=True,
             conf4=IPV4_CONF,
             conf6=IPV6_CONF,
             affects=tuple(interface.name for interface in on_it),
+            depth=len(tags),
         )
 
 
@@ -66,6 +152,8 @@ def interface_resources(interface: ResolvedInterface, *, fq_codel: bool) -> Iter
         conf4=IPV4_CONF,
         conf6=IPV6_CONF,
         affects=affects,
+        master=interface.vrf,
+        depth=len(interface.tags),
     )
     for pair in interface.addresses:
         yield IpAddress(name, pair.customer, affects)

@@ -4,22 +4,44 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from dcedge.errors import KernelError
 from dcedge.kernel import messages as m
 from dcedge.kernel import sysctl
-from dcedge.kernel.netlink import Request, RouteSocket
-from dcedge.kernel.objects import IPV6_CONF, IpAddress, Link, Port, Shaper, Sysctl
-from dcedge.kernel.view import effective_conf6
+from dcedge.kernel.naming import BOND_ALIAS, VRF_ALIAS, bond_altname, free_table
+from dcedge.kernel.netlink import Answer, Request, RouteSocket
+from dcedge.kernel.objects import (
+    IPV4_CONF,
+    IPV6_CONF,
+    ROUTE_PROTOCOL,
+    Bond,
+    IpAddress,
+    Link,
+    Port,
+    Route,
+    Shaper,
+    Sysctl,
+    Vrf,
+)
+from dcedge.kernel.view import (
+    AddressView,
+    addresses_on,
+    dump_links,
+    effective_conf6,
+    link_at,
+    observe_link,
+    tables_in_use,
+)
 from dcedge.plan import Operation
 from dcedge.resource import Key
 
 # What an operation wants may be so already, or be gone already: somebody was faster, and that is fine.
-_FINE_ON_REMOVAL = {errno.ENODEV, errno.ENOENT, errno.EADDRNOTAVAIL, errno.ESRCH}
-
-
+_FINE_ON_REMOVAL = frozenset({errno.ENODEV, errno.ENOENT, errno.EADDRNOTAVAIL, errno.ESRCH})
+_THERE_ALREADY = frozenset({errno.EEXIST})
+_NOT_THAT_MTU = frozenset({errno.EINVAL, errno.ERANGE})
 _MANY = 16
+ETHERNET_MTU = 1500  # what a new link has
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +77,9 @@ class KernelExecutor:
     _writes: list[tuple[Operation, str, int]] = field(default_factory=list)
     _default6: tuple[tuple[str, int], ...] | None = None
     _failures: dict[Key, Failure] = field(default_factory=dict)
+    _tables: dict[str, int] = field(default_factory=dict)
+    _tables_taken: set[int] | None = None
+    _leaving: set[tuple[str, str]] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         self._indices = dict(self.indices)
@@ -64,19 +89,29 @@ class KernelExecutor:
         """Carry out the operations in order; those that failed. An operation whose parent failed is not tried."""
         steps: list[_Step] = []
         self._writes.clear()
+        self._leaving |= {
+            (gone.link, str(gone.interface))
+            for operation in operations
+            if operation.after is None and isinstance(gone := operation.before, IpAddress)
+        }
         for operation in operations:
             try:
-                steps.extend(self._steps(operation))
+                # Steps before an error are kept: a bond that lacks a member is a bond all the same.
+                for step in self._steps(operation):
+                    steps.append(step)  # noqa: PERF402
             except KernelError as error:
                 self._failures[operation.key] = Failure(operation, str(error), error.retryable)
         steps = self._removed_at_once(steps)
         for step, answer in zip(steps, self.sock.execute([step.request for step in steps]), strict=True):
             if answer.errno and answer.errno not in step.forgiven and step.operation.key not in self._failures:
-                text = self._waits_for(step.operation) or str(answer)
-                self._failures[step.operation.key] = Failure(step.operation, text, True)
+                self._failures[step.operation.key] = self._failure(step.operation, answer)
         for operation in operations:
             link = operation.after
-            if isinstance(link, Link) and operation.key not in self._failures and operation.action != "change":
+            if (
+                isinstance(link, Link | Vrf | Bond)
+                and operation.key not in self._failures
+                and operation.action != "change"
+            ):
                 self.created[link.name] = self._indices[link.name]
         for operation, path, value in self._writes:
             if operation.key in self._failures:
@@ -86,6 +121,25 @@ class KernelExecutor:
             except KernelError as error:
                 self._failures[operation.key] = Failure(operation, str(error), True)
         return [self._failures[o.key] for o in operations if o.key in self._failures]
+
+    def _failure(self, operation: Operation, answer: Answer) -> Failure:
+        resource = operation.resource
+        if isinstance(resource, Port):
+            wanted = f"port {resource.name} does not take MTU {resource.mtu_min}: {answer}"
+            return Failure(replace(operation, affects=resource.needy or operation.affects), wanted, True)
+        text = self._waits_for(operation) or str(answer)
+        if isinstance(resource, Link) and answer.errno in _NOT_THAT_MTU:
+            port = next(
+                (
+                    failure
+                    for key, failure in self._failures.items()
+                    if key.kind == "port" and set(resource.affects) & set(failure.operation.affects)
+                ),
+                None,
+            )
+            if port is not None:
+                text = port.text
+        return Failure(operation, text, True)
 
     def renew(self, addresses: Iterable[IpAddress]) -> None:
         """Remove addresses and make them again, so that whoever missed the kernel's word hears it."""
@@ -101,23 +155,27 @@ class KernelExecutor:
         single = [step for step in steps if step.request.kind == m.RTM_DELLINK]
         if len(single) < _MANY or self.group_in_use:
             return steps
-        forgiven = frozenset(_FINE_ON_REMOVAL)
         marks = [
             _Step(
                 step.operation,
                 m.set_link(m.LINK_BODY.unpack_from(step.request.body)[2], group=m.DELETION_GROUP),
-                forgiven,
+                _FINE_ON_REMOVAL,
             )
             for step in single
         ]
         place = steps.index(single[0])
         others = [step for step in steps[place:] if step.request.kind != m.RTM_DELLINK]
-        last = _Step(single[-1].operation, m.delete_group(m.DELETION_GROUP), forgiven)
+        last = _Step(single[-1].operation, m.delete_group(m.DELETION_GROUP), _FINE_ON_REMOVAL)
         return [*steps[:place], *marks, last, *others]
 
     def _waits_for(self, operation: Operation) -> str | None:
         parent = operation.resource.parent
-        return f"waits for {parent}" if parent is not None and parent in self._failures else None
+        if parent is not None and parent in self._failures:
+            return f"waits for {parent}"
+        link = operation.after
+        if isinstance(link, Link) and link.master is not None and Key("vrf", link.master) in self._failures:
+            return f"waits for VRF {link.master}"
+        return None
 
     def _index(self, name: str) -> int:
         index = self._indices.get(name)
@@ -134,14 +192,24 @@ class KernelExecutor:
                 sysctl.write(setting.path, setting.value)
             case Port() as port:
                 yield from self._port_steps(operation, port)
+            case Vrf():
+                assert before is None or isinstance(before, Vrf)
+                assert after is None or isinstance(after, Vrf)
+                yield from self._vrf_steps(operation, before, after)
+            case Bond():
+                assert before is None or isinstance(before, Bond)
+                assert after is None or isinstance(after, Bond)
+                yield from self._bond_steps(operation, before, after)
             case Link():
                 assert before is None or isinstance(before, Link)
                 assert after is None or isinstance(after, Link)
                 yield from self._link_steps(operation, before, after)
             case IpAddress() as address:
-                fine = frozenset({errno.EEXIST}) if after is not None else frozenset(_FINE_ON_REMOVAL)
                 add = after is not None
+                fine = _THERE_ALREADY if add else _FINE_ON_REMOVAL
                 yield _Step(operation, m.address(self._index(address.link), address.interface, add=add), fine)
+            case Route() as route:
+                yield self._route_step(operation, route)
             case Shaper():
                 assert before is None or isinstance(before, Shaper)
                 assert after is None or isinstance(after, Shaper)
@@ -153,8 +221,124 @@ class KernelExecutor:
         if port.name not in self._indices:
             raise KernelError(f"port {port.name} does not exist", errno.ENODEV, retryable=True)
         before = operation.before
-        low = isinstance(before, Port) and before.mtu_min < port.mtu_min
-        yield _Step(operation, m.set_link(self._index(port.name), up=True, mtu=port.mtu_min if low else None))
+        index = self._index(port.name)
+        if port.up:
+            yield _Step(operation, m.set_link(index, up=True))
+        if isinstance(before, Port):
+            floor = max(port.mtu_min, before.floor)
+            if before.mtu_min < port.mtu_min or (port.exact and before.mtu_min > floor):
+                yield _Step(operation, m.set_link(index, mtu=floor))
+        elif port.mtu_min > ETHERNET_MTU:
+            yield _Step(operation, m.set_link(index, mtu=port.mtu_min))  # a bond that was made just now
+
+    def _new_index(self, name: str) -> int:
+        self._next_index += 1
+        self._indices[name] = self._next_index
+        return self._next_index
+
+    def _vrf_steps(self, operation: Operation, before: Vrf | None, after: Vrf | None) -> Iterator[_Step]:
+        if after is None:
+            assert before is not None
+            if not before.foreign and (gone := self._indices.pop(before.name, None)) is not None:
+                yield _Step(operation, m.delete_link(gone), _FINE_ON_REMOVAL)
+        elif before is None:
+            if self._tables_taken is None:
+                self._tables_taken = tables_in_use(self.sock)
+            table = self._tables[after.name] = free_table(after.table, self._tables_taken)
+            self._tables_taken.add(table)
+            index = self._new_index(after.name)
+            yield _Step(operation, m.create_vrf(index, after.name, table))
+            # What comes in by a link is looked up as having come in by its VRF, settings included (vrf.rst).
+            yield _Step(operation, m.set_link(index, alias=VRF_ALIAS + after.name, conf4=IPV4_CONF))
+        elif before.kind != "vrf":
+            raise KernelError(f"{after.name} exists and is no VRF: remove it, or name the VRF otherwise", errno.EEXIST)
+        else:
+            yield _Step(operation, m.set_link(self._index(after.name), up=True))
+
+    def _bond_steps(self, operation: Operation, before: Bond | None, after: Bond | None) -> Iterator[_Step]:
+        if after is None:
+            assert before is not None
+            if not before.foreign and (gone := self._indices.pop(before.name, None)) is not None:
+                yield _Step(operation, m.delete_link(gone), _FINE_ON_REMOVAL)
+                for member in before.members:
+                    # The kernel leaves a released member down; it was lit, and whoever had it up has it again.
+                    yield _Step(operation, m.set_link(self._index(member), up=True), _FINE_ON_REMOVAL)
+            return
+        if before is None:
+            index = self._new_index(after.name)
+            yield _Step(operation, m.create_bond(index, after.name, after.lacp_rate, after.min_links))
+            yield _Step(operation, m.altname(index, bond_altname(after.name), add=True), _THERE_ALREADY)
+            yield _Step(operation, m.set_link(index, alias=BOND_ALIAS + after.name))
+            yield from self._enslave(operation, index, after.members)
+            return
+        if not before.lacp:
+            raise KernelError(
+                f"{after.name} exists and is no LACP bond: remove it, or order another port", errno.EEXIST
+            )
+        if before.foreign:
+            raise KernelError(
+                f"{after.name} exists and is not dcedge's: its members are {' '.join(before.members) or 'none'},"
+                f" those of the order {' '.join(after.members)}",
+                errno.EEXIST,
+            )
+        index = self._index(after.name)
+        if before.lacp_rate != after.lacp_rate:
+            yield _Step(operation, m.set_link(index, up=False))
+            yield _Step(operation, m.change_bond(index, lacp_rate=after.lacp_rate))
+            yield _Step(operation, m.set_link(index, up=True))
+            for above in self._links_upon(index):
+                yield from self._put_back_ipv6(operation, above)
+        if before.min_links != after.min_links:
+            yield _Step(operation, m.change_bond(index, min_links=after.min_links))
+        for member in before.members:
+            if member not in after.members and member in self._indices:
+                yield _Step(operation, m.set_link(self._index(member), master=0))
+                yield _Step(operation, m.set_link(self._index(member), up=True))
+        yield from self._enslave(operation, index, [name for name in after.members if name not in before.members])
+
+    def _enslave(self, operation: Operation, bond: int, members: Iterable[str]) -> Iterator[_Step]:
+        missing = []
+        for member in members:
+            index = self._indices.get(member)
+            if index is None:
+                missing.append(member)
+                continue
+            yield _Step(operation, m.set_link(index, up=False))
+            yield _Step(operation, m.set_link(index, master=bond))
+        if missing:
+            raise KernelError(f"no such interface: {', '.join(missing)}", errno.ENODEV, retryable=True)
+
+    def _links_upon(self, index: int) -> list[int]:
+        """A link and all that stands on it, lowest first."""
+        upon = [index]
+        links = dump_links(self.sock)
+        for at in upon:
+            upon += [link.index for link in links if link.below == at and link.kind == "vlan"]
+        return upon
+
+    def _put_back_ipv6(self, operation: Operation, index: int, *, link: str = "") -> Iterator[_Step]:
+        """What the kernel takes from a link that goes down or changes its VRF: its IPv6 addresses, of others too."""
+        for address in addresses_on(self.sock, index):
+            if _is_lost_with_link(address) and (link, str(address.interface)) not in self._leaving:
+                message = m.address(index, address.interface, add=True, protocol=address.protocol)
+                yield _Step(operation, message, _THERE_ALREADY)
+
+    def _route_step(self, operation: Operation, route: Route) -> _Step:
+        table = self._table(route.vrf)
+        if operation.after is None:
+            return _Step(operation, m.delete_route(route.prefix, table, route.metric), _FINE_ON_REMOVAL)
+        hops = [(self._index(hop.link), hop.gateway) for hop in route.hops]
+        return _Step(operation, m.route(route.prefix, table, route.metric, hops))
+
+    def _table(self, vrf: str | None) -> int:
+        if vrf is None:
+            return m.RT_TABLE_MAIN
+        if vrf not in self._tables:
+            link = link_at(self.sock, self._index(vrf))
+            if link is None or not link.table:
+                raise KernelError(f"no such VRF: {vrf}", errno.ENODEV, retryable=True)
+            self._tables[vrf] = link.table
+        return self._tables[vrf]
 
     def _link_steps(self, operation: Operation, before: Link | None, after: Link | None) -> Iterator[_Step]:
         if before is not None and before.foreign and after is not None:
@@ -174,14 +358,24 @@ class KernelExecutor:
         index = self._indices.pop(link.name, None)
         if index is None:
             return
-        fine = frozenset(_FINE_ON_REMOVAL)
+        fine = _FINE_ON_REMOVAL
         if link.tag is not None:
             yield _Step(operation, m.delete_link(index), fine)
             return
-        self._indices[link.name] = index  # an untagged VI's link is the port: it stays, without our marks
+        # An untagged VI's link is the port: it stays, without our marks and without what we put on it.
+        self._indices[link.name] = index
+        found = observe_link(self.sock, index, queues=True)
+        for address in found.addresses.get(index, ()):
+            if address.protocol == ROUTE_PROTOCOL:
+                self._leaving.add((link.name, str(address.interface)))
+                yield _Step(operation, m.address(index, address.interface, add=False), fine)
+        if any(qdisc.handle == m.ROOT_HANDLE for qdisc in found.qdiscs.get(index, ())):
+            yield _Step(operation, m.delete_root(index), fine)
         if link.altname is not None:
             yield _Step(operation, m.altname(index, link.altname, add=False), fine)
-        yield _Step(operation, m.set_link(index, alias=""), fine)
+        yield _Step(operation, m.set_link(index, alias="", master=0 if link.master is not None else None), fine)
+        if link.master is not None:
+            yield from self._put_back_ipv6(operation, index, link=link.name)
 
     def _create_link(self, operation: Operation, link: Link) -> Iterator[_Step]:
         if link.tag is None:
@@ -189,17 +383,17 @@ class KernelExecutor:
             return
         assert link.below is not None
         below = self._index(link.below)
-        self._next_index += 1
-        index = self._indices[link.name] = self._next_index
+        master = self._index(link.master) if link.master is not None else None
+        index = self._new_index(link.name)
         yield _Step(
             operation,
-            m.create_vlan(index, link.name, below, link.tag, link.mtu, link.alias, up=link.up, master=None),
+            m.create_vlan(index, link.name, below, link.tag, link.mtu, link.alias, up=link.up, master=master),
         )
         yield from self._dress(operation, index, link)
 
     def _dress(self, operation: Operation, index: int, link: Link) -> Iterator[_Step]:
         if link.altname is not None:
-            yield _Step(operation, m.altname(index, link.altname, add=True), frozenset({errno.EEXIST}))
+            yield _Step(operation, m.altname(index, link.altname, add=True), _THERE_ALREADY)
         yield _Step(operation, m.set_link(index, alias=link.alias, conf4=link.conf4))
         inherited = self._inherited_conf6()
         self._write_conf6(operation, link, [item for item in link.conf6 if item not in inherited])
@@ -214,15 +408,20 @@ class KernelExecutor:
     def _change_link(self, operation: Operation, before: Link | None, after: Link) -> Iterator[_Step]:
         index = self._index(after.name)
         if before is None:
-            yield _Step(operation, m.set_link(index, up=after.up))
+            master = self._index(after.master) if after.master is not None else None
+            yield _Step(operation, m.set_link(index, up=after.up, master=master))
+            if master is not None:
+                yield from self._put_back_ipv6(operation, index, link=after.name)
             yield from self._dress(operation, index, after)
             return
         if before.altname != after.altname:
             if before.altname is not None:
-                forgiven = frozenset(_FINE_ON_REMOVAL)
-                yield _Step(operation, m.altname(index, before.altname, add=False), forgiven)
+                yield _Step(operation, m.altname(index, before.altname, add=False), _FINE_ON_REMOVAL)
             if after.altname is not None:
-                yield _Step(operation, m.altname(index, after.altname, add=True), frozenset({errno.EEXIST}))
+                yield _Step(operation, m.altname(index, after.altname, add=True), _THERE_ALREADY)
+        master = None
+        if after.master != before.master:
+            master = self._index(after.master) if after.master is not None else 0
         yield _Step(
             operation,
             m.set_link(
@@ -231,8 +430,11 @@ class KernelExecutor:
                 mtu=after.mtu if after.mtu != before.mtu else None,
                 alias=after.alias if after.alias != before.alias else None,
                 conf4=after.conf4 if after.conf4 != before.conf4 else (),
+                master=master,
             ),
         )
+        if master is not None or (before.up and not after.up):
+            yield from self._put_back_ipv6(operation, index, link=after.name)
         if before.conf6 != after.conf6:
             self._write_conf6(operation, after, after.conf6)
 
@@ -245,8 +447,12 @@ class KernelExecutor:
     def _shaper_steps(self, operation: Operation, before: Shaper | None, after: Shaper | None) -> Iterator[_Step]:
         link = (after or before).link  # type: ignore[union-attr]
         index = self._index(link)
+        if before is not None and before.foreign is not None:
+            if after is None:
+                return
+            raise KernelError(f"{link} has {before.foreign}: remove it, or order without a rate", errno.EEXIST)
         if after is None:
-            yield _Step(operation, m.delete_root(index), frozenset(_FINE_ON_REMOVAL))
+            yield _Step(operation, m.delete_root(index), _FINE_ON_REMOVAL)
             return
         if before is None:
             yield _Step(operation, m.htb_root(index))
@@ -258,6 +464,10 @@ class KernelExecutor:
         was = before.queue if before is not None else None
         in_place = was is not None and was.kind == queue.kind
         if was is not None and (not in_place or dict(was.settings).get("flows") != dict(queue.settings).get("flows")):
-            yield _Step(operation, m.delete_leaf(index), frozenset(_FINE_ON_REMOVAL))
+            yield _Step(operation, m.delete_leaf(index), _FINE_ON_REMOVAL)
             in_place = False
         yield _Step(operation, m.leaf(index, queue, change=in_place))
+
+
+def _is_lost_with_link(address: AddressView) -> bool:
+    return address.interface.version == 6 and not address.interface.ip.is_link_local

@@ -18,11 +18,13 @@ from dcedge.kernel.netlink import (
 )
 from dcedge.kernel.objects import ROUTE_PROTOCOL
 from dcedge.kernel.shaping import HtbParameters, QueueParameters
-from dcedge.order.model import Interface
+from dcedge.order.model import Address, Interface, Prefix
 from dcedge.order.resolve import Tag
 
 RTM_NEWLINK, RTM_DELLINK, RTM_GETLINK, RTM_SETLINK = 16, 17, 18, 19
 RTM_NEWADDR, RTM_DELADDR, RTM_GETADDR = 20, 21, 22
+RTM_NEWROUTE, RTM_DELROUTE, RTM_GETROUTE = 24, 25, 26
+RTM_GETNEIGH, RTM_GETRULE = 30, 34
 RTM_NEWQDISC, RTM_DELQDISC, RTM_GETQDISC = 36, 37, 38
 RTM_NEWTCLASS, RTM_DELTCLASS, RTM_GETTCLASS = 40, 41, 42
 RTM_NEWLINKPROP, RTM_DELLINKPROP = 108, 109
@@ -30,9 +32,14 @@ RTM_NEWLINKPROP, RTM_DELLINKPROP = 108, 109
 IFLA_MTU, IFLA_LINK, IFLA_QDISC, IFLA_IFNAME, IFLA_MASTER = 4, 5, 6, 3, 10
 IFLA_OPERSTATE, IFLA_LINKINFO, IFLA_IFALIAS, IFLA_STATS64, IFLA_AF_SPEC = 16, 18, 20, 23, 26
 IFLA_GROUP, IFLA_EXT_MASK, IFLA_CARRIER, IFLA_CARRIER_CHANGES = 27, 29, 33, 35
-IFLA_PROP_LIST, IFLA_ALT_IFNAME = 52, 53
+IFLA_LINK_NETNSID, IFLA_PROP_LIST, IFLA_ALT_IFNAME = 37, 52, 53
 IFLA_INFO_KIND, IFLA_INFO_DATA = 1, 2
 IFLA_VLAN_ID, IFLA_VLAN_PROTOCOL = 1, 5
+IFLA_VRF_TABLE = 1
+IFLA_BOND_MODE, IFLA_BOND_MIIMON, IFLA_BOND_XMIT_HASH_POLICY, IFLA_BOND_MIN_LINKS = 1, 3, 14, 18
+IFLA_BOND_AD_LACP_RATE = 21
+BOND_MODE_8023AD, BOND_XMIT_LAYER34, BOND_MIIMON_MS = 4, 1, 100
+LACP_RATES = {"slow": 0, "fast": 1}
 IFLA_INET_CONF, IFLA_INET6_CONF = 1, 2
 RTEXT_FILTER_SKIP_STATS = 1 << 3
 IFF_UP, IFF_LOWER_UP = 0x1, 0x10000
@@ -40,6 +47,12 @@ IFF_UP, IFF_LOWER_UP = 0x1, 0x10000
 IFA_ADDRESS, IFA_LOCAL, IFA_FLAGS, IFA_PROTO = 1, 2, 8, 11
 IFA_F_NODAD = 0x02
 AF_UNSPEC, AF_INET, AF_INET6 = 0, 2, 10
+
+RTA_DST, RTA_OIF, RTA_GATEWAY, RTA_PRIORITY, RTA_MULTIPATH, RTA_TABLE = 1, 4, 5, 6, 9, 15
+RT_TABLE_MAIN, RT_TABLE_COMPAT = 254, 252
+RTN_UNICAST, RT_SCOPE_UNIVERSE = 1, 0
+NDA_DST = 1
+FRA_TABLE = 15
 
 TCA_KIND, TCA_OPTIONS, TCA_STATS2 = 1, 2, 7
 TC_H_ROOT = 0xFFFFFFFF
@@ -63,6 +76,10 @@ IPV6_DEVCONF = {"forwarding": 0, "accept_ra": 3}
 
 LINK_BODY = struct.Struct("=BxHiII")  # ifinfomsg: family, type, index, flags, change
 ADDRESS_BODY = struct.Struct("=BBBBI")  # ifaddrmsg: family, prefix length, flags, scope, index
+ROUTE_BODY = struct.Struct("=BBBBBBBBI")  # rtmsg: family, dst and src length, tos, table, protocol, scope, type, flags
+NEXTHOP = struct.Struct("=HBBi")  # rtnexthop: length, flags, weight - 1, index
+NEIGHBOUR_BODY = struct.Struct("=BxxxiHBB")  # ndmsg: family, index, state, flags, type
+RULE_BODY = struct.Struct("=BBBBBBBBI")  # fib_rule_hdr: family, dst and src length, tos, table, -, -, action, flags
 TC_BODY = struct.Struct("=BxxxiIII")  # tcmsg: family, index, handle, parent, info
 RATE_SPEC = struct.Struct("=BBHhHI")  # tc_ratespec: cell_log, linklayer, overhead, cell_align, mpu, rate
 HTB_OPTIONS = struct.Struct("=12s12sIIIII")  # tc_htb_opt: rate, ceil, buffer, cbuffer, quantum, level, prio
@@ -94,6 +111,69 @@ def create_vlan(
     flags = IFF_UP if up else 0
     body = LINK_BODY.pack(AF_UNSPEC, 0, index, flags, IFF_UP) + b"".join(parts)
     return Request(RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL, body)
+
+
+def create_vrf(index: int, name: str, table: int) -> Request:
+    """A VRF with its routing table, up (vrf.rst)."""
+    body = LINK_BODY.pack(AF_UNSPEC, 0, index, IFF_UP, IFF_UP) + text(IFLA_IFNAME, name)
+    body += nested(IFLA_LINKINFO, text(IFLA_INFO_KIND, "vrf"), nested(IFLA_INFO_DATA, u32(IFLA_VRF_TABLE, table)))
+    return Request(RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL, body)
+
+
+def create_bond(index: int, name: str, lacp_rate: str, min_links: int) -> Request:
+    """An LACP bond (IEEE 802.1AX) that spreads flows by their ports, down and without members (bonding.rst)."""
+    body = LINK_BODY.pack(AF_UNSPEC, 0, index, 0, IFF_UP) + text(IFLA_IFNAME, name)
+    options = (
+        u8(IFLA_BOND_MODE, BOND_MODE_8023AD),
+        u32(IFLA_BOND_MIIMON, BOND_MIIMON_MS),
+        u8(IFLA_BOND_XMIT_HASH_POLICY, BOND_XMIT_LAYER34),
+        *_bond_options(lacp_rate, min_links),
+    )
+    body += nested(IFLA_LINKINFO, text(IFLA_INFO_KIND, "bond"), nested(IFLA_INFO_DATA, *options))
+    return Request(RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL, body)
+
+
+def change_bond(index: int, *, lacp_rate: str | None = None, min_links: int | None = None) -> Request:
+    """Change a bond; its LACP rate only while it is down."""
+    options = nested(IFLA_INFO_DATA, *_bond_options(lacp_rate, min_links))
+    body = LINK_BODY.pack(AF_UNSPEC, 0, index, 0, 0) + nested(IFLA_LINKINFO, text(IFLA_INFO_KIND, "bond"), options)
+    return Request(RTM_NEWLINK, 0, body)
+
+
+def _bond_options(lacp_rate: str | None, min_links: int | None) -> Iterable[bytes]:
+    if min_links is not None:
+        yield u32(IFLA_BOND_MIN_LINKS, min_links)
+    if lacp_rate is not None:
+        yield u8(IFLA_BOND_AD_LACP_RATE, LACP_RATES[lacp_rate])
+
+
+def route(prefix: Prefix, table: int, metric: int, hops: Iterable[tuple[int, Address]]) -> Request:
+    """A static route of ours, in the place of whatever we had there: one hop, or several that share the traffic.
+
+    A hop is the index of its link and the gateway's address.
+    """
+    body = _route_head(prefix, table, metric)
+    places = list(hops)
+    if len(places) == 1:
+        index, gateway = places[0]
+        body += u32(RTA_OIF, index) + attribute(RTA_GATEWAY, gateway.packed)
+    else:
+        ways = [(index, attribute(RTA_GATEWAY, gateway.packed)) for index, gateway in places]
+        body += attribute(RTA_MULTIPATH, b"".join(NEXTHOP.pack(8 + len(w), 0, 0, index) + w for index, w in ways))
+    return Request(RTM_NEWROUTE, NLM_F_CREATE | NLM_F_REPLACE, body)
+
+
+def delete_route(prefix: Prefix, table: int, metric: int) -> Request:
+    """Remove a static route of ours with all its hops."""
+    return Request(RTM_DELROUTE, 0, _route_head(prefix, table, metric))
+
+
+def _route_head(prefix: Prefix, table: int, metric: int) -> bytes:
+    family = AF_INET if prefix.version == 4 else AF_INET6
+    short = table if table < 256 else RT_TABLE_COMPAT
+    body = ROUTE_BODY.pack(family, prefix.prefixlen, 0, 0, short, ROUTE_PROTOCOL, RT_SCOPE_UNIVERSE, RTN_UNICAST, 0)
+    body += attribute(RTA_DST, prefix.network_address.packed) if prefix.prefixlen else b""
+    return body + u32(RTA_TABLE, table) + u32(RTA_PRIORITY, metric)
 
 
 def set_link(
@@ -141,7 +221,7 @@ def altname(index: int, name: str, *, add: bool) -> Request:
     return Request(RTM_DELLINKPROP, 0, body)
 
 
-def address(index: int, interface: Interface, *, add: bool) -> Request:
+def address(index: int, interface: Interface, *, add: bool, protocol: int = ROUTE_PROTOCOL) -> Request:
     """Add an address (without duplicate address detection), or remove it."""
     family = AF_INET if interface.version == 4 else AF_INET6
     packed = interface.ip.packed
@@ -149,7 +229,8 @@ def address(index: int, interface: Interface, *, add: bool) -> Request:
     body += attribute(IFA_LOCAL, packed) + attribute(IFA_ADDRESS, packed)
     if not add:
         return Request(RTM_DELADDR, 0, body)
-    body += u8(IFA_PROTO, ROUTE_PROTOCOL)
+    if protocol:
+        body += u8(IFA_PROTO, protocol)
     if family == AF_INET6:
         body += u32(IFA_FLAGS, IFA_F_NODAD)
     return Request(RTM_NEWADDR, NLM_F_CREATE | NLM_F_EXCL, body)

@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import base64
 import hashlib
+from collections.abc import Collection, Iterable, Mapping
 
 from dcedge.order.model import IFNAME_MAX
 from dcedge.order.resolve import ResolvedInterface, Tag
 
 ALIAS_PREFIX = "dcedge:"
 ALTNAME_PREFIX = "vi-"
+CONNECTION_ALIAS = ALIAS_PREFIX + "connection:"
+VRF_ALIAS = ALIAS_PREFIX + "vrf:"
+BOND_ALIAS = ALIAS_PREFIX + "bond:"
+# Table numbers of our VRFs: above what iproute2 and its users name (0-255) and below what most programs count up from.
+VRF_TABLE_FIRST, VRF_TABLES = 10_000, 50_000
 
 
 def link_name(port: str, tags: tuple[Tag, ...]) -> str:
@@ -39,3 +45,24 @@ def alias(virtual_interface: str) -> str:
 def altname(virtual_interface: str) -> str:
     """The alternative name under which a virtual interface's link is always found."""
     return ALTNAME_PREFIX + virtual_interface
+
+
+def bond_altname(bond: str) -> str:
+    """The alternative name that marks a bond as made here: its ifalias may be an untagged virtual interface's."""
+    return f"dcedge-bond-{bond}"
+
+
+def vrf_tables(names: Iterable[str]) -> Mapping[str, int]:
+    """A routing table for each VRF: it follows from the name, and no two share one."""
+    tables: dict[str, int] = {}
+    for name in sorted(names):
+        digest = int.from_bytes(hashlib.sha256(name.encode()).digest()[:8])
+        tables[name] = free_table(VRF_TABLE_FIRST + digest % VRF_TABLES, tables.values())
+    return tables
+
+
+def free_table(wished: int, taken: Collection[int]) -> int:
+    """The wished table, or the next one of our range that is free."""
+    while wished in taken:
+        wished = VRF_TABLE_FIRST + (wished + 1 - VRF_TABLE_FIRST) % VRF_TABLES
+    return wished

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from dcedge.kernel.shaping import HtbParameters, QueueParameters
-from dcedge.order.model import Interface
+from dcedge.order.model import Address, Interface, Prefix
 from dcedge.order.resolve import Tag
 from dcedge.resource import Change, Disruption, Key
 from dcedge.units import format_rate
 
 ROUTE_PROTOCOL = 0xDC  # what we own among routes and addresses; free in rt_protos
-RANK_SYSCTL, RANK_PORT, RANK_LINK, RANK_ADDRESS, RANK_SHAPER = 0, 10, 30, 40, 50
+RANK_SYSCTL, RANK_VRF, RANK_BOND, RANK_PORT, RANK_LINK, RANK_ADDRESS = 0, 4, 6, 10, 30, 40
+RANK_ROUTE, RANK_SHAPER = 45, 50
+# What a look at single links does not show: where these change, everything is looked at.
+WIDE_KINDS = frozenset({"sysctl", "vrf", "bond", "port"})
 
 # Per-interface safety, read back from the same link dump (ip-sysctl.txt): no redirects, no source routing, ARP only
 # for and from the interface's own addresses, no reverse-path filter (primary and backup paths are asymmetric).
@@ -31,10 +34,14 @@ IPV6_CONF: tuple[tuple[str, int], ...] = (("forwarding", 1), ("accept_ra", 0))
 
 @dataclass(frozen=True, slots=True)
 class Sysctl:
-    """A kernel setting below /proc/sys; never lowered or unset by us but on purge."""
+    """A kernel setting below /proc/sys; set back by us on purge only.
+
+    `at_least`: a limit, which may be higher, and which a network namespace may not have at all.
+    """
 
     path: str
     value: int
+    at_least: bool = field(default=False, compare=False)
 
     @property
     def key(self) -> Key:
@@ -61,22 +68,137 @@ class Sysctl:
         return "none"
 
     def describe(self) -> str:
-        return f"= {self.value}"
+        return f"{'at least' if self.at_least else '='} {self.value}"
 
     def changes_from(self, observed: Sysctl) -> tuple[Change, ...]:
-        if self.value == observed.value:
+        if self.value == observed.value or (self.at_least and observed.value > self.value):
             return ()
         return (Change("value", str(observed.value), str(self.value)),)
 
 
 @dataclass(frozen=True, slots=True)
+class Vrf:
+    """The VRF of one or several virtual gateways; one that somebody else made is used as it is.
+
+    `table` is where its routes lie; where the kernel has that table in use, a new VRF gets the next free one.
+    """
+
+    name: str
+    table: int
+    affects: tuple[str, ...]
+    up: bool = True
+    kind: str = "vrf"  # of the device that bears the name
+    foreign: bool = False
+
+    @property
+    def key(self) -> Key:
+        return Key("vrf", self.name)
+
+    @property
+    def rank(self) -> int:
+        return RANK_VRF
+
+    @property
+    def parent(self) -> None:
+        return None
+
+    @property
+    def creation(self) -> Disruption:
+        return "none"
+
+    @property
+    def deletion(self) -> Disruption:
+        return "link"
+
+    def describe(self) -> str:
+        return f"table {self.table}"
+
+    def changes_from(self, observed: Vrf) -> tuple[Change, ...]:
+        if observed.kind != "vrf":
+            return (Change("kind", observed.kind or "a device", "a VRF"),)
+        if self.up and not observed.up:
+            return (Change("state", "down", "up"),)
+        return ()
+
+
+@dataclass(frozen=True, slots=True)
+class Bond:
+    """A port that is made of several: an LACP bond. Members are in order of their names.
+
+    A bond of this name that somebody else made is used as it is; members that differ are complained of.
+    """
+
+    name: str
+    members: tuple[str, ...]
+    lacp_rate: str
+    min_links: int
+    affects: tuple[str, ...]
+    lacp: bool = True  # it is a bond, and its mode is 802.3ad
+    foreign: bool = False
+
+    @property
+    def key(self) -> Key:
+        return Key("bond", self.name)
+
+    @property
+    def rank(self) -> int:
+        return RANK_BOND
+
+    @property
+    def parent(self) -> None:
+        return None
+
+    @property
+    def creation(self) -> Disruption:
+        """A member is taken down to be enslaved: what uses it stands still."""
+        return "link"
+
+    @property
+    def deletion(self) -> Disruption:
+        return "link"
+
+    def describe(self) -> str:
+        return (
+            f"LACP bond of {', '.join(self.members) or 'no members'},"
+            f" {self.lacp_rate} rate, at least {_count(self.min_links, 'link')}; traffic on the members stops"
+        )
+
+    def changes_from(self, observed: Bond) -> tuple[Change, ...]:
+        if not observed.lacp:
+            return (Change("mode", "no LACP bond", "an LACP bond"),)
+        changes = []
+        if self.members != observed.members:
+            # What already is a member stays one, and goes on carrying traffic.
+            harm: Disruption = "none" if set(observed.members) & set(self.members) else "link"
+            changes.append(Change("members", " ".join(observed.members), " ".join(self.members), harm))
+        if not observed.foreign:
+            if self.lacp_rate != observed.lacp_rate:
+                # bonding.rst: only while the bond is down.
+                changes.append(Change("LACP rate", observed.lacp_rate, self.lacp_rate, "link"))
+            if self.min_links != observed.min_links:
+                changes.append(Change("min_links", str(observed.min_links), str(self.min_links)))
+        return tuple(changes)
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" + ("" if number == 1 else "s")
+
+
+@dataclass(frozen=True, slots=True)
 class Port:
-    """A connection's port: another's device, which we only bring up and give room for the VIs' MTU."""
+    """A connection's port: another's device, which we only bring up and give room for the VIs' MTU.
+
+    Its MTU is raised where a VI needs it, and lowered by nobody but a purge (`exact`), which puts back what was there;
+    `floor` (observed) is what other people's links on it need. `needy`: the VIs that need `mtu_min`.
+    """
 
     name: str
     mtu_min: int
     up: bool
     affects: tuple[str, ...]
+    needy: tuple[str, ...] = field(default=(), compare=False)
+    exact: bool = field(default=False, compare=False)
+    floor: int = field(default=0, compare=False)
 
     @property
     def key(self) -> Key:
@@ -105,9 +227,10 @@ class Port:
         changes = []
         if self.up and not observed.up:
             changes.append(Change("state", "down", "up"))
-        if observed.mtu_min < self.mtu_min:
+        if observed.mtu_min < self.mtu_min or (self.exact and observed.mtu_min > max(self.mtu_min, observed.floor)):
             # A driver resets its rings for a new MTU.
-            changes.append(Change("MTU", str(observed.mtu_min), str(self.mtu_min), "link"))
+            wanted = max(self.mtu_min, observed.floor) if self.exact else self.mtu_min
+            changes.append(Change("MTU", str(observed.mtu_min), str(wanted), "link"))
         return tuple(changes)
 
 
@@ -126,6 +249,8 @@ class Link:
     conf6: tuple[tuple[str, int], ...]
     affects: tuple[str, ...]
     foreign: bool = False  # it stands where ours should, and is not ours
+    master: str | None = None  # its VRF
+    depth: int = field(default=1, compare=False)  # how many tags deep it stands on its port
 
     @property
     def key(self) -> Key:
@@ -134,7 +259,7 @@ class Link:
     @property
     def rank(self) -> int:
         # A link upon a link comes after it.
-        return RANK_LINK + self.name.count(".")
+        return RANK_LINK + self.depth
 
     @property
     def parent(self) -> Key | None:
@@ -150,9 +275,12 @@ class Link:
 
     def describe(self) -> str:
         if self.tag is None:
-            return f"untagged, MTU {self.mtu}"
+            return f"untagged, MTU {self.mtu}" + (f", VRF {self.master}" if self.master else "")
         kind = "802.1ad" if self.tag.ethertype == 0x88A8 else "802.1Q"
-        return f"{kind} VLAN {self.tag.vlan_id} on {self.below}, MTU {self.mtu}" + ("" if self.up else ", down")
+        return f"{kind} VLAN {self.tag.vlan_id} on {self.below}, MTU {self.mtu}{self._where()}"
+
+    def _where(self) -> str:
+        return (f", VRF {self.master}" if self.master else "") + ("" if self.up else ", down")
 
     def changes_from(self, observed: Link) -> tuple[Change, ...]:
         if self == observed:
@@ -164,6 +292,8 @@ class Link:
             changes.append(Change("VLAN", _place(observed), _place(self), "link", in_place=False))
         if self.mtu != observed.mtu:
             changes.append(Change("MTU", str(observed.mtu), str(self.mtu)))
+        if self.master != observed.master:
+            changes.append(Change("VRF", observed.master or "none", self.master or "none", "link"))
         if self.up != observed.up:
             before, after = ("up", "down") if observed.up else ("down", "up")
             changes.append(Change("state", before, after, "link" if observed.up else "none"))
@@ -222,16 +352,70 @@ class IpAddress:
 
 
 @dataclass(frozen=True, slots=True)
+class Hop:
+    """Where a static route goes: the cloud's address on a VI's link."""
+
+    link: str
+    gateway: Address
+
+    def __str__(self) -> str:
+        return f"{self.gateway} on {self.link}"
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """A static route of ours: one hop, or several that share the traffic. Hops in order of their links."""
+
+    prefix: Prefix
+    vrf: str | None
+    metric: int
+    hops: tuple[Hop, ...]
+    affects: tuple[str, ...]
+
+    @property
+    def key(self) -> Key:
+        where = f" in VRF {self.vrf}" if self.vrf else ""
+        return Key("route", f"{self.prefix} metric {self.metric}{where}")
+
+    @property
+    def rank(self) -> int:
+        return RANK_ROUTE
+
+    @property
+    def parent(self) -> Key:
+        return Key("link", self.hops[0].link)
+
+    @property
+    def creation(self) -> Disruption:
+        return "none"
+
+    @property
+    def deletion(self) -> Disruption:
+        return "link"
+
+    def describe(self) -> str:
+        return "via " + ", ".join(map(str, self.hops))
+
+    def changes_from(self, observed: Route) -> tuple[Change, ...]:
+        if self.hops == observed.hops:
+            return ()
+        kept = set(self.hops) & set(observed.hops)
+        harm: Disruption = "none" if kept else "link"
+        return (Change("via", ", ".join(map(str, observed.hops)), ", ".join(map(str, self.hops)), harm),)
+
+
+@dataclass(frozen=True, slots=True)
 class Shaper:
     """The HTB tree that holds one VI's rate on its own link: one class, one leaf queue.
 
-    Observed, a part that is missing is None.
+    Observed, a part that is missing is None; `foreign`: on a port, the root qdisc that somebody else put there.
     """
 
     link: str
     htb: HtbParameters | None
     queue: QueueParameters | None
     affects: tuple[str, ...]
+    foreign: str | None = None
 
     @property
     def key(self) -> Key:
@@ -258,6 +442,8 @@ class Shaper:
         return f"{_rate(self.htb)} on {self.link}, {queue}"
 
     def changes_from(self, observed: Shaper) -> tuple[Change, ...]:
+        if observed.foreign is not None:
+            return (Change("owner", observed.foreign, "dcedge's"),)
         changes = []
         if self.htb != observed.htb:
             mine, theirs = self.htb, observed.htb

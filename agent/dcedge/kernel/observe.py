@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable, Mapping
 
 from dcedge.kernel import messages as m
-from dcedge.kernel.naming import ALIAS_PREFIX, ALTNAME_PREFIX
-from dcedge.kernel.objects import ROUTE_PROTOCOL, IpAddress, Link, Port, Shaper
-from dcedge.kernel.view import KernelView, LinkView, queue_of
+from dcedge.kernel.naming import (
+    ALIAS_PREFIX,
+    ALTNAME_PREFIX,
+    BOND_ALIAS,
+    CONNECTION_ALIAS,
+    VRF_ALIAS,
+    bond_altname,
+)
+from dcedge.kernel.objects import ROUTE_PROTOCOL, Bond, Hop, IpAddress, Link, Port, Route, Shaper, Vrf
+from dcedge.kernel.view import KernelView, LinkView, RouteView, queue_of
 from dcedge.resource import Key, Resource, State
-
-CONNECTION_ALIAS = ALIAS_PREFIX + "connection:"
 
 
 def owned_state(view: KernelView, intent: State, owned_links: Collection[str]) -> dict[Key, Resource]:
@@ -23,10 +28,17 @@ def owned_state(view: KernelView, intent: State, owned_links: Collection[str]) -
     for link in view.links.values():
         port = intent.get(Key("port", link.name))
         if isinstance(port, Port):
-            state[port.key] = Port(link.name, link.mtu, link.up, port.affects)
+            floor = _floor(view, link) if port.exact else 0
+            state[port.key] = Port(link.name, link.mtu, link.up, port.affects, floor=floor)
+        if link.kind != "vlan" and (device := _device(view, link, intent)) is not None:
+            state[device.key] = device
+        if link.alias.startswith((VRF_ALIAS, BOND_ALIAS)) and Key("link", link.name) not in intent:
+            continue
         marked = link.alias.startswith(ALIAS_PREFIX)
         wanted = intent.get(Key("link", link.name))
         if not (marked or wanted is not None or link.name in owned_links):
+            continue
+        if wanted is None and link.alias.startswith(CONNECTION_ALIAS) and _carries_others(view, link):
             continue
         if link.kind != "vlan" and not marked and not (isinstance(wanted, Link) and wanted.tag is None):
             if wanted is not None:
@@ -37,7 +49,65 @@ def owned_state(view: KernelView, intent: State, owned_links: Collection[str]) -
         state[ours.key] = ours
         if not foreign:
             _add_what_stands_on(view, link, ours, intent, state)
+    if view.routes:
+        names = {index: link.name for index, link in view.links.items()}
+        tables = {link.table: link.name for link in view.links.values() if link.table}
+        state |= routes_of(view.routes, names, tables, intent)
     return state
+
+
+def routes_of(
+    routes: Iterable[RouteView], links: Mapping[int, str], vrfs: Mapping[int, str], intent: State
+) -> dict[Key, Resource]:
+    """Our static routes, with the names of the links (by index) and of the VRFs (by table) filled in."""
+    found: dict[Key, Resource] = {}
+    for route in routes:
+        if not route.hops or (route.table != m.RT_TABLE_MAIN and route.table not in vrfs):
+            continue
+        ways = sorted((links.get(index, "?"), gateway.packed, gateway) for index, gateway in route.hops)
+        hops = tuple(Hop(link, gateway) for link, _, gateway in ways)
+        mine = Route(route.prefix, vrfs.get(route.table), route.metric, hops, ())
+        wanted = intent.get(mine.key)
+        found[mine.key] = Route(mine.prefix, mine.vrf, mine.metric, hops, wanted.affects if wanted is not None else ())
+    return found
+
+
+def _device(view: KernelView, link: LinkView, intent: State) -> Vrf | Bond | None:
+    """A VRF or a bond that is ours or that the intent wants; none of ours that others still use, and we do not."""
+    vrf, bond = intent.get(Key("vrf", link.name)), intent.get(Key("bond", link.name))
+    if vrf is not None or link.alias.startswith(VRF_ALIAS):
+        mine = link.alias.startswith(VRF_ALIAS)
+        if vrf is None and any(_is_guest(other, link) for other in view.links.values()):
+            return None
+        affects = vrf.affects if vrf is not None else ()
+        return Vrf(link.name, link.table, affects, link.up, link.kind, foreign=not mine)
+    mine = link.kind == "bond" and (link.alias.startswith(BOND_ALIAS) or bond_altname(link.name) in link.altnames)
+    if bond is None and not mine:
+        return None
+    return Bond(
+        name=link.name,
+        members=tuple(sorted(other.name for other in view.links.values() if other.master == link.index)),
+        lacp_rate=link.bond.lacp_rate if link.bond is not None else "",
+        min_links=link.bond.min_links if link.bond is not None else 0,
+        affects=bond.affects if bond is not None else (),
+        lacp=link.bond is not None and link.bond.mode == m.BOND_MODE_8023AD,
+        foreign=not mine,
+    )
+
+
+def _is_guest(link: LinkView, master: LinkView) -> bool:
+    return link.master == master.index and not link.alias.startswith(ALIAS_PREFIX)
+
+
+def _carries_others(view: KernelView, link: LinkView) -> bool:
+    """Whether links of others stand on it; they would go with it."""
+    return any(x.below == link.index and not x.alias.startswith(ALIAS_PREFIX) for x in view.links.values())
+
+
+def _floor(view: KernelView, port: LinkView) -> int:
+    """The MTU that links of others on a port need."""
+    others = (x.mtu for x in view.links.values() if x.below == port.index and not x.alias.startswith(ALIAS_PREFIX))
+    return max(others, default=0)
 
 
 def _link(view: KernelView, link: LinkView, wanted: Resource | None, *, foreign: bool) -> Link:
@@ -51,7 +121,7 @@ def _link(view: KernelView, link: LinkView, wanted: Resource | None, *, foreign:
     else:
         affects = () if link.alias.startswith(CONNECTION_ALIAS) or not owner else (owner,)
     tagged = link.kind == "vlan"
-    below = view.links.get(link.below)
+    below, master = view.links.get(link.below), view.links.get(link.master)
     return Link(
         name=link.name,
         below=(below.name if below is not None else "?") if tagged else None,
@@ -64,7 +134,19 @@ def _link(view: KernelView, link: LinkView, wanted: Resource | None, *, foreign:
         conf6=link.conf6,
         affects=affects,
         foreign=foreign,
+        master=master.name if master is not None else None,
+        depth=_depth(view, link),
     )
+
+
+def _depth(view: KernelView, link: LinkView) -> int:
+    depth, at = 0, link
+    while at.kind == "vlan" and depth < len(view.links):
+        depth += 1
+        if at.below not in view.links:
+            break
+        at = view.links[at.below]
+    return depth
 
 
 def _add_what_stands_on(
@@ -78,3 +160,9 @@ def _add_what_stands_on(
     if any(q.handle == m.ROOT_HANDLE and q.kind == "htb" for q in qdiscs):
         shaper = Shaper(link.name, view.classes.get(link.index), queue_of(qdiscs), ours.affects)
         state[shaper.key] = shaper
+    elif ours.tag is None and Key("shaper", link.name) in intent:
+        root = next((q for q in qdiscs if q.parent == m.TC_H_ROOT and q.handle), None)
+        if root is not None:
+            what = f"somebody else's {root.kind} {root.handle >> 16:x}:"
+            theirs = Shaper(link.name, None, None, ours.affects, what)
+            state[theirs.key] = theirs

@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import errno
+import logging
+from collections.abc import Iterable
 from pathlib import Path
 
 from dcedge.errors import KernelError
+from dcedge.kernel.objects import Sysctl
+from dcedge.resource import Key, Resource
 
 ROOT = Path("/proc/sys")
+log = logging.getLogger(__name__)
+_missing: set[str] = set()
 
 
 def read(path: str) -> int | None:
@@ -26,3 +32,24 @@ def write(path: str, value: int) -> None:
     except OSError as error:
         code = error.errno or errno.EIO
         raise KernelError(f"{path.replace('/', '.')} = {value}: {error.strerror}", code) from error
+
+
+def observed(intent: Iterable[Resource]) -> dict[Key, Resource]:
+    """The settings that the intent names, as they are.
+
+    A limit that this network namespace does not have (most are the initial one's alone) counts as high enough; that is
+    logged once.
+    """
+    found: dict[Key, Resource] = {}
+    for wanted in intent:
+        if not isinstance(wanted, Sysctl):
+            continue
+        value = read(wanted.path)
+        if value is None and wanted.at_least:
+            if wanted.path not in _missing:
+                _missing.add(wanted.path)
+                log.info("%s is not to be had here: see that the host has at least %d", wanted.key.name, wanted.value)
+            value = wanted.value
+        if value is not None:
+            found[wanted.key] = Sysctl(wanted.path, value)
+    return found

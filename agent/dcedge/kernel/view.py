@@ -5,18 +5,19 @@ Decodes only the attributes that are used; a link costs some 20 µs.
 
 from __future__ import annotations
 
+import errno
 import struct
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
-from ipaddress import ip_interface
+from ipaddress import ip_address, ip_interface, ip_network
 from typing import TypeVar
 
 from dcedge.errors import KernelError
 from dcedge.kernel import messages as m
 from dcedge.kernel.netlink import RouteSocket, Span, attributes, each_attribute, string_at, u32
-from dcedge.kernel.objects import IPV4_CONF, IPV6_CONF
+from dcedge.kernel.objects import IPV4_CONF, IPV6_CONF, ROUTE_PROTOCOL
 from dcedge.kernel.shaping import HtbParameters, QueueParameters
-from dcedge.order.model import Interface
+from dcedge.order.model import Address, Interface, Prefix
 from dcedge.order.resolve import Tag
 
 _ATTEMPTS = 5
@@ -28,6 +29,15 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
+class BondView:
+    """What a bond is set to."""
+
+    mode: int
+    lacp_rate: str
+    min_links: int
+
+
+@dataclass(frozen=True, slots=True)
 class LinkView:
     """One link as the kernel has it."""
 
@@ -35,7 +45,7 @@ class LinkView:
     name: str
     flags: int
     mtu: int
-    below: int  # index of the link that carries it, 0: none
+    below: int  # index of the link that carries it, 0: none in this network namespace
     master: int
     kind: str
     tag: Tag | None
@@ -44,6 +54,8 @@ class LinkView:
     conf4: tuple[tuple[str, int], ...]
     conf6: tuple[tuple[str, int], ...]
     group: int
+    table: int = 0  # a VRF's
+    bond: BondView | None = None
 
     @property
     def up(self) -> bool:
@@ -76,6 +88,16 @@ class QdiscView:
     settings: tuple[tuple[str, int], ...]
 
 
+@dataclass(frozen=True, slots=True)
+class RouteView:
+    """One route of our protocol number: hops as index of the link (0: it is gone) and gateway."""
+
+    prefix: Prefix
+    table: int
+    metric: int
+    hops: tuple[tuple[int, Address], ...]
+
+
 @dataclass(slots=True)
 class KernelView:
     """One network namespace's links, addresses and queues, indexed."""
@@ -85,18 +107,18 @@ class KernelView:
     addresses: dict[int, list[AddressView]] = field(default_factory=dict)
     qdiscs: dict[int, list[QdiscView]] = field(default_factory=dict)
     classes: dict[int, HtbParameters] = field(default_factory=dict)
+    routes: list[RouteView] = field(default_factory=list)
 
 
 def observe_link(sock: RouteSocket, index: int, *, queues: bool) -> KernelView:
-    """One link with what stands on it, and the links it stands on; an empty view where it is gone.
+    """One link with what stands on it, the links it stands on, and its VRF; an empty view where it is gone.
 
     `queues`: look at its queues too. The kernel gives those of all links or none, so it costs more.
     """
     view = KernelView()
     wanted = index
     while wanted:
-        body = m.LINK_BODY.pack(0, 0, wanted, 0, 0) + u32(m.IFLA_EXT_MASK, m.RTEXT_FILTER_SKIP_STATS)
-        link = sock.get(m.RTM_GETLINK, body, link_view)
+        link = link_at(sock, wanted)
         if link is None:
             break
         view.links[link.index] = link
@@ -104,9 +126,12 @@ def observe_link(sock: RouteSocket, index: int, *, queues: bool) -> KernelView:
         wanted = link.below if link.kind == "vlan" else 0
     if index not in view.links:
         return view
-    for address in dump(sock, m.RTM_GETADDR, m.ADDRESS_BODY.pack(0, 0, 0, 0, index), _address):
-        if address is not None:
-            view.addresses.setdefault(address.index, []).append(address)
+    if view.links[index].master:
+        master = link_at(sock, view.links[index].master)
+        if master is not None:
+            view.links[master.index] = master
+            view.by_name[master.name] = master
+    view.addresses[index] = addresses_on(sock, index)
     if queues:
         for qdisc in dump(sock, m.RTM_GETQDISC, m.TC_BODY.pack(0, 0, 0, 0, 0), _qdisc):
             if qdisc.index == index:
@@ -117,8 +142,20 @@ def observe_link(sock: RouteSocket, index: int, *, queues: bool) -> KernelView:
     return view
 
 
+def link_at(sock: RouteSocket, index: int) -> LinkView | None:
+    """One link; None where it is gone."""
+    body = m.LINK_BODY.pack(0, 0, index, 0, 0) + u32(m.IFLA_EXT_MASK, m.RTEXT_FILTER_SKIP_STATS)
+    return sock.get(m.RTM_GETLINK, body, link_view)
+
+
+def addresses_on(sock: RouteSocket, index: int) -> list[AddressView]:
+    """The addresses on one link."""
+    found = dump(sock, m.RTM_GETADDR, m.ADDRESS_BODY.pack(0, 0, 0, 0, index), _address)
+    return [address for address in found if address is not None]
+
+
 def observe_kernel(sock: RouteSocket) -> KernelView:
-    """Dump links, addresses, qdiscs, and the HTB classes of our own trees. Raises KernelError."""
+    """Dump links, addresses, qdiscs, the HTB classes of our own trees, and our routes. Raises KernelError."""
     view = KernelView()
     for link in dump_links(sock):
         view.links[link.index] = link
@@ -133,7 +170,29 @@ def observe_kernel(sock: RouteSocket) -> KernelView:
             htb = class_of(sock, index)
             if htb is not None:
                 view.classes[index] = htb
+    view.routes = our_routes(sock)
     return view
+
+
+def our_routes(sock: RouteSocket) -> list[RouteView]:
+    """The routes of our protocol number, in every table; the kernel sends no others (NETLINK_GET_STRICT_CHK)."""
+    found = []
+    for family in (m.AF_INET, m.AF_INET6):
+        body = m.ROUTE_BODY.pack(family, 0, 0, 0, 0, ROUTE_PROTOCOL, 0, 0, 0)
+        try:
+            found += dump(sock, m.RTM_GETROUTE, body, _route)
+        except KernelError as error:
+            if error.errno != errno.EOPNOTSUPP:  # a kernel without IPv6
+                raise
+    return [route for route in found if route is not None]
+
+
+def tables_in_use(sock: RouteSocket) -> set[int]:
+    """The routing tables that VRFs or rules of this network namespace lead to."""
+    used = {link.table for link in dump_links(sock) if link.table}
+    for family in (m.AF_INET, m.AF_INET6):
+        used |= set(dump(sock, m.RTM_GETRULE, m.RULE_BODY.pack(family, 0, 0, 0, 0, 0, 0, 0, 0), _rule_table))
+    return used
 
 
 def dump_links(sock: RouteSocket) -> list[LinkView]:
@@ -163,7 +222,7 @@ def link_view(data: memoryview, start: int, end: int) -> LinkView:
     """A link from an RTM_NEWLINK message's body."""
     _, _, index, flags, _ = m.LINK_BODY.unpack_from(data, start)
     found = attributes(data, start + 16, end)
-    kind, tag = "", None
+    kind, tag, table, bond = "", None, 0, None
     if (info := found.get(m.IFLA_LINKINFO)) is not None:
         nest = attributes(data, *info)
         if (span := nest.get(m.IFLA_INFO_KIND)) is not None:
@@ -174,6 +233,10 @@ def link_view(data: memoryview, start: int, end: int) -> LinkView:
                 _U16.unpack_from(data, vlan[m.IFLA_VLAN_ID][0])[0],
                 _BE16.unpack_from(data, vlan[m.IFLA_VLAN_PROTOCOL][0])[0],
             )
+        elif kind == "vrf" and (span := nest.get(m.IFLA_INFO_DATA)) is not None:
+            table = _number(data, attributes(data, *span).get(m.IFLA_VRF_TABLE))
+        elif kind == "bond" and (span := nest.get(m.IFLA_INFO_DATA)) is not None:
+            bond = _bond(data, span)
     conf4: tuple[tuple[str, int], ...] = ()
     conf6: tuple[tuple[str, int], ...] = ()
     if (spec := found.get(m.IFLA_AF_SPEC)) is not None:
@@ -190,7 +253,7 @@ def link_view(data: memoryview, start: int, end: int) -> LinkView:
         name=string_at(data, found[m.IFLA_IFNAME]),
         flags=flags,
         mtu=_number(data, found.get(m.IFLA_MTU)),
-        below=_number(data, found.get(m.IFLA_LINK)),
+        below=_number(data, found.get(m.IFLA_LINK)) if m.IFLA_LINK_NETNSID not in found else 0,
         master=_number(data, found.get(m.IFLA_MASTER)),
         kind=kind,
         tag=tag,
@@ -199,6 +262,18 @@ def link_view(data: memoryview, start: int, end: int) -> LinkView:
         conf4=conf4,
         conf6=conf6,
         group=_number(data, found.get(m.IFLA_GROUP)),
+        table=table,
+        bond=bond,
+    )
+
+
+def _bond(data: memoryview, span: Span) -> BondView:
+    found = attributes(data, *span)
+    rate = data[found[m.IFLA_BOND_AD_LACP_RATE][0]] if m.IFLA_BOND_AD_LACP_RATE in found else 0
+    return BondView(
+        mode=data[found[m.IFLA_BOND_MODE][0]],
+        lacp_rate=next(name for name, number in m.LACP_RATES.items() if number == rate),
+        min_links=_number(data, found.get(m.IFLA_BOND_MIN_LINKS)),
     )
 
 
@@ -231,6 +306,37 @@ def _address(data: memoryview, start: int, end: int) -> AddressView | None:
         return None
     proto = data[found[m.IFA_PROTO][0]] if m.IFA_PROTO in found else 0
     return AddressView(index, ip_interface((bytes(data[span[0] : span[1]]), length)), proto)
+
+
+def _route(data: memoryview, start: int, end: int) -> RouteView | None:
+    family, length, _, _, table, protocol, _, kind, _ = m.ROUTE_BODY.unpack_from(data, start)
+    if protocol != ROUTE_PROTOCOL or kind != m.RTN_UNICAST:
+        return None
+    found = attributes(data, start + m.ROUTE_BODY.size, end)
+    span = found.get(m.RTA_DST)
+    network = bytes(data[slice(*span)]) if span is not None else bytes(4 if family == m.AF_INET else 16)
+    hops = []
+    if (span := found.get(m.RTA_MULTIPATH)) is not None:
+        at, stop = span
+        while at + m.NEXTHOP.size <= stop:
+            size, _, _, index = m.NEXTHOP.unpack_from(data, at)
+            nest = attributes(data, at + m.NEXTHOP.size, at + size)
+            if m.RTA_GATEWAY in nest:
+                hops.append((index, ip_address(bytes(data[slice(*nest[m.RTA_GATEWAY])]))))
+            at += (size + 3) & ~3
+    elif (span := found.get(m.RTA_GATEWAY)) is not None:
+        hops.append((_number(data, found.get(m.RTA_OIF)), ip_address(bytes(data[slice(*span)]))))
+    return RouteView(
+        prefix=ip_network((network, length)),
+        table=_number(data, found.get(m.RTA_TABLE)) or table,
+        metric=_number(data, found.get(m.RTA_PRIORITY)),
+        hops=tuple(hops),
+    )
+
+
+def _rule_table(data: memoryview, start: int, end: int) -> int:
+    table = m.RULE_BODY.unpack_from(data, start)[4]
+    return _number(data, attributes(data, start + m.RULE_BODY.size, end).get(m.FRA_TABLE)) or int(table)
 
 
 def _qdisc(data: memoryview, start: int, end: int) -> QdiscView:

@@ -16,6 +16,7 @@ from dcedge.order.model import (
     AddressPair,
     BfdTimers,
     Bgp,
+    Bond,
     Connection,
     Credential,
     Family,
@@ -89,6 +90,7 @@ class ResolvedInterface:
     vrf: str | None
     probe_interval: Seconds
     profile: Profile
+    bond: Bond | None = None  # what the port is made from, where it is made
 
 
 ETHERTYPES = {"802.1Q": 0x8100, "802.1ad": 0x88A8}
@@ -141,6 +143,7 @@ def resolve_interface(order: Order, name: str) -> ResolvedInterface:
         vrf=gateway.vrf,
         probe_interval=vi.probe.interval,
         profile=profile,
+        bond=root.port if isinstance(root.port, Bond) and root.port.members else None,
     )
 
 
