@@ -1,11 +1,12 @@
 """Our netlink messages, read by an independent decoder."""
 
 import struct
-from ipaddress import ip_interface
+from ipaddress import ip_address, ip_interface, ip_network
 from typing import Any
 
 from pyroute2.netlink.rtnl.ifaddrmsg import ifaddrmsg
 from pyroute2.netlink.rtnl.ifinfmsg import ifinfmsg
+from pyroute2.netlink.rtnl.rtmsg import rtmsg
 from pyroute2.netlink.rtnl.tcmsg import tcmsg
 
 from dcedge.kernel import messages as m
@@ -55,3 +56,19 @@ def test_changing_a_leaf_leaves_its_flows_as_they_are() -> None:
     assert made.get_attr("TCA_FQ_CODEL_FLOWS") == 1024
     assert changed.get_attr("TCA_FQ_CODEL_FLOWS") is None
     assert changed.get_attr("TCA_FQ_CODEL_LIMIT") == 10_240
+
+
+def test_routes_of_equal_rank_are_one_message() -> None:
+    hops = ((4, ip_address("10.255.1.1")), (5, ip_address("10.255.2.1")))
+    message = decoded(m.route(ip_network("10.20.0.0/16"), 12345, 15 << 24, hops), rtmsg)
+    assert (message["proto"], message["dst_len"], message.get_attr("RTA_TABLE")) == (0xDC, 16, 12345)
+    assert message.get_attr("RTA_PRIORITY") == 15 << 24
+    ways = [(hop["oif"], hop.get_attr("RTA_GATEWAY")) for hop in message.get_attr("RTA_MULTIPATH")]
+    assert ways == [(4, "10.255.1.1"), (5, "10.255.2.1")]
+
+
+def test_a_bond_speaks_lacp() -> None:
+    info = decoded(m.create_bond(9, "bond0", "fast", 2), ifinfmsg).get_attr("IFLA_LINKINFO")
+    data = info.get_attr("IFLA_INFO_DATA")
+    found = [data.get_attr(f"IFLA_BOND_{name}") for name in ("MODE", "MIIMON", "AD_LACP_RATE", "MIN_LINKS")]
+    assert (info.get_attr("IFLA_INFO_KIND"), found) == ("bond", [4, 100, 1, 2])
