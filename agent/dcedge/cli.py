@@ -14,12 +14,14 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 import typer
 
 from dcedge import __version__
-from dcedge.errors import DcedgeError, NotRunningError, OrderInvalidError
+from dcedge.errors import BusyError, DcedgeError, NotRunningError, OrderInvalidError
 from dcedge.settings import Settings
 
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from dcedge.expose.control import ControlClient
+    from dcedge.order.load import Loaded
     from dcedge.reconcile import Preview, Reconciler
 
 EXIT_FAILED, EXIT_PENDING, EXIT_INVALID, EXIT_NO_DAEMON = 1, 2, 3, 4
@@ -190,29 +192,186 @@ def plan(
 @_verb
 def apply(
     settings: Settings,
+    confirm: Annotated[
+        str | None,
+        typer.Option("--confirm", metavar="DURATION", help="Roll back unless `dcedge confirm` comes in time."),
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Make the router what the order says: through the daemon where it runs, else in one pass of its own."""
+    from dcedge.confirm import start_guard
     from dcedge.expose.control import ControlClient
-    from dcedge.expose.plan import print_applied
-    from dcedge.expose.plan_document import applied_json
     from dcedge.order.load import load_order
+    from dcedge.units import parse_duration
 
     with _errors():
         loaded = load_order(settings.order)
+        seconds = parse_duration(confirm) if confirm is not None else None
+        parameters = {} if seconds is None else {"confirm": str(seconds)}
+        if seconds is not None:
+            start_guard(settings)
         try:
-            answer = ControlClient(settings.socket).apply(loaded.text)
+            answer = ControlClient(settings.socket).command("apply", loaded.text, **parameters)
+        except NotRunningError:
+            answer = _apply_alone(settings, loaded, seconds)
+        _print_answer(answer, as_json)
+        if answer.get("rolled_back"):
+            _fail("An operation failed: rolled back.", EXIT_FAILED)
+        if seconds is not None and not as_json:
+            typer.echo(f"In force for {confirm} unless you say: dcedge confirm")
+        if not answer["complete"]:
+            raise typer.Exit(EXIT_FAILED)
+
+
+def _apply_alone(settings: Settings, loaded: Loaded, seconds: float | None) -> dict[str, Any]:
+    """Apply without a daemon; the guard sees to the rollback."""
+    from dcedge.confirm import accept_again, roll_back
+    from dcedge.expose.plan_document import applied_json
+    from dcedge.store import Pending
+
+    with _reconciler(settings) as reconciler, reconciler.store.writer():
+        store = reconciler.store
+        if store.pending() is not None:
+            raise BusyError("an order waits for its confirmation: `dcedge confirm` or `dcedge rollback` first")
+        accept_again(store, loaded.text)
+        pending = None
+        if seconds is not None:
+            pending = Pending.starting(loaded.text, store.last_good(), {}, seconds)
+            store.save_pending(pending)
+        result = reconciler.run(reconciler.intent(loaded.order, store.runtime()))
+        answer = applied_json(result)
+        if pending is None:
+            store.save_last_good_order(loaded.text)
+        elif result.failures:
+            roll_back(reconciler, pending)
+            answer |= {"complete": False, "rolled_back": True}
+        return answer
+
+
+@_verb
+def confirm(settings: Settings) -> None:
+    """Keep the order that was applied with --confirm."""
+    from dcedge.expose.control import ControlClient
+    from dcedge.store import Store
+
+    with _errors():
+        try:
+            ControlClient(settings.socket).command("confirm")
+        except NotRunningError:
+            store = Store(settings.state_dir)
+            with store.writer():
+                pending = store.pending()
+                if pending is None:
+                    _fail("dcedge: nothing waits for a confirmation", EXIT_FAILED)
+                store.save_last_good_order(pending.order)
+                store.clear_pending()
+        typer.echo("Confirmed.")
+
+
+@_verb
+def rollback(
+    settings: Settings,
+    at_deadline: Annotated[bool, typer.Option("--at-deadline", hidden=True)] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Go back to the order before, now; the one in force is remembered as rejected."""
+    from dcedge.confirm import roll_back, roll_back_unconfirmed, wait_for_deadline, way_back
+    from dcedge.expose.control import ControlClient
+    from dcedge.expose.plan_document import applied_json
+
+    with _errors():
+        if at_deadline:
+            with _reconciler(settings) as reconciler:
+                if wait_for_deadline(reconciler.store) is not None:
+                    roll_back_unconfirmed(settings, reconciler)
+            return
+        try:
+            answer = ControlClient(settings.socket).command("rollback")
         except NotRunningError:
             with _reconciler(settings) as reconciler, reconciler.store.writer():
-                result = reconciler.run(reconciler.intent(loaded.order, reconciler.store.runtime()))
-                reconciler.store.save_last_good_order(loaded.text)
-            answer = applied_json(result)
+                answer = applied_json(roll_back(reconciler, way_back(reconciler.store)))
+        _print_answer(answer, as_json)
+        if not answer["complete"]:
+            raise typer.Exit(EXIT_FAILED)
+
+
+NamesArgument = Annotated[list[str], typer.Argument(help="Virtual interfaces, or connections with all of theirs.")]
+AllButOption = Annotated[bool, typer.Option("--all-but", help="All but these.")]
+
+
+@_verb
+def drain(
+    settings: Settings,
+    names: NamesArgument,
+    all_but: AllButOption = False,
+    force: Annotated[bool, typer.Option("--force", help="Also the last path of a virtual gateway.")] = False,
+    wait: Annotated[
+        str, typer.Option("--wait", metavar="DURATION", help="How long to wait for traffic to leave.")
+    ] = "60s",
+    as_json: JsonOption = False,
+) -> None:
+    """Move traffic away from virtual interfaces, wait until it has left, and keep it away until `undrain`."""
+    from dcedge.expose.control import ControlClient
+    from dcedge.units import parse_duration
+
+    with _errors():
+        client = ControlClient(settings.socket)
+        parameters = {"force": "yes"} if force else {}
+        answer = client.command("drain", json.dumps({"names": names, "all_but": all_but}), **parameters)
+        busy = _wait_for_silence(client, answer["virtual_interfaces"], parse_duration(wait))
+        if as_json:
+            _print_json({**answer, "still_carrying": busy})
+        else:
+            typer.echo(f"Drained: {', '.join(answer['virtual_interfaces'])}.")
+        if busy:
+            told = ", ".join(f"{name} ({rate})" for name, rate in busy.items())
+            _fail(f"Traffic has not left: {told}. The cloud may not heed what it was told.", EXIT_FAILED)
+        if not answer["complete"]:
+            raise typer.Exit(EXIT_FAILED)
+
+
+def _wait_for_silence(client: ControlClient, names: list[str], seconds: float) -> dict[str, str]:
+    """Wait until virtual interfaces carry no more than control traffic; what they carry where they do at the end."""
+    import time
+
+    from dcedge.drain import QUIET_BPS
+    from dcedge.units import format_rate
+
+    deadline = time.monotonic() + seconds
+    while True:
+        used = {vi["name"]: vi["used"] for vi in client.status()["virtual_interfaces"] if vi["name"] in names}
+        rates = {name: max(u["receive_bps"], u["transmit_bps"]) for name, u in used.items() if u is not None}
+        busy = {name: format_rate(rate) for name, rate in rates.items() if rate > QUIET_BPS}
+        if (not busy and len(rates) == len(used)) or time.monotonic() > deadline:
+            return busy
+        time.sleep(1.0)
+
+
+@_verb
+def undrain(
+    settings: Settings, names: NamesArgument, all_but: AllButOption = False, as_json: JsonOption = False
+) -> None:
+    """Let drained virtual interfaces carry traffic again."""
+    from dcedge.expose.control import ControlClient
+
+    with _errors():
+        body = json.dumps({"names": names, "all_but": all_but})
+        answer = ControlClient(settings.socket).command("undrain", body)
         if as_json:
             _print_json(answer)
         else:
-            print_applied(_console(), answer)
+            typer.echo(f"In use again: {', '.join(answer['virtual_interfaces'])}.")
         if not answer["complete"]:
             raise typer.Exit(EXIT_FAILED)
+
+
+def _print_answer(answer: dict[str, Any], as_json: bool) -> None:
+    from dcedge.expose.plan import print_applied
+
+    if as_json:
+        _print_json(answer)
+    else:
+        print_applied(_console(), answer)
 
 
 @_verb

@@ -116,6 +116,10 @@ class Picture:
             prober=prober,
         )
 
+    def carrying(self) -> frozenset[str]:
+        """The virtual interfaces that carry traffic."""
+        return frozenset(vi.name for vi in self._interfaces if vi.verdict.state in {"up", "degraded"})
+
     def _note_states(self, poll: Poll) -> None:
         if poll.sessions is None:
             return

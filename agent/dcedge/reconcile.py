@@ -157,6 +157,7 @@ class Reconciler:
         self.firewall = Firewall()
         self._firewall = FirewallObserved(None, "not asked yet")
         self._failures: dict[Key, Failure] = {}
+        self._highest_index = 0
 
     def close(self) -> None:
         """Close the sockets."""
@@ -355,7 +356,9 @@ class Reconciler:
         """Carry the plan out; what failed, and where things changed."""
         assert self._kernel is not None
         failures: list[Failure] = []
-        executor = KernelExecutor(self.sock, self._kernel.indices, self._kernel.deletion_group_in_use)
+        executor = KernelExecutor(
+            self.sock, self._kernel.indices, self._kernel.deletion_group_in_use, highest=self._highest_index
+        )
         with_frr = self._frr.blocks is not None
         for stage, stretch in groupby(todo.operations, key=_stage):
             operations = list(stretch)
@@ -374,6 +377,7 @@ class Reconciler:
             if with_frr:
                 self._have_zebra_list(executor, operations, failures)
         indices = self._kernel.indices | executor.created
+        self._highest_index = max(self._highest_index, *indices.values(), 0)
         links = {key.name for o in todo.operations for key in (o.key, o.resource.parent) if key and key.kind == "link"}
         touched = {self._kernel.indices[name] for name in links if name in self._kernel.indices}
         touched |= {indices[name] for name in links if name in indices}

@@ -7,36 +7,41 @@ failure (with growing patience), and once a minute for whatever nobody told us o
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 import os
 import signal
 import time
 from collections import Counter
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Mapping
 from contextlib import AsyncExitStack
+from dataclasses import replace
 from typing import Any
 
 from cysystemd.daemon import Notification, notify
 
 from dcedge.bgp.vty import FrrClient
-from dcedge.errors import FrrError, KernelError, OrderInvalidError, StateError
-from dcedge.expose.control import start_control
+from dcedge.confirm import accept_again, kept_secrets, roll_back, way_back
+from dcedge.drain import refuse_last_paths, select
+from dcedge.errors import BusyError, DcedgeError, FrrError, KernelError, OrderInvalidError, StateError
+from dcedge.expose.control import Command, Reply, start_control
 from dcedge.expose.http import start_http
 from dcedge.expose.plan_document import applied_json, notes
 from dcedge.expose.snapshot import FrrSnapshot, OrderSnapshot, PassSnapshot, Snapshot
 from dcedge.firewall.nft import FirewallEvents
+from dcedge.in_force import OrderInForce
 from dcedge.kernel.counters import read_counters
 from dcedge.kernel.events import EventSocket
 from dcedge.kernel.naming import interface_link
 from dcedge.kernel.netlink import RouteSocket
-from dcedge.order.load import Loaded, load_order, parse_order
+from dcedge.order.load import Loaded
 from dcedge.picture import Picture, Poll, session_place
 from dcedge.probe.histogram import Histogram
 from dcedge.probe.prober import Prober
 from dcedge.probe.target import Target, budgets_of, targets_of
 from dcedge.reconcile import PassResult, Reconciler, Scope
 from dcedge.settings import Settings
-from dcedge.store import Store
+from dcedge.store import Pending, Store
 
 log = logging.getLogger(__name__)
 
@@ -56,10 +61,9 @@ class Service:
         self.reconciler = Reconciler(settings, self.store, FrrClient(settings.frr_pathspace))
         self.prober = Prober()
         self.picture = Picture()
-        self.loaded: Loaded | None = None
+        self.in_force = OrderInForce(settings, self.store)
         self.result: PassResult | None = None
         self.poll: Poll | None = None
-        self.problems: tuple[str, ...] = ()
         self.applied: float | None = None
         self._runtime = self.store.runtime()
         self._durations = Histogram()
@@ -67,7 +71,7 @@ class Service:
         self._wanted = asyncio.Event()
         self._scope: Scope | None = None  # where the next pass looks; None: everywhere
         self._pass = asyncio.Lock()
-        self._reloading: asyncio.Task[None] | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
         self._new_order = True  # the next pass carries out an order: what it does is no drift
         self._poll_socket = RouteSocket()
         self._poll_frr = FrrClient(settings.frr_pathspace)
@@ -84,41 +88,119 @@ class Service:
         self.reconciler.frr.close()
         self.reconciler.close()
 
-    def load(self) -> None:
-        """Take the order file, where it is bad the last good one. Raises OrderInvalidError without either."""
-        try:
-            self.loaded = load_order(self.settings.order)
-        except OrderInvalidError as error:
-            self.problems = tuple(str(error).splitlines())
-            if not self.store.last_good_order.exists():
-                raise
-            log.error("the order is invalid, the last good one stays in force:\n%s", error)
-            self.loaded = parse_order(self.store.last_good_order.read_bytes(), str(self.store.last_good_order))
-        for warning in self.loaded.warnings:
-            log.warning("%s", warning)
-
     def reload(self) -> None:
         """Read the order file again, soon (SIGHUP)."""
-        self._reloading = asyncio.get_running_loop().create_task(self._reload())
+        self._keep(self._reload())
 
     async def _reload(self) -> None:
         """Read the order file again; a bad one changes nothing and is reported."""
-        previous = self.loaded.order if self.loaded else None
+        if self.store.pending() is not None:
+            log.error("not reloading: an order waits for its confirmation")
+            return
         try:
-            loaded = await asyncio.to_thread(load_order, self.settings.order, previous)
+            self.in_force.take(await asyncio.to_thread(self.in_force.read_file))
         except OrderInvalidError as error:
-            self.problems = tuple(str(error).splitlines())
-            log.error("the order is invalid, the one in force stays:\n%s", error)
+            self.in_force.refuse(error)
             return
         log.info("reloading: %s", self.settings.order)
-        self._take(loaded)
+        self._new_order = True
         self.want_pass(Scope())
 
-    async def apply(self, text: str) -> dict[str, Any]:
+    def commands(self) -> Mapping[str, Command]:
+        """The changes that the control socket offers to root."""
+        return {
+            "apply": self._apply,
+            "confirm": self._confirm,
+            "rollback": self._roll_back_command,
+            "drain": self._drain,
+            "undrain": self._undrain,
+        }
+
+    async def _apply(self, text: str, parameters: Mapping[str, str]) -> Reply:
         """Put an order's contents in force now; what was done. Raises OrderInvalidError, and then nothing changed."""
-        previous = self.loaded.order if self.loaded else None
-        self._take(await asyncio.to_thread(parse_order, text, str(self.settings.order), previous))
-        return applied_json(await self._make_pass())
+        if self.store.pending() is not None:
+            raise BusyError("an order waits for its confirmation: `dcedge confirm` or `dcedge rollback` first")
+        loaded = await asyncio.to_thread(self.in_force.read_text, text)
+        accept_again(self.store, text)
+        pending = None
+        if "confirm" in parameters:
+            before = self.in_force.loaded
+            secrets = kept_secrets(self.result.intent) if self.result is not None else {}
+            seconds = float(parameters["confirm"])
+            pending = Pending.starting(text, before.text if before is not None else None, secrets, seconds)
+            self.store.save_pending(pending)
+        self.in_force.take(loaded)
+        self._new_order = True
+        result = await self._make_pass()
+        answer = applied_json(result)
+        if pending is None:
+            return answer
+        if result.failures:
+            await self._roll_back(pending)
+            return {**answer, "complete": False, "rolled_back": True}
+        self._keep(self._await_confirmation())
+        return {**answer, "confirm_seconds": pending.seconds_left}
+
+    async def _confirm(self, _: str, __: Mapping[str, str]) -> Reply:
+        """The pending order is what is wanted."""
+        pending = self.store.pending()
+        if pending is None:
+            raise DcedgeError("nothing waits for a confirmation")
+        self.store.save_last_good_order(pending.order)
+        self.store.clear_pending()
+        log.info("confirmed")
+        return {"confirmed": True}
+
+    async def _await_confirmation(self) -> None:
+        while (pending := self.store.pending()) is not None:
+            if not pending.seconds_left:
+                log.warning("the confirmation did not come")
+                await self._roll_back(pending)
+                return
+            await asyncio.sleep(min(pending.seconds_left, POLL_SECONDS))
+
+    async def _roll_back_command(self, _: str, __: Mapping[str, str]) -> Reply:
+        """Go back to the order before, now."""
+        return applied_json(await self._roll_back(way_back(self.store)))
+
+    async def _roll_back(self, back: Pending) -> PassResult:
+        if back.previous is None:
+            raise DcedgeError("nothing was ordered before: stop the daemon and `dcedge purge`")
+        async with self._pass:
+            result = await asyncio.to_thread(roll_back, self.reconciler, back)
+            self.in_force.take(await asyncio.to_thread(self.in_force.read_text, back.previous))
+            self.in_force.problems = ("the last order was rolled back, the one before it is in force",)
+            self._runtime = self.store.runtime()
+            self._account(result, ordered=True)
+        await self._make_poll()
+        return result
+
+    async def _drain(self, body: str, parameters: Mapping[str, str]) -> Reply:
+        """Move traffic away from virtual interfaces."""
+        assert self.in_force.loaded is not None
+        chosen = select(self.in_force.loaded.order, json.loads(body))
+        drained = self._runtime.drained | chosen
+        if "force" not in parameters:
+            refuse_last_paths(self.in_force.loaded.order, drained, self.picture.carrying())
+        return await self._set_drained(drained, chosen)
+
+    async def _undrain(self, body: str, _: Mapping[str, str]) -> Reply:
+        """Let virtual interfaces carry traffic again."""
+        assert self.in_force.loaded is not None
+        chosen = select(self.in_force.loaded.order, json.loads(body))
+        return await self._set_drained(self._runtime.drained - chosen, chosen)
+
+    async def _set_drained(self, drained: frozenset[str], chosen: frozenset[str]) -> Reply:
+        self._runtime = replace(self._runtime, drained=drained)
+        self.store.save_runtime(self._runtime)
+        self._new_order = True
+        return {**applied_json(await self._make_pass()), "virtual_interfaces": sorted(chosen)}
+
+    def _keep(self, coroutine: Coroutine[Any, Any, None]) -> None:
+        """Run something beside the loop; the loop itself holds tasks only weakly."""
+        task = asyncio.get_running_loop().create_task(coroutine)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
     def want_pass(self, scope: Scope | None = None) -> None:
         """Ask for a pass soon, over everything or where something changed."""
@@ -128,20 +210,16 @@ class Service:
             self._scope = self._scope | scope if scope is not None else None
         self._wanted.set()
 
-    def _take(self, loaded: Loaded) -> None:
-        self.loaded = loaded
-        self.problems = ()
-        self._new_order = True
-
     def snapshot(self) -> Snapshot:
         """All that the outside sees, now."""
-        assert self.loaded is not None
+        assert self.in_force.loaded is not None
         result = self.result
         up = self.poll is not None and self.poll.sessions is not None
         detail = (self.poll.frr_detail if self.poll else "") or (result.frr_detail if result else "")
-        file = OrderSnapshot(str(self.settings.order), self.applied, bool(self.problems), self.problems)
+        problems = self.in_force.problems
+        file = OrderSnapshot(str(self.settings.order), self.applied, bool(problems), problems)
         frr = FrrSnapshot(up and (result is None or result.frr_available), detail)
-        return self.picture.snapshot(self.loaded.order, frr, self.passes(), file, self.prober.prober_stats())
+        return self.picture.snapshot(self.in_force.loaded.order, frr, self.passes(), file, self.prober.prober_stats())
 
     def passes(self) -> PassSnapshot:
         """The passes so far."""
@@ -165,27 +243,32 @@ class Service:
 
     async def _make_pass(self) -> PassResult:
         async with self._pass:
-            assert self.loaded is not None
-            loaded, ordered, wanted, scope = self.loaded, self._new_order, self._wanted.is_set(), self._scope
+            assert self.in_force.loaded is not None
+            loaded, ordered, wanted, scope = self.in_force.loaded, self._new_order, self._wanted.is_set(), self._scope
             self._wanted.clear()
             self._new_order = False
             if not wanted:
                 # An order is carried out where it differs; only the clock asks for a look at everything.
                 scope = Scope() if ordered else None
             result = await asyncio.to_thread(self._pass_in_thread, loaded, scope)
-            self.result = result
-            self._durations.observe(result.duration)
-            if ordered:
-                self.applied = result.finished
-            else:
-                self._repaired.update(operation.key.kind for operation in result.done.operations)
-            self._set_targets(result)
+            self._account(result, ordered=ordered)
         await self._make_poll()
         return result
 
+    def _account(self, result: PassResult, *, ordered: bool) -> None:
+        self.result = result
+        self._durations.observe(result.duration)
+        if ordered:
+            self.applied = result.finished
+        else:
+            failed = {failure.operation.key for failure in result.failures}
+            self._repaired.update(o.key.kind for o in result.done.operations if o.key not in failed)
+        self._set_targets(result)
+
     def _pass_in_thread(self, loaded: Loaded, scope: Scope | None) -> PassResult:
         result = self.reconciler.run(self.reconciler.intent(loaded.order, self._runtime), scope)
-        self.store.save_last_good_order(loaded.text)
+        if self.store.pending() is None:
+            self.store.save_last_good_order(loaded.text)
         return result
 
     def _set_targets(self, result: PassResult) -> None:
@@ -231,10 +314,10 @@ class Service:
         except KernelError as error:
             log.error("polling: %s", error)
             return
-        if self.loaded is not None and self.result is not None:
+        if self.in_force.loaded is not None and self.result is not None:
             await asyncio.to_thread(
                 self.picture.update,
-                self.loaded.order,
+                self.in_force.loaded.order,
                 self.result,
                 self.poll,
                 self.prober.stats(),
@@ -288,11 +371,11 @@ class Service:
         loop.add_signal_handler(signal.SIGHUP, self.reload)
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, stop.set)
-        assert self.loaded is not None
+        assert self.in_force.loaded is not None
         async with AsyncExitStack() as stack:
             # The control socket first: until a pass has been made it says so, which beats "not running".
             await stack.enter_async_context(start_control(self.settings.socket, self))
-            listen = self.settings.listen or self.loaded.order.agent.listen
+            listen = self.settings.listen or self.in_force.loaded.order.agent.listen
             await stack.enter_async_context(start_http(listen, self))
             self.prober.start()
             await self._first_pass()
@@ -310,10 +393,15 @@ class Service:
 
     async def _first_pass(self) -> None:
         try:
-            result = await self._make_pass()
+            pending = self.store.pending()
+            if pending is not None and not pending.seconds_left and pending.previous is not None:
+                result = await self._roll_back(pending)
+            else:
+                result = await self._make_pass()
         except (KernelError, StateError) as error:
             log.error("the first pass failed: %s", error)
             return
+        self._keep(self._await_confirmation())
         log.info("%d operations done, %d failed", len(result.done.operations), len(result.failures))
 
 
@@ -329,7 +417,7 @@ def serve(settings: Settings) -> None:
     with store.writer():
         service = Service(settings)
         try:
-            service.load()
+            service.in_force.start()
             asyncio.run(service.serve())
         finally:
             service.close()

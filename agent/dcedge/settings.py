@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 
@@ -16,3 +16,12 @@ class Settings:
     state_dir: Path = Path("/var/lib/dcedge")
     listen: str | None = None  # None: as the order's agent.listen says
     frr_pathspace: str | None = None
+
+    def arguments(self) -> list[str]:
+        """The same as command-line options."""
+        return [
+            word
+            for field in fields(self)
+            if (value := getattr(self, field.name)) is not None
+            for word in ("--" + field.name.replace("_", "-"), str(value))
+        ]

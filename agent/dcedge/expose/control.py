@@ -19,6 +19,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, cast
+from urllib.parse import urlencode
 
 from aiohttp import web
 
@@ -47,17 +48,17 @@ class Peer:
     gid: int
 
 
+Command = Callable[[str, Mapping[str, str]], Awaitable[Reply]]
+
+
 class Backend(Protocol):
     """What the control socket serves; the daemon implements it. What raises DcedgeError reaches the client as such."""
 
     def snapshot(self) -> Snapshot:
         """All there is to see now."""
 
-    def apply(self, text: str) -> Awaitable[Reply]:
-        """Put an order's contents in force; what was done."""
-
-    def reload(self) -> None:
-        """Read the order file again, soon."""
+    def commands(self) -> Mapping[str, Command]:
+        """The changes on offer, by verb; each takes the request's body and its parameters."""
 
 
 class ControlServer:
@@ -70,10 +71,6 @@ class ControlServer:
         self._runner: web.AppRunner | None = None
         self._server: asyncio.Server | None = None
         self._inode: int | None = None
-        self._verbs: Mapping[str, Callable[[str], Awaitable[Reply]]] = {
-            "apply": backend.apply,
-            "reload": self._reload,
-        }
 
     async def start(self) -> None:
         """Listen. Raises BusyError where another daemon answers here, DcedgeError where it cannot be done."""
@@ -104,19 +101,15 @@ class ControlServer:
         content = await asyncio.to_thread(status_bytes, self._backend.snapshot())
         return web.Response(body=content, content_type="application/json")
 
-    async def _reload(self, _: str) -> Reply:
-        self._backend.reload()
-        return {}
-
     async def _command(self, request: web.Request) -> web.Response:
         peer = _peer_of(request)
         if peer is None or peer.uid != 0:
             return _error(403, "forbidden", "only root may change anything here")
-        verb = self._verbs.get(request.match_info["verb"])
+        verb = self._backend.commands().get(request.match_info["verb"])
         if verb is None:
             return _error(404, "unknown", f"this daemon knows no verb {request.match_info['verb']!r}")
         try:
-            reply = await verb(await request.text())
+            reply = await verb(await request.text(), request.query)
         except OrderInvalidError as error:
             findings = [finding.as_dict() for finding in error.findings]
             return _error(422, "invalid", str(error), findings=findings)
@@ -211,13 +204,10 @@ class ControlClient:
         """What the daemon sees."""
         return cast("Status", self._ask("GET", "status"))
 
-    def apply(self, order: str) -> dict[str, Any]:
-        """Hand over an order's text; returns what was done."""
-        return self._ask("POST", "apply", order.encode())
-
-    def reload(self) -> None:
-        """Have the order file read again."""
-        self._ask("POST", "reload", b"")
+    def command(self, verb: str, body: str = "", **parameters: str) -> dict[str, Any]:
+        """Have a change made; returns the daemon's answer."""
+        query = "?" + urlencode(parameters) if parameters else ""
+        return self._ask("POST", verb + query, body.encode())
 
     def _ask(self, method: str, verb: str, body: bytes | None = None) -> dict[str, Any]:
         connection = _UnixConnection(self._path, self._timeout)

@@ -73,6 +73,7 @@ class KernelExecutor:
     group_in_use: bool = False
     created: dict[str, int] = field(default_factory=dict)
     _indices: dict[str, int] = field(default_factory=dict)
+    highest: int = 0  # the highest index there ever was: one that is used again confuses whoever listens (zebra)
     _next_index: int = 0
     _writes: list[tuple[Operation, str, int]] = field(default_factory=list)
     _default6: tuple[tuple[str, int], ...] | None = None
@@ -83,7 +84,7 @@ class KernelExecutor:
 
     def __post_init__(self) -> None:
         self._indices = dict(self.indices)
-        self._next_index = max(self.indices.values(), default=0)
+        self._next_index = max(self.highest, *self.indices.values(), 0)
 
     def execute(self, operations: Sequence[Operation]) -> list[Failure]:
         """Carry out the operations in order; those that failed. An operation whose parent failed is not tried."""

@@ -10,7 +10,7 @@ import socket
 import stat
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, TypeVar
@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 import pytest
 
 from dcedge.errors import BusyError, DcedgeError, NotRunningError, OrderInvalidError
-from dcedge.expose.control import MAX_BODY, ControlClient, ControlServer, Reply, start_control
+from dcedge.expose.control import MAX_BODY, Command, ControlClient, ControlServer, Reply, start_control
 from dcedge.expose.snapshot import Snapshot
 from dcedge.order.finding import Finding
 from tests.unit.expose.scene import snapshot
@@ -40,14 +40,19 @@ class Daemon:
     def snapshot(self) -> Snapshot:
         return snapshot()
 
-    async def apply(self, text: str) -> Reply:
+    def commands(self) -> Mapping[str, Command]:
+        return {"apply": self.apply, "reload": self.reload}
+
+    async def apply(self, text: str, parameters: Mapping[str, str]) -> Reply:
         if self.error is not None:
             raise self.error
         self.applied.append(text)
+        self.parameters = dict(parameters)
         return {"complete": True, "operations": 3}
 
-    def reload(self) -> None:
+    async def reload(self, _: str, __: Mapping[str, str]) -> Reply:
         self.reloads += 1
+        return {}
 
 
 def ask(path: Path, daemon: Daemon, question: Callable[[ControlClient], T]) -> T:
@@ -74,7 +79,7 @@ def test_status_is_the_snapshot_as_json(path: Path) -> None:
 def test_root_applies_an_order(path: Path) -> None:
     daemon = Daemon()
     text = "router:\n  asn: 65010  # Zürich\n"
-    answer = ask(path, daemon, lambda client: client.apply(text))
+    answer = ask(path, daemon, lambda client: client.command("apply", text, confirm="5m"))
     assert daemon.applied == [text]
     assert answer == {"complete": True, "operations": 3}
 
@@ -82,7 +87,7 @@ def test_root_applies_an_order(path: Path) -> None:
 @AS_ROOT
 def test_root_has_the_order_read_again(path: Path) -> None:
     daemon = Daemon()
-    ask(path, daemon, ControlClient.reload)
+    ask(path, daemon, lambda client: client.command("reload"))
     assert daemon.reloads == 1
 
 
@@ -92,7 +97,7 @@ def test_the_daemons_errors_arrive_as_what_they_were(path: Path, kind: type[Dced
     daemon = Daemon()
     daemon.error = OrderInvalidError([FINDING]) if kind is OrderInvalidError else kind("a pass is under way")
     with pytest.raises(kind) as raised:
-        ask(path, daemon, lambda client: client.apply("x"))
+        ask(path, daemon, lambda client: client.command("apply", "x"))
     assert type(raised.value) is kind
     assert str(raised.value) == str(daemon.error)
     if isinstance(raised.value, OrderInvalidError):
@@ -105,7 +110,7 @@ def test_an_order_larger_than_any_is_refused_and_the_daemon_lives_on(path: Path)
 
     def both(client: ControlClient) -> int:
         with pytest.raises(DcedgeError):
-            client.apply("x" * (MAX_BODY + 10_000))
+            client.command("apply", "x" * (MAX_BODY + 10_000))
         return len(client.status()["virtual_interfaces"])
 
     assert ask(path, daemon, both) == 2
