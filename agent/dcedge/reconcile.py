@@ -360,6 +360,7 @@ class Reconciler:
             self.sock, self._kernel.indices, self._kernel.deletion_group_in_use, highest=self._highest_index
         )
         with_frr = self._frr.blocks is not None
+        told: list[Operation] = []
         for stage, stretch in groupby(todo.operations, key=_stage):
             operations = list(stretch)
             if stage == "firewall":
@@ -367,7 +368,8 @@ class Reconciler:
                 continue
             if stage == "frr":
                 try:
-                    self.frr.apply(delta(operations))
+                    self.frr.apply(delta(operations, told))
+                    told += operations
                 except FrrError as error:
                     failures += [Failure(operation, str(error), True) for operation in operations]
                 continue

@@ -25,6 +25,8 @@ from dcedge.plan import Plan
 from dcedge.reconcile import PassResult, Reconciler, purge_intent
 from dcedge.settings import Settings
 from dcedge.store import Runtime, Store
+from tests.lab.clouds import Attachment, BirdCloud, Cloud, Exchange, FrrCloud, Peer
+from tests.lab.edge import Edge
 from tests.lab.netns import Namespace, Workspace, leave_on_signals
 from tests.lab.wait import until
 
@@ -130,6 +132,7 @@ def answers(namespace: Namespace, *words: str) -> None:
 
 
 TWO = "  f1: {provider: generic, port: p1, bandwidth: 1G}\n  f2: {provider: generic, port: p2, bandwidth: 1G}\n"
+KEY = "bgp: {password: {credential: red-a}}, "
 VRFS = "  red: {vpc: red, asn: 64512, accept: any, vrf: red}\n  blue: {vpc: blue, asn: 64513, accept: any, vrf: blue}\n"
 
 
@@ -465,6 +468,60 @@ def test_neighbours_say_who_answers(router: Router) -> None:
 
     until("the silent one to be known as such", seen, accept=lambda states: states == (True, False))
     router.cloud.ip("link del c1")
+
+
+def test_sessions_of_two_vrfs_come_up_between_the_same_addresses() -> None:
+    leave_on_signals()
+    text = order(TWO, vi("red-a", "f1", 10, 1, KEY, gateway="red") + vi("blue-a", "f2", 10, 1, gateway="blue"), VRFS)
+    peers = (Peer("10.255.1.1/30", "10.255.1.2"), Peer("2001:db8:1::1/126", "2001:db8:1::2"))
+    with Workspace() as work:
+        edge, exchange = Edge(work, HEAD + text), Exchange(work)
+        edge.credential("red-a", "Riederwald-10")
+        red: Cloud = BirdCloud(work, "red", 64512, ["10.20.0.0/16"], "10.20.0.1")
+        blue: Cloud = FrrCloud(work, "blue", 64513, ["10.20.0.0/16"], "10.30.0.1")
+        for cloud, number, secret in ((red, 1, "Riederwald-10"), (blue, 2, None)):
+            line = edge.plug(f"p{number}", exchange.port(f"f{number}"))
+            cloud.attach(Attachment(f"{cloud.name}-a", line, 10, peers, 65010, secret))
+            cloud.start()
+        edge.frr.start()
+        applied = edge.dcedge("apply")
+        assert applied.status == 0, applied.said
+        for cloud in (red, blue):
+            cloud.wait_established()
+        for vrf in ("red", "blue"):
+            route = edge.frr.json(f"show ip route vrf {vrf} 10.20.0.0/16 json")["10.20.0.0/16"][0]
+            assert (route["protocol"], route["vrfName"], route["selected"]) == ("bgp", vrf, True)
+        again = edge.dcedge("plan")
+        assert again.status == 0, again.said
+
+        red.change("red-a", password="another")
+        until(
+            "the session with another key to end", lambda: red.state("10.255.1.2"), accept=lambda s: s != "Established"
+        )
+        red.change("red-a", password="Riederwald-10")
+        red.wait_established()
+
+        edge.frr.stop()
+        edge.frr.start()
+        applied = edge.dcedge("apply")
+        assert applied.status == 0, applied.said
+        for cloud in (red, blue):
+            cloud.wait_established()
+
+        # One of them moves to the other's VRF by a change of the order: both of its sessions come back there.
+        edge.order.write_text(HEAD + text.replace("accept: any, vrf: red", "accept: any, vrf: green"))
+        moved = edge.dcedge("apply")
+        assert moved.status == 0, moved.said
+        until(
+            "the route in the new VRF",
+            lambda: edge.frr.json("show ip route vrf green bgp json"),
+            accept=lambda table: "10.20.0.0/16" in table,
+        )
+        red.wait_established()
+        assert edge.dcedge("plan").status == 0
+        purged = edge.dcedge("purge")
+        assert purged.status == 0, purged.said
+        assert not json.loads(edge.namespace.run("ip", "-j", "link", "show", "type", "vrf").stdout)
 
 
 def tags_seen(router: Router, target: str) -> list[tuple[int, int]]:

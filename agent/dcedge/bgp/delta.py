@@ -26,8 +26,12 @@ def blocks_of(state: State) -> dict[Key, FrrBlock]:
     return {key: resource for key, resource in state.items() if isinstance(resource, FrrBlock)}
 
 
-def delta(operations: Iterable[Operation]) -> str:
-    """The text that carries out the plan's FRR operations; the others are not looked at. Empty: nothing to do."""
+def delta(operations: Iterable[Operation], done: Iterable[Operation] = ()) -> str:
+    """The text that carries out the plan's FRR operations; the others are not looked at. Empty: nothing to do.
+
+    What went along with the contexts that the operations `done` have removed is not undone again: to name such a
+    context would make it anew.
+    """
     before: set[Line] = set()
     after: set[Line] = set()
     for operation in operations:
@@ -35,7 +39,13 @@ def delta(operations: Iterable[Operation]) -> str:
             before.update(operation.before.lines)
         if isinstance(operation.after, FrrBlock):
             after.update(operation.after.lines)
-    return line_delta(before, after)
+    gone = {
+        (*line.path, line.text)
+        for operation in done
+        if operation.after is None and isinstance(operation.before, FrrBlock)
+        for line in operation.before.lines
+    }
+    return line_delta((line for line in before if not _stands_in(line, gone)), after)
 
 
 def block_delta(observed: Mapping[Key, FrrBlock], wanted: Mapping[Key, FrrBlock]) -> str:
@@ -93,9 +103,13 @@ def _vanished(undone: Iterable[Line]) -> tuple[set[tuple[str, ...]], set[Place]]
     return contexts, peers
 
 
+def _stands_in(line: Line, contexts: set[tuple[str, ...]]) -> bool:
+    return any(line.path[:depth] in contexts for depth in range(1, len(line.path) + 1))
+
+
 def _goes_along(line: Line, vanished: tuple[set[tuple[str, ...]], set[Place]]) -> bool:
     contexts, peers = vanished
-    if any(line.path[:depth] in contexts for depth in range(1, len(line.path) + 1)):
+    if _stands_in(line, contexts):
         return True
     # `no neighbor X bfd` takes the profile with it.
     if " bfd profile " in line.text and (*line.path, f"neighbor {meaning(line.text).peer} bfd") in contexts:

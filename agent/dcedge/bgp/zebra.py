@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from dcedge.bgp.vty import FrrClient
-from dcedge.errors import FrrError
+from dcedge.errors import FrrError, FrrUnavailableError
 
 WAIT_SECONDS = 5.0
 _FIRST_PAUSE_SECONDS, _PAUSE_SECONDS_MAX = 0.002, 0.1
@@ -29,7 +29,12 @@ def wait_for_links(frr: FrrClient, indices: Mapping[str, int]) -> bool:
     name, index = list(indices.items())[-1]
 
     def known() -> bool:
-        found = _json(frr, f"show interface {name} json").get(name)
+        try:
+            found = _json(frr, f"show interface {name} json").get(name)
+        except FrrUnavailableError:
+            raise
+        except FrrError:
+            return False  # zebra's way to say that it has no such interface
         return isinstance(found, dict) and found.get("index") == index
 
     return _wait(known)
