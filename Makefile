@@ -9,9 +9,10 @@ PYTHON   := .venv/bin/python
 LAB      := tests/lab/run
 PACKAGES := python3-venv frr frr-pythontools bird2 user-mode-linux kmod iproute2 nftables ethtool \
             iputils-ping iperf3 fping tcpdump procps ca-certificates
+JUDGES   := prometheus  # its promtool judges our metrics in the tests
 PYTEST   := $(PYTHON) -m pytest
 
-.PHONY: help demo shell test lint types unit kernel system bench venv deps lock format clean
+.PHONY: help demo shell test lint types unit kernel system bench venv deps judges lock format clean
 
 help: ## this list
 	@sed -nE 's/^([a-z]+):[^#]*## (.*)/  make \1\t\2/p' Makefile | expand -t 18
@@ -30,14 +31,14 @@ lint: venv ## ruff: rules and format
 types: venv ## mypy --strict
 	@.venv/bin/mypy
 
-unit: deps venv ## the tests that this machine's own kernel can run
+unit: deps judges venv ## the tests that this machine's own kernel can run
 	@echo "unit tests" && $(PYTEST) -q tests/unit $(wildcard tests/kernel)
 
 # One boot of the lab kernel for all of them; what they print and their exit status pass through.
-kernel: deps venv ## the tests on a kernel with 802.1Q, VRF, HTB and fq_codel
+kernel: deps judges venv ## the tests on a kernel with 802.1Q, VRF, HTB and fq_codel
 	@echo "kernel tests" && $(LAB) --timeout 900 $(PYTEST) -q tests/kernel
 
-system: deps venv ## the tests of the installed service
+system: deps judges venv ## the tests of the installed service
 	@if compgen -G 'tests/system/test_*.py' >/dev/null; then echo "system tests" && $(PYTEST) -q tests/system; fi
 
 bench: deps venv ## the benchmarks, or one of them: make bench B=shaping
@@ -48,6 +49,9 @@ format: venv ## put the sources into ruff's format
 
 deps: ## Debian's packages
 	@tests/lab/install-packages $(PACKAGES)
+
+judges: ## Debian's packages that only the tests need
+	@tests/lab/install-packages $(JUDGES)
 
 venv: .venv/installed ## Python's packages, in .venv
 	@:
