@@ -25,6 +25,7 @@ from dcedge.bgp.vty import FrrClient
 from dcedge.bgp.zebra import wait_for_addresses, wait_for_links
 from dcedge.credentials import Secret, read_credentials
 from dcedge.errors import FrrError
+from dcedge.fights import Fights
 from dcedge.firewall.nft import Firewall, FirewallError
 from dcedge.firewall.objects import FirewallTable, GatewaySources, Guard
 from dcedge.intent import NOTHING, Intent, changed_keys, credentials_of, derive
@@ -158,6 +159,7 @@ class Reconciler:
         self._firewall = FirewallObserved(None, "not asked yet")
         self._failures: dict[Key, Failure] = {}
         self._highest_index = 0
+        self.fights = Fights()
 
     def close(self) -> None:
         """Close the sockets."""
@@ -195,7 +197,12 @@ class Reconciler:
         owned = self.store.owned()
         if self._failures:
             scope = None
+        ordered = intent.order is not self._intent.order or intent.drained != self._intent.drained
         todo = self._plan(intent, owned, scope)
+        if ordered:
+            self.fights.forget()
+        else:
+            todo = self._without_fights(todo)
         self._intent = intent
         failures: list[Failure] = []
         executed = time.monotonic() - started
@@ -206,6 +213,8 @@ class Reconciler:
             executed = time.monotonic() - started
             failures += self._verify(intent, todo, failures, None if scope is None or _is_wide(todo) else touched)
         self._failures = {failure.operation.key: failure for failure in failures}
+        if not ordered:
+            self._note_repairs(todo)
         self._forget(intent)
         assert self._kernel is not None
         return PassResult(
@@ -221,6 +230,16 @@ class Reconciler:
             firewall_detail=self._firewall.detail,
             warnings=warnings(self._frr.running),
         )
+
+    def _without_fights(self, todo: Plan) -> Plan:
+        """The repairs, but for those that somebody else keeps undoing."""
+        held = self.fights.held(time.monotonic())
+        return Plan(tuple(operation for operation in todo.operations if operation.key not in held)) if held else todo
+
+    def _note_repairs(self, done: Plan) -> None:
+        succeeded = (operation.key for operation in done.operations if operation.key not in self._failures)
+        for key in self.fights.repaired(succeeded, time.monotonic()):
+            log.error("somebody else keeps undoing %s: leaving it alone for a while", key)
 
     def _plan(self, intent: Intent, owned: Owned, scope: Scope | None) -> Plan:
         if scope is None or self._kernel is None or len(scope.links) > _LINKS_MAX:

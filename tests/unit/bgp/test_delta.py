@@ -167,3 +167,15 @@ def test_beside_an_operators_configuration_nothing_of_it_is_touched(before: Deri
         assert not plan(order.blocks, again)
     left = {line for line in frr.lines - operators if not line.text.startswith("address-family ")}
     assert left == set()
+
+
+def test_what_went_with_its_router_is_not_undone_by_naming_the_router_again() -> None:
+    """FRR makes a `router bgp … vrf` anew when a line within it is undone."""
+    gateway = {"vpc": "vpc-prod", "asn": 64512, "accept": "any"}
+    before, after = (derived({"a": vi(1)}, gateways={"prod": {**gateway, "vrf": vrf}}) for vrf in ("red", "green"))
+    operations = plan(after.blocks, before.blocks).operations
+    down = [operation for operation in operations if operation.after is None]
+    up = [operation for operation in operations if operation.after is not None]
+    assert "no router bgp 65010 vrf red" in delta(down)
+    assert "vrf red" not in delta(up, down)
+    assert "vrf green" in delta(up, down)
