@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from dcedge.expose.control import ControlClient
     from dcedge.order.load import Loaded
+    from dcedge.plan import Plan
     from dcedge.reconcile import Preview, Reconciler
 
 EXIT_FAILED, EXIT_PENDING, EXIT_INVALID, EXIT_NO_DAEMON = 1, 2, 3, 4
@@ -140,6 +141,15 @@ def notes_of(preview: Preview) -> list[str]:
     return notes(preview.intent, preview.frr_detail, preview.firewall_detail)
 
 
+def _own_session_notes(reconciler: Reconciler, plan: Plan) -> list[str]:
+    from dcedge.own_session import outgoing_link, ssh_client, warning
+
+    client = ssh_client()
+    link = outgoing_link(reconciler.sock, client) if client is not None else None
+    said = warning(plan, link, client) if client is not None and link is not None else None
+    return [f"WARNING: {said}"] if said is not None else []
+
+
 @_verb
 def check(
     settings: Settings,
@@ -181,10 +191,11 @@ def plan(
         loaded = load_order(settings.order)
         with _reconciler(settings) as reconciler:
             preview = reconciler.preview(reconciler.intent(loaded.order, reconciler.store.runtime()))
+            said = [*_own_session_notes(reconciler, preview.plan), *notes_of(preview)]
         if as_json:
-            _print_json(plan_json(preview.plan, notes_of(preview)))
+            _print_json(plan_json(preview.plan, said))
         else:
-            print_plan(_console(), preview.plan, notes_of(preview))
+            print_plan(_console(), preview.plan, said)
         if preview.plan or preview.frr_detail:
             raise typer.Exit(EXIT_PENDING)
 

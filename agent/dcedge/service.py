@@ -233,7 +233,12 @@ class Service:
             durations=self._durations.read(),
             drift_repaired=tuple(sorted(self._repaired.items())),
             failing=tuple(f"{f.operation.action} {f.operation.key}: {f.text}" for f in result.failures),
-            notes=(*notes(result.intent, "", result.firewall_detail), *result.warnings, *self._shaping_note()),
+            notes=(
+                *notes(result.intent, "", result.firewall_detail),
+                *result.warnings,
+                *self._shaping_note(),
+                *self.reconciler.fights.told(time.monotonic()),
+            ),
         )
 
     def _shaping_note(self) -> tuple[str, ...]:

@@ -22,10 +22,10 @@ from dcedge.kernel.objects import ROUTE_PROTOCOL
 from dcedge.order.load import load_order
 from dcedge.order.model import Order
 from dcedge.plan import Plan
-from dcedge.reconcile import PassResult, Reconciler, purge_intent
+from dcedge.reconcile import PassResult, Reconciler, Scope, purge_intent
 from dcedge.settings import Settings
 from dcedge.store import Runtime, Store
-from tests.lab.clouds import Attachment, BirdCloud, Cloud, Exchange, FrrCloud, Peer
+from tests.lab.clouds import Attachment, BirdCloud, Cloud, Exchange, Peer
 from tests.lab.edge import Edge
 from tests.lab.netns import Namespace, Workspace, leave_on_signals
 from tests.lab.wait import until
@@ -381,6 +381,27 @@ def test_a_broken_static_route_is_made_again_and_a_foreign_one_left(router: Rout
     assert router.shown("route", "show", "10.99.0.0/16")
 
 
+def test_a_prompt_look_repairs_routes_and_vrfs_too(router: Router) -> None:
+    """What the daemon does when the kernel tells it of single links."""
+    line = vi("a", "f1", 10, 1, "static: [10.20.0.0/16], ", gateway="red")
+    text = order(TWO, line + vi("b", "f2", 10, 2, gateway="blue"), VRFS)
+    router.apply(text)
+    intent = router.edge.call(lambda: router.reconciler.intent(router.load(text), Runtime()))
+    router.edge.call(lambda: router.reconciler.run(intent))
+    for broken, expected in (("p1.10", {"link", "address", "route", "shaper"}), ("red", {"vrf", "link", "route"})):
+        index = router.link(broken)["ifindex"]
+        router.edge.ip(f"link del {broken}")
+        others = {router.link("p1.10").get("ifindex", index)}
+        scope = Scope(frozenset({index} | others), True)
+        done = router.edge.call(lambda scope=scope: router.reconciler.run(intent, scope))
+        assert done.failures == ()
+        assert expected <= {operation.key.kind for operation in done.done.operations}
+        assert all(not set(o.affects) - {"a"} for o in done.done.operations if o.key.kind != "firewall"), done.done
+        assert [route["dst"] for route in router.routes("-4")] == ["10.20.0.0/16"]
+        assert router.addresses("p1.10") == ["10.255.1.2/30", "2001:db8:1::2/126"]
+    assert not router.plan(text)
+
+
 def test_the_kernel_sends_only_our_routes(router: Router) -> None:
     router.apply(static("primary", ""))
     router.edge.ip(*(f"route add 10.98.{n}.0/24 via 10.255.1.1" for n in range(50)))
@@ -478,7 +499,7 @@ def test_sessions_of_two_vrfs_come_up_between_the_same_addresses() -> None:
         edge, exchange = Edge(work, HEAD + text), Exchange(work)
         edge.credential("red-a", "Riederwald-10")
         red: Cloud = BirdCloud(work, "red", 64512, ["10.20.0.0/16"], "10.20.0.1")
-        blue: Cloud = FrrCloud(work, "blue", 64513, ["10.20.0.0/16"], "10.30.0.1")
+        blue: Cloud = BirdCloud(work, "blue", 64513, ["10.20.0.0/16"], "10.30.0.1")
         for cloud, number, secret in ((red, 1, "Riederwald-10"), (blue, 2, None)):
             line = edge.plug(f"p{number}", exchange.port(f"f{number}"))
             cloud.attach(Attachment(f"{cloud.name}-a", line, 10, peers, 65010, secret))

@@ -1,0 +1,61 @@
+"""Repairs that do not last: somebody else keeps undoing them. Noticed, slowed down, and said; never fought for ever.
+
+Pure: time is handed in.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from dcedge.resource import Key
+
+REPAIRS, WINDOW_SECONDS = 5, 60.0  # as many repairs of one thing in this time are a fight
+PAUSE_SECONDS, PAUSE_SECONDS_MAX = 30.0, 600.0
+KEPT_SECONDS = 3600.0  # without a repair for so long, a fight is over
+
+
+@dataclass(slots=True)
+class _Fight:
+    repairs: deque[float] = field(default_factory=lambda: deque(maxlen=REPAIRS))
+    pause: float = 0.0
+    held_until: float = 0.0
+
+
+@dataclass(slots=True)
+class Fights:
+    """What was repaired how often, and what is left alone for a while because of it."""
+
+    _by_key: dict[Key, _Fight] = field(default_factory=dict)
+
+    def repaired(self, keys: Iterable[Key], now: float) -> list[Key]:
+        """Note repairs; those that have become a fight with this one."""
+        fresh = []
+        for key in keys:
+            fight = self._by_key.setdefault(key, _Fight())
+            fight.repairs.append(now)
+            if len(fight.repairs) == REPAIRS and now - fight.repairs[0] <= WINDOW_SECONDS:
+                fight.pause = min(max(PAUSE_SECONDS, fight.pause * 2), PAUSE_SECONDS_MAX)
+                fight.held_until = now + fight.pause
+                fight.repairs.clear()
+                fresh.append(key)
+        for key in [k for k, f in self._by_key.items() if f.repairs and f.repairs[-1] < now - KEPT_SECONDS]:
+            del self._by_key[key]
+        return fresh
+
+    def held(self, now: float) -> frozenset[Key]:
+        """What is not to be repaired now."""
+        return frozenset(key for key, fight in self._by_key.items() if fight.held_until > now)
+
+    def forget(self) -> None:
+        """A new order: whatever it asks for is asked for afresh."""
+        self._by_key.clear()
+
+    def told(self, now: float) -> list[str]:
+        """The fights under way, in words."""
+        return [
+            f"{key} is undone by somebody else again and again; not repaired for another {fight.held_until - now:.0f} s"
+            for key, fight in sorted(self._by_key.items())
+            if fight.held_until > now
+        ]
