@@ -393,7 +393,7 @@ def test_a_prompt_look_repairs_routes_and_vrfs_too(router: Router) -> None:
         router.edge.ip(f"link del {broken}")
         others = {router.link("p1.10").get("ifindex", index)}
         scope = Scope(frozenset({index} | others), True)
-        done = router.edge.call(lambda scope=scope: router.reconciler.run(intent, scope))
+        done = router.edge.call(router.reconciler.run, intent, scope)
         assert done.failures == ()
         assert expected <= {operation.key.kind for operation in done.done.operations}
         assert all(not set(o.affects) - {"a"} for o in done.done.operations if o.key.kind != "firewall"), done.done
