@@ -80,7 +80,7 @@ def derive(
                     del kernel[key]
         for key in previous.shared:
             del kernel[key]
-    shared = {resource.key: resource for resource in shared_resources(interfaces.values())}
+    shared = {resource.key: resource for resource in shared_resources(interfaces.values(), withdrawn=runtime.withdrawn)}
     for key, resource in shared.items():
         before = previous.kernel.get(key)
         kernel[key] = before if before == resource else resource

@@ -6,6 +6,7 @@ import socket
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from ipaddress import ip_address
 
 from dcedge import __version__
 from dcedge.bgp.state import SessionState
@@ -21,11 +22,13 @@ from dcedge.expose.snapshot import (
     read_process,
     session_snapshot,
 )
+from dcedge.health.static import PathFacts
 from dcedge.health.tracker import Tracker
 from dcedge.health.verdict import BfdState, Facts, LinkFacts, PortFacts, ProbeFacts, SessionFacts, judge
 from dcedge.kernel.counters import Counters
 from dcedge.kernel.naming import interface_link
-from dcedge.order.model import Order
+from dcedge.kernel.neighbours import Neighbours
+from dcedge.order.model import Address, Order
 from dcedge.order.resolve import ResolvedInterface, Session, root_connection
 from dcedge.probe.prober import ProberStats, ProbeStats
 from dcedge.reconcile import PassResult
@@ -41,6 +44,26 @@ class Poll:
     counters: Counters
     sessions: Mapping[Place, SessionState] | None
     frr_detail: str
+    neighbours: Neighbours = field(default_factory=dict)
+
+
+def path_facts(interface: ResolvedInterface, poll: Poll, indices: Mapping[str, int]) -> PathFacts:
+    """What a poll tells of the path of one virtual interface."""
+    port = poll.counters.links.get(interface.port)
+    index = indices.get(interface_link(interface))
+    answers = [neighbour_answers(poll, index, pair.cloud) for pair in interface.addresses]
+    sessions = [poll.sessions.get(session_place(s, interface.vrf)) for s in interface.sessions] if poll.sessions else []
+    return PathFacts(
+        carrier=port.carrier if port is not None else False,
+        neighbour=False if False in answers else (True if True in answers else None),
+        established=any(state is not None and state.up for state in sessions),
+    )
+
+
+def neighbour_answers(poll: Poll, index: int | None, address: Address) -> bool | None:
+    """Whether an address on a link answers ARP or neighbour discovery; None where that is not known now."""
+    state = poll.neighbours.get((index, address)) if index is not None else None
+    return state.answers if state is not None else None
 
 
 def session_place(session: Session, vrf: str | None) -> Place:
@@ -157,7 +180,7 @@ class Picture:
             frr_available=poll.sessions is not None and result.frr_available,
             frr_detail=poll.frr_detail or result.frr_detail,
             sessions=tuple(self._session_facts(interface, state, session, poll) for session, state in sessions),
-            probes=tuple(ProbeFacts(p.destination, p.family, p.window_probes, p.window_lost, p.error) for p in probes),
+            probes=tuple(self._probe_facts(p, poll, result.indices.get(link)) for p in probes),
         )
         verdict = self.tracker.feed(interface.name, judge(facts), poll.at)
         return VirtualInterfaceSnapshot(
@@ -177,6 +200,14 @@ class Picture:
             sessions=tuple(session_snapshot(state, session.family) for session, state in sessions),
             probes=probes,
             failing=failing,
+        )
+
+    def _probe_facts(self, probe: ProbeStats, poll: Poll, index: int | None) -> ProbeFacts:
+        # Who answers pings answers ARP or ND too; only the others' state is of interest.
+        silent = probe.window_probes and probe.window_lost == probe.window_probes
+        neighbour = neighbour_answers(poll, index, ip_address(probe.destination)) if silent else None
+        return ProbeFacts(
+            probe.destination, probe.family, probe.window_probes, probe.window_lost, probe.error, neighbour
         )
 
     def _sessions(self, interface: ResolvedInterface, poll: Poll) -> list[tuple[Session, SessionState]]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import time
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from itertools import groupby
 from types import MappingProxyType
@@ -33,6 +33,7 @@ from dcedge.kernel import messages as m
 from dcedge.kernel import sysctl
 from dcedge.kernel.capabilities import has_fq_codel
 from dcedge.kernel.execute import Failure, KernelExecutor
+from dcedge.kernel.limits import frr_descriptor_problem
 from dcedge.kernel.netlink import RouteSocket
 from dcedge.kernel.objects import RANK_ADDRESS, WIDE_KINDS, Bond, IpAddress, Link, Port, Route, Shaper, Sysctl, Vrf
 from dcedge.kernel.observe import owned_state, routes_of
@@ -228,8 +229,13 @@ class Reconciler:
             frr_available=self._frr.blocks is not None,
             frr_detail=self._frr.detail,
             firewall_detail=self._firewall.detail,
-            warnings=warnings(self._frr.running),
+            warnings=(*warnings(self._frr.running), *self._descriptor_warning(intent)),
         )
+
+    def _descriptor_warning(self, intent: Intent) -> Iterator[str]:
+        peers = sum(len(interface.sessions) for interface in intent.interfaces.values())
+        if problem := frr_descriptor_problem(peers, self.frr.processes()):
+            yield problem
 
     def _without_fights(self, todo: Plan) -> Plan:
         """The repairs, but for those that somebody else keeps undoing."""

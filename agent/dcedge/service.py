@@ -29,13 +29,15 @@ from dcedge.expose.http import start_http
 from dcedge.expose.plan_document import applied_json, notes
 from dcedge.expose.snapshot import FrrSnapshot, OrderSnapshot, PassSnapshot, Snapshot
 from dcedge.firewall.nft import FirewallEvents
+from dcedge.health.static import StaticPaths, withheld_static
 from dcedge.in_force import OrderInForce
 from dcedge.kernel.counters import read_counters
 from dcedge.kernel.events import EventSocket
 from dcedge.kernel.naming import interface_link
+from dcedge.kernel.neighbours import read_neighbours
 from dcedge.kernel.netlink import RouteSocket
 from dcedge.order.load import Loaded
-from dcedge.picture import Picture, Poll, session_place
+from dcedge.picture import Picture, Poll, path_facts, session_place
 from dcedge.probe.histogram import Histogram
 from dcedge.probe.prober import Prober
 from dcedge.probe.target import Target, budgets_of, targets_of
@@ -71,6 +73,7 @@ class Service:
         self._wanted = asyncio.Event()
         self._scope: Scope | None = None  # where the next pass looks; None: everywhere
         self._pass = asyncio.Lock()
+        self._static = StaticPaths(withheld=self._runtime.withdrawn)
         self._tasks: set[asyncio.Task[None]] = set()
         self._new_order = True  # the next pass carries out an order: what it does is no drift
         self._poll_socket = RouteSocket()
@@ -328,6 +331,7 @@ class Service:
                 self.prober.stats(),
                 self._runtime.drained,
             )
+        self._judge_static_paths(self.poll)
         was_up = before is not None and before.sessions is not None
         is_up = self.poll.sessions is not None
         if is_up and not was_up and before is not None:
@@ -337,6 +341,21 @@ class Service:
             log.warning("FRR does not answer: %s", self.poll.frr_detail)
         elif is_up and self._lacks_sessions(self.poll):
             self.want_pass(Scope(frr=True))
+
+    def _judge_static_paths(self, poll: Poll) -> None:
+        """Withdraw static routes whose path is dead, and put them back when it has been well for a while."""
+        if self.result is None or not any(i.static for i in self.result.intent.interfaces.values()):
+            return
+        interfaces = self.result.intent.interfaces.values()
+        facts = {interface.name: path_facts(interface, poll, self.result.indices) for interface in interfaces}
+        self._static = withheld_static(interfaces, facts, self._static, time.monotonic())
+        if self._static.withheld != self._runtime.withdrawn:
+            for name in self._static.withheld ^ self._runtime.withdrawn:
+                away = name in self._static.withheld
+                log.warning("%s: its static routes are %s", name, "withdrawn: the path is dead" if away else "back")
+            self._runtime = replace(self._runtime, withdrawn=self._static.withheld)
+            self.store.save_runtime(self._runtime)
+            self.want_pass(Scope())
 
     def _lacks_sessions(self, poll: Poll) -> bool:
         """Whether FRR has lost what it was given: it was restarted between two polls."""
@@ -349,12 +368,12 @@ class Service:
         )
 
     def _poll_in_thread(self) -> Poll:
-        counters = read_counters(self._poll_socket)
+        counters, neighbours = read_counters(self._poll_socket), read_neighbours(self._poll_socket)
         try:
             states = self._poll_frr.sessions()
         except FrrError as error:
-            return Poll(time.time(), counters, None, str(error))
-        return Poll(time.time(), counters, {(s.vrf, str(s.peer)): s for s in states}, "")
+            return Poll(time.time(), counters, None, str(error), neighbours)
+        return Poll(time.time(), counters, {(s.vrf, str(s.peer)): s for s in states}, "", neighbours)
 
     def on_event(self) -> None:
         """The kernel said that something changed."""

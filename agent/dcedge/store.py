@@ -9,7 +9,7 @@ import os
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,7 @@ class Runtime:
 
     drained: frozenset[str] = frozenset()
     rejected: frozenset[str] = frozenset()  # digests of orders that were rolled back
+    withdrawn: frozenset[str] = frozenset()  # virtual interfaces whose static routes lead nowhere now
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,11 +135,11 @@ class Store:
     def runtime(self) -> Runtime:
         """The kept runtime."""
         data = self._read(_RUNTIME)
-        return Runtime(frozenset(data.get("drained", ())), frozenset(data.get("rejected", ())))
+        return Runtime(*(frozenset(data.get(field.name, ())) for field in fields(Runtime)))
 
     def save_runtime(self, runtime: Runtime) -> None:
         """Keep the runtime."""
-        data = {"drained": sorted(runtime.drained), "rejected": sorted(runtime.rejected)}
+        data = {field.name: sorted(getattr(runtime, field.name)) for field in fields(runtime)}
         self._write(_RUNTIME, json.dumps(data, indent=1))
 
     @property

@@ -94,6 +94,7 @@ RULES: tuple[Rule, ...] = (
     _neighbor(r"bfd", "bfd", "bfd", 5),
     _neighbor(r"(?P<rest>bfd profile \S+)", "bfd profile", "{rest}", 6),
     Rule(r"(?P<slot>network \S+)(?: route-map \S+)?", "{slot}", "no {slot}", FAMILY, 0),
+    _neighbor_family(r"prefix-list (?P<name>\S+) (?P<way>in|out)", "prefix-list {way}", "prefix-list {name} {way}", 1),
     _neighbor_family(r"route-map (?P<name>\S+) (?P<way>in|out)", "route-map {way}", "route-map {name} {way}", 1),
     _neighbor_family(r"maximum-prefix \d.*", "maximum-prefix", "maximum-prefix", 1),
     _neighbor_family(r"maximum-prefix-out \d+", "maximum-prefix-out", "maximum-prefix-out", 1),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from hashlib import blake2b
 from typing import Literal
 
 from dcedge.order.model import BfdTimers, Family
@@ -16,13 +17,23 @@ Direction = Literal["in", "out"]
 _POLICY = re.compile(rf"{PREFIX}(?P<owner>.+)-v[46]-(?:in|out)")
 
 
-def policy_name(owner: str, family: Family, direction: Direction) -> str:
-    """The name of a virtual interface's route-map or of a gateway's prefix-list."""
-    return f"{PREFIX}{owner}-v{family[-1]}-{direction}"
+def policy_name(gateway: str, family: Family, direction: Direction) -> str:
+    """The name of a gateway's prefix-list."""
+    return f"{PREFIX}{gateway}-v{family[-1]}-{direction}"
+
+
+def inbound_map_name(gateway: str, family: Family, local_preference: int) -> str:
+    """The route-map of a gateway's paths of one preference; virtual interfaces that have it in common share it."""
+    return f"{policy_name(gateway, family, 'in')}-{local_preference}"
+
+
+def outbound_map_name(says: str) -> str:
+    """The route-map of what is said with each announcement; whoever says the same shares it."""
+    return f"{PREFIX}out-{blake2b(says.encode(), digest_size=4).hexdigest()}"
 
 
 def policy_owner(name: str) -> str | None:
-    """Whose a route-map or prefix-list of that name is; None where the name is not of that form."""
+    """The gateway whose prefix-list bears that name; None where the name is not of that form."""
     found = _POLICY.fullmatch(name)
     return found["owner"] if found else None
 

@@ -13,7 +13,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from dcedge.bgp.config import FrrConfig, Line
 from dcedge.bgp.grammar import meaning, slot_of
 from dcedge.bgp.names import ORIGIN_MAP, OWN_PATHS, OWNER_MARK, PREFIX, policy_owner
-from dcedge.bgp.resources import COMMON, COMMON_KEY, POLICY, PROFILE, ROUTER, SESSION, FrrBlock
+from dcedge.bgp.resources import COMMON, COMMON_KEY, MAP, POLICY, PROFILE, ROUTER, SESSION, FrrBlock
 from dcedge.errors import FrrError
 from dcedge.resource import Key
 
@@ -107,7 +107,7 @@ def _key_by_name(line: Line) -> Key | None:
     top = line.path[0] if line.path else line.text
     words = top.split(" ")
     if words[0] == "route-map" and len(words) > 1:
-        return _named(words[1], SESSION)
+        return _named(words[1], MAP)
     if words[:2] in (["ip", "prefix-list"], ["ipv6", "prefix-list"]) and len(words) > 2:
         return _named(words[2], POLICY)
     if words[:3] == ["bgp", "as-path", "access-list"] and len(words) > 3:
@@ -128,7 +128,7 @@ def _named(name: str, kind: str) -> Key | None:
         return COMMON_KEY
     if not name.startswith(PREFIX):
         return None
-    return Key(kind, policy_owner(name) or name)
+    return Key(kind, (policy_owner(name) if kind == POLICY else None) or name)
 
 
 def _peer_of(line: Line) -> str:

@@ -11,9 +11,10 @@ from dcedge.bgp.grammar import meaning, slot_of
 from dcedge.plan import worst
 from dcedge.resource import Change, Disruption, Key
 
-COMMON, PROFILE, POLICY, ROUTER, SESSION = "bgp-common", "bfd-profile", "bgp-policy", "bgp-router", "bgp-session"
+COMMON, PROFILE, POLICY = "bgp-common", "bfd-profile", "bgp-policy"
+MAP, ROUTER, SESSION = "bgp-map", "bgp-router", "bgp-session"
 # Above every rank of the kernel's: a session needs its addresses and its VRF.
-RANKS = {COMMON: 100, PROFILE: 110, POLICY: 120, ROUTER: 130, SESSION: 140}
+RANKS = {COMMON: 100, PROFILE: 110, POLICY: 120, MAP: 125, ROUTER: 130, SESSION: 140}
 
 COMMON_KEY = Key(COMMON, "dcedge")
 
@@ -88,7 +89,7 @@ class FrrBlock:
 
 
 def _tells(line: Line) -> bool:
-    return " remote-as " in line.text or line.text.startswith(("network ", "router bgp ", "ip", "profile "))
+    return " remote-as " in line.text or line.text.startswith(("network ", "router bgp ", "ip", "profile ", "set "))
 
 
 def _by_slot(lines: Iterable[Line]) -> dict[tuple[tuple[str, ...], str], Line]:

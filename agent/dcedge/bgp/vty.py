@@ -5,6 +5,7 @@ All calls block, each for a bounded time; they belong in a worker thread. One cl
 
 from __future__ import annotations
 
+import contextlib
 import re
 import socket
 import subprocess
@@ -101,6 +102,14 @@ class FrrClient:
             except FrrError as error:
                 reasons[daemon] = str(error)
         return reasons
+
+    def processes(self) -> dict[str, int]:
+        """The daemons' process IDs, as far as their files in the run folder tell."""
+        found = {}
+        for daemon in DAEMONS:
+            with contextlib.suppress(OSError, ValueError):
+                found[daemon] = int((self._folder / f"{daemon}.pid").read_text())
+        return found
 
     def running_config(self) -> FrrConfig:
         """What bgpd and bfdd run with now.
