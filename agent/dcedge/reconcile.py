@@ -75,6 +75,7 @@ class KernelObserved:
     state: dict[Key, Resource] = field(default_factory=dict)
     indices: dict[str, int] = field(default_factory=dict)
     deletion_group_in_use: bool = False
+    routes: set[Key] = field(default_factory=set)  # of `state`
     _upon: dict[str, set[Key]] = field(default_factory=dict)
 
     def take(self, state: State, intent: State) -> None:
@@ -84,6 +85,8 @@ class KernelObserved:
             self.state[key] = wanted if wanted is not None and wanted == resource else resource
             if isinstance(resource, (IpAddress, Shaper)):
                 self._upon.setdefault(resource.link, set()).add(key)
+            elif isinstance(resource, Route):
+                self.routes.add(key)
 
     def upon(self, link: str) -> Collection[Key]:
         """The addresses and the shaper on a link."""
@@ -299,7 +302,7 @@ class Reconciler:
         """Look at our static routes again, where there are any; those that the order has or had on these links."""
         assert self._kernel is not None
         state = self._kernel.state
-        before = {key: r for key, r in state.items() if isinstance(r, Route)}
+        before = {key: r for key in self._kernel.routes if isinstance(r := state[key], Route)}
         wanted = {key: r for key in intent.shared if isinstance(r := intent.kernel[key], Route)}
         if not before and not wanted:
             return set()
@@ -307,6 +310,7 @@ class Reconciler:
         vrfs = {r.table: r.name for r in state.values() if isinstance(r, Vrf)}
         for key in before:
             del state[key]
+        self._kernel.routes.clear()
         self._kernel.take(routes_of(our_routes(self.sock), names, vrfs, intent.kernel), intent.kernel)
         return {
             key

@@ -34,13 +34,15 @@ def kernel_limits(interfaces: Collection[ResolvedInterface]) -> Iterator[Sysctl]
     gc_thresh1/2/3 (arp(7)): below the first nothing is collected, beyond the third nothing is added. optmem_max
     (socket(7)) bounds the keys of all peers together. Rounded up, so that one more virtual interface changes nothing.
     """
+    # Each pair counts for both families: to tell them apart would cost more than the room for the other one.
+    pairs = sum([len(interface.addresses) for interface in interfaces])
     for family, each in _NEIGHBOURS_EACH.items():
-        needed = each * sum(pair.family == family for interface in interfaces for pair in interface.addresses)
+        needed = each * pairs
         if needed > _NEIGHBOURS_DEFAULT:
             needed = _round_up(needed + _NEIGHBOURS_OTHERS)
             for number, factor in ((1, 1), (2, 2), (3, 4)):
                 yield Sysctl(f"net/{family}/neigh/default/gc_thresh{number}", needed * factor, at_least=True)
-    keys = sum(session.password is not None for interface in interfaces for session in interface.sessions)
+    keys = sum([1 for interface in interfaces for session in interface.sessions if session.password is not None])
     memory = _round_up(_OPTIONS_BYTES + keys * _KEY_BYTES)
     if memory > _OPTMEM_DEFAULT:
         yield Sysctl("net/core/optmem_max", memory, at_least=True)

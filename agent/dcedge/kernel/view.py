@@ -22,6 +22,7 @@ from dcedge.order.resolve import Tag
 
 _ATTEMPTS = 5
 _U32 = struct.Struct("=I")
+_INDEX = struct.Struct("=i")
 _U16 = struct.Struct("=H")
 _BE16 = struct.Struct(">H")
 _U64 = struct.Struct("=Q")
@@ -133,9 +134,12 @@ def observe_link(sock: RouteSocket, index: int, *, queues: bool) -> KernelView:
             view.by_name[master.name] = master
     view.addresses[index] = addresses_on(sock, index)
     if queues:
-        for qdisc in dump(sock, m.RTM_GETQDISC, m.TC_BODY.pack(0, 0, 0, 0, 0), _qdisc):
-            if qdisc.index == index:
-                view.qdiscs.setdefault(index, []).append(qdisc)
+
+        def on_it(data: memoryview, start: int, end: int) -> QdiscView | None:
+            return _qdisc(data, start, end) if _INDEX.unpack_from(data, start + 4)[0] == index else None
+
+        found = dump(sock, m.RTM_GETQDISC, m.TC_BODY.pack(0, 0, 0, 0, 0), on_it)
+        view.qdiscs[index] = [qdisc for qdisc in found if qdisc is not None]
         htb = class_of(sock, index)
         if htb is not None:
             view.classes[index] = htb
