@@ -19,6 +19,7 @@ from dcedge.resource import Key
 
 _ROUTER = re.compile(r"router bgp (?P<asn>\S+)(?: vrf (?P<vrf>\S+))?")
 _NEIGHBOR = re.compile(r"(?:no )?neighbor (?P<peer>\S+)(?: (?P<rest>.*))?")
+_USES = re.compile(r"neighbor \S+ route-map (?P<map>\S+) (?:in|out)")
 _FAMILIES = ("address-family ipv4 unicast", "address-family ipv6 unicast")
 _RELAX = "bgp bestpath as-path multipath-relax"
 
@@ -54,10 +55,22 @@ def observe_frr(
         bfd in intended or (bfd in remembered and not _foreign_under(running, mine, "bfd"))
     ):
         found.setdefault(COMMON_KEY, set()).add(bfd)
+    _join_leftovers(found, wanted)
     return {
         key: FrrBlock.of(key, wanted[key].affects if key in wanted else _affects(key), lines)
         for key, lines in found.items()
     }
+
+
+def _join_leftovers(found: dict[Key, set[Line]], wanted: Mapping[Key, FrrBlock]) -> None:
+    """Count a route-map that is no longer wanted to a session that still uses it: it goes after the session has left."""
+    leftover = {key.name for key in found if key.kind == MAP and key not in wanted}
+    for key in [key for key in found if key.kind == SESSION and key in wanted] if leftover else ():
+        for line in tuple(found[key]):
+            used = _USES.fullmatch(line.text)
+            if used and used["map"] in leftover:
+                leftover.remove(used["map"])
+                found[key] |= found.pop(Key(MAP, used["map"]))
 
 
 def remember(owned: Collection[Line], running: FrrConfig, wanted: Mapping[Key, FrrBlock]) -> frozenset[Line]:

@@ -27,10 +27,12 @@ from dcedge.bgp.names import (
     OWNER_MARK,
     Direction,
     bfd_profile_name,
+    inbound_map_name,
     milliseconds,
+    outbound_map_name,
     policy_name,
 )
-from dcedge.bgp.resources import COMMON, COMMON_KEY, POLICY, PROFILE, ROUTER, SESSION, FrrBlock
+from dcedge.bgp.resources import COMMON, COMMON_KEY, MAP, POLICY, PROFILE, ROUTER, SESSION, FrrBlock
 from dcedge.credentials import Secret
 from dcedge.errors import FrrError
 from dcedge.order.model import BfdTimers, Credential, Family, Preference, Prefix, Router
@@ -130,6 +132,7 @@ def derive_frr(
         same = before.get(Key(POLICY, gateway)) if all(member.name in unchanged for member in members) else None
         kept = same is not None and len(same.affects) == len(members)
         blocks.append(same if same is not None and kept else _policy(gateway, members, router))
+    blocks += _maps(chosen, drained)
     blocks += [_router(vrf, members, router) for vrf, members in by_vrf.items()]
     for interface in chosen:
         same = before.get(session_key(interface.name)) if interface.name in unchanged else None
@@ -233,33 +236,99 @@ def _needs_relax(members: Sequence[ResolvedInterface]) -> bool:
     return any(len(seen) > 1 for seen in asns.values())
 
 
+def _maps(interfaces: Iterable[ResolvedInterface], drained: frozenset[str]) -> list[FrrBlock]:
+    """The route-maps, one for all who need the same: FRR's time to load them grows with the square of their number."""
+    users: dict[str, list[str]] = {}
+    inbound: dict[str, tuple[str, Family, int]] = {}
+    outbound: dict[str, _Outbound] = {}
+    for interface in interfaces:
+        preference = _local_preference(interface, interface.name in drained)
+        for family in {session.family for session in interface.sessions}:
+            name = inbound_map_name(interface.virtual_gateway, family, preference)
+            inbound[name] = interface.virtual_gateway, family, preference
+            users.setdefault(name, []).append(interface.name)
+        says = _Outbound.of(interface, interface.name in drained)
+        outbound[says.name] = says
+        users.setdefault(says.name, []).append(interface.name)
+    return [
+        *(
+            _block(
+                _map_key(name),
+                users[name],
+                "map_in",
+                name=name,
+                word=_word(family),
+                list=policy_name(gateway, family, "in"),
+                local_preference=preference,
+            )
+            for name, (gateway, family, preference) in inbound.items()
+        ),
+        *(
+            _block(
+                _map_key(name),
+                users[name],
+                "map_out",
+                name=name,
+                prepend=says.prepend,
+                communities=says.communities,
+                med=says.med,
+            )
+            for name, says in outbound.items()
+        ),
+    ]
+
+
+def _map_key(name: str) -> Key:
+    return Key(MAP, name)
+
+
+def _local_preference(interface: ResolvedInterface, drained: bool) -> int:
+    return DRAINED_LOCAL_PREFERENCE if drained else LOCAL_PREFERENCE[interface.preference]
+
+
+@dataclass(frozen=True, slots=True)
+class _Outbound:
+    """What an announcement says besides the prefix."""
+
+    prepend: tuple[int, ...]
+    communities: tuple[str, ...]
+    med: int | None
+
+    @classmethod
+    def of(cls, interface: ResolvedInterface, drained: bool) -> _Outbound:
+        first = interface.sessions[0]
+        return cls(
+            _prepend(interface, first.customer_asn, drained),
+            _communities(interface, first, drained),
+            _med(interface, first, drained),
+        )
+
+    @property
+    def name(self) -> str:
+        return outbound_map_name(repr((self.prepend, self.communities, self.med)))
+
+
 def _session(
     interface: ResolvedInterface, router: Router, secrets: Mapping[Credential, Secret], drained: bool
 ) -> FrrBlock:
-    name = interface.name
-    families = {session.family for session in interface.sessions}
-    first = interface.sessions[0]
+    preference = _local_preference(interface, drained)
+    says = _Outbound.of(interface, drained).name
     return _block(
-        session_key(name),
-        [name],
+        session_key(interface.name),
+        [interface.name],
         "session",
-        policies=[
+        peers=[
             {
-                "word": _word(family),
-                **{f"map_{way}": policy_name(name, family, way) for way in ("in", "out")},
-                **{f"list_{way}": policy_name(interface.virtual_gateway, family, way) for way in ("in", "out")},
+                **_peer(session, interface, secrets),
+                "list_out": policy_name(interface.virtual_gateway, session.family, "out"),
+                "map_in": inbound_map_name(interface.virtual_gateway, session.family, preference),
+                "map_out": says,
             }
-            for family in FAMILIES
-            if family in families
+            for session in interface.sessions
         ],
-        peers=[_peer(session, interface, secrets) for session in interface.sessions],
         asn=router.asn,
         vrf=interface.vrf,
-        virtual_interface=name,
-        local_preference=DRAINED_LOCAL_PREFERENCE if drained else LOCAL_PREFERENCE[interface.preference],
-        prepend=_prepend(interface, first.customer_asn, drained),
-        communities=_communities(interface, first, drained),
-        med=_med(interface, first, drained),
+        virtual_interface=interface.name,
     )
 
 
@@ -279,8 +348,6 @@ def _peer(session: Session, interface: ResolvedInterface, secrets: Mapping[Crede
         "connect": CONNECT_RETRY_SECONDS,
         "family": session.family,
         "other_family": "ipv6" if session.family == "ipv4" else "ipv4",
-        "map_in": policy_name(interface.name, session.family, "in"),
-        "map_out": policy_name(interface.name, session.family, "out"),
         "receive_limit": session.receive_limit,
         # A list of accepted prefixes bounds the table already, and one prefix more must not take all paths to a
         # VPC down together; with `any` nothing else protects the router.
@@ -300,10 +367,10 @@ def _password(secret: Secret, virtual_interface: str) -> str:
     return text
 
 
-def _prepend(interface: ResolvedInterface, asn: int, drained: bool) -> list[int]:
+def _prepend(interface: ResolvedInterface, asn: int, drained: bool) -> tuple[int, ...]:
     if "prepend" not in interface.profile.preference_means:
-        return []
-    return [asn] * (DRAINED_PREPEND if drained else PREPEND[interface.preference])
+        return ()
+    return (asn,) * (DRAINED_PREPEND if drained else PREPEND[interface.preference])
 
 
 def _med(interface: ResolvedInterface, session: Session, drained: bool) -> int | None:
@@ -315,14 +382,14 @@ def _med(interface: ResolvedInterface, session: Session, drained: bool) -> int |
     return MED[interface.preference] if heeded else None
 
 
-def _communities(interface: ResolvedInterface, session: Session, drained: bool) -> list[str]:
+def _communities(interface: ResolvedInterface, session: Session, drained: bool) -> tuple[str, ...]:
     # A drained path says what a backup says, and that it is going.
     preference = "backup" if drained else interface.preference
     values = {community_value(text) for text in session.communities}
     values |= {community_value(text) for of, text in interface.profile.preference_communities if of == preference}
     if drained:
         values.add(GRACEFUL_SHUTDOWN)
-    return canonical_communities(values)
+    return tuple(canonical_communities(values))
 
 
 def community_value(text: str) -> int:

@@ -96,14 +96,15 @@ class FakeFrr:
             if rest.startswith(one):
                 clash = f"neighbor {peer} {other} "
                 assert not any(line.path == path and line.text.startswith(clash) for line in self.lines), body
-        if rest.startswith("route-map "):
-            self._needs_map(rest.split(" ")[1])
-            way = rest.rsplit(" ", 1)[1]
+        if rest.startswith(("route-map ", "prefix-list ")):
+            what, name, way = rest.split(" ")
+            if what == "route-map":
+                self._needs_map(name)
             self.lines = {
                 line
                 for line in self.lines
                 if line.path != path
-                or not (line.text.startswith(f"neighbor {peer} route-map ") and line.text.endswith(f" {way}"))
+                or not (line.text.startswith(f"neighbor {peer} {what} ") and line.text.endswith(f" {way}"))
             }
         if rest == "activate":
             self.lines.discard(Line(path, f"no {body}"))

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 
 from dcedge.bgp.config import FrrConfig, Line
 from dcedge.bgp.delta import block_delta, delta
+from dcedge.bgp.names import outbound_map_name
 from dcedge.bgp.observe import observe_frr, remember
 from dcedge.plan import plan
 from dcedge.resource import Disruption
@@ -44,6 +45,8 @@ def steps(before: Derived, after: Derived) -> list[str]:
 
 PLAIN = {"a": vi(1, bgp=keyed())}
 N = "neighbor 10.255.1.1"
+OUT_BACKUP = outbound_map_name(repr(((65010,) * 3, (), 100)))
+EMPTY = FrrConfig(frozenset())
 
 
 @pytest.mark.parametrize(
@@ -54,8 +57,6 @@ N = "neighbor 10.255.1.1"
         ({"advertise_limit": 9}, [f"{N} maximum-prefix-out 9"], "none"),
         ({"allowas_in": 3}, [f"{N} allowas-in"], "none"),
         ({"allowas_in": 1}, [f"{N} allowas-in 1"], "none"),
-        ({"communities": ("65010:5",)}, ["set community 65010:5"], "none"),
-        ({"med": 5}, ["set metric 5"], "none"),
         ({"cloud_asn": 64999}, [f"{N} remote-as 64999"], "session"),
         ({"customer_asn": 65020}, [f"{N} local-as 65020 no-prepend replace-as"], "session"),
         ({"multihop": 3}, [f"{N} ebgp-multihop 3"], "session"),
@@ -103,22 +104,46 @@ def test_a_new_neighbour_stays_shut_until_it_is_complete() -> None:
         for line in (f" {N} remote-as 64512", f" {N} shutdown", f" {N} password s3cret", f" no {N} shutdown")
     ]
     assert places == sorted(places)
-    assert text.index(f"  {N} route-map dcedge-a-v4-in in") < places[-1]
+    assert text.index(f"  {N} route-map dcedge-prod-v4-in-200 in") < places[-1]
 
 
 def test_one_of_several_goes_by_one_line_and_its_policy_after_it() -> None:
-    two, one = derived({**PLAIN, "b": vi(2)}), derived(PLAIN)
+    two, one = derived({**PLAIN, "b": vi(2, preference="backup")}), derived(PLAIN)
     text = block_delta(two.blocks, one.blocks).splitlines()
     assert text == [
         "router bgp 65010",
         " no neighbor 10.255.2.1",
         "exit",
-        "no route-map dcedge-b-v4-in permit 10",
-        "no route-map dcedge-b-v4-out permit 10",
+        f"no route-map {OUT_BACKUP} permit 10",
+        "no route-map dcedge-prod-v4-in-110 permit 10",
     ]
-    (operation,) = plan(one.blocks, two.blocks).operations
-    assert operation.affects == ("b",)
-    assert operation.disruption == "session"
+    told = plan(one.blocks, two.blocks)
+    assert {operation.affects for operation in told.operations} == {("b",)}
+    assert told.disruption == "session"
+
+
+def test_another_policy_is_another_route_map_and_no_reset() -> None:
+    before, after = derived({**PLAIN, "b": vi(2)}), derived({**PLAIN, "b": vi(2, preference="backup")})
+    text = block_delta(before.blocks, after.blocks).splitlines()
+    assert text.index("  neighbor 10.255.2.1 route-map dcedge-prod-v4-in-110 in") > text.index(
+        "route-map dcedge-prod-v4-in-110 permit 10"
+    )
+    assert not any("10.255.1.1" in line or line.startswith("no ") for line in text)
+    told = plan(after.blocks, before.blocks)
+    assert told.disruption == "none"
+    assert {operation.affects for operation in told.operations} == {("b",)}
+
+
+def test_a_route_map_goes_only_when_its_last_session_has_left_it() -> None:
+    before, after = derived({"a": vi(1, preference="backup")}), derived({"a": vi(1)})
+    running = FrrConfig(frozenset(lines_of(before)))
+    operations = plan(after.blocks, observe_frr(running, after.blocks, remember((), EMPTY, before.blocks))).operations
+    # No operation of its own, which would come before all that is made or changed.
+    assert {operation.action for operation in operations} == {"create", "change"}
+    text = delta(operations).splitlines()
+    assert text.index("no route-map dcedge-prod-v4-in-110 permit 10") > text.index(
+        "  neighbor 10.255.1.1 route-map dcedge-prod-v4-in-200 in"
+    )
 
 
 def test_nothing_to_do_is_no_text() -> None:

@@ -38,8 +38,8 @@ def test_a_session_has_what_the_order_and_the_profile_say() -> None:
         "bfd",
         "bfd profile dcedge-1000-3",
         "maximum-prefix-out 100",
-        "route-map dcedge-prod-a-v4-in in",
-        "route-map dcedge-prod-a-v4-out out",
+        "prefix-list dcedge-prod-v4-out out",
+        "route-map dcedge-prod-v4-in-200 in",
         "activate",
     } <= lines
     assert not any(line.startswith(("ebgp-multihop", "ttl-security", "shutdown", "local-as")) for line in lines)
@@ -213,6 +213,18 @@ def test_a_gateways_vrf_has_an_instance_of_its_own() -> None:
     assert Line(("router bgp 65010 vrf red",), "neighbor 10.255.2.1 remote-as 64513") in lines
     assert Line(("router bgp 65010",), "neighbor 10.255.1.1 remote-as 64512") in lines
     assert Line(("router bgp 65010 vrf red",), "bgp router-id 10.255.0.1") in lines
+
+
+def test_interfaces_that_need_the_same_share_their_route_maps() -> None:
+    equal = {"a": vi(1), "b": vi(2), "c": vi(3, preference="backup")}
+    maps = {text for text in derived(equal).texts if text.startswith("route-map dcedge-") and "origin" not in text}
+    assert {text for text in maps if "-in-" in text} == {
+        "route-map dcedge-prod-v4-in-200 permit 10",
+        "route-map dcedge-prod-v4-in-110 permit 10",
+    }
+    assert len(maps) == 4
+    (shared,) = [block for block in derived(equal).blocks.values() if "dcedge-prod-v4-in-200" in block.key.name]
+    assert shared.affects == ("a", "b")
 
 
 def test_no_line_belongs_to_two_blocks() -> None:
