@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from ipaddress import ip_address
 
@@ -30,7 +30,8 @@ from dcedge.kernel.naming import interface_link
 from dcedge.kernel.neighbours import Neighbours
 from dcedge.order.model import Address, Order
 from dcedge.order.resolve import ResolvedInterface, Session, root_connection
-from dcedge.probe.prober import ProberStats, ProbeStats
+from dcedge.probe.prober import ProberStats
+from dcedge.probe.stream import Probed
 from dcedge.reconcile import PassResult
 
 Place = tuple[str, str]  # VRF as bgpd calls it, peer
@@ -93,12 +94,14 @@ class Picture:
     _connections: tuple[ConnectionSnapshot, ...] = ()
 
     def update(
-        self, order: Order, result: PassResult, poll: Poll, probes: Iterable[ProbeStats], drained: frozenset[str]
+        self,
+        order: Order,
+        result: PassResult,
+        poll: Poll,
+        probes: Mapping[str, tuple[Probed, ...]],
+        drained: frozenset[str],
     ) -> None:
-        """Take in a poll: judge every virtual interface anew."""
-        by_interface: dict[str, list[ProbeStats]] = {}
-        for stats in probes:
-            by_interface.setdefault(stats.virtual_interface, []).append(stats)
+        """Take in a poll: judge every virtual interface anew. `probes` are by virtual interface."""
         failing: dict[str, list[str]] = {}
         for failure in result.failures:
             text = f"{failure.operation.action} {failure.operation.key}: {failure.text}"
@@ -112,7 +115,7 @@ class Picture:
                 interface,
                 result,
                 poll,
-                tuple(by_interface.get(interface.name, ())),
+                probes.get(interface.name, ()),
                 tuple(failing.get(interface.name, ())),
                 interface.name in drained,
             )
@@ -157,7 +160,7 @@ class Picture:
         interface: ResolvedInterface,
         result: PassResult,
         poll: Poll,
-        probes: tuple[ProbeStats, ...],
+        probes: tuple[Probed, ...],
         failing: tuple[str, ...],
         drained: bool,
     ) -> VirtualInterfaceSnapshot:
@@ -202,7 +205,7 @@ class Picture:
             failing=failing,
         )
 
-    def _probe_facts(self, probe: ProbeStats, poll: Poll, index: int | None) -> ProbeFacts:
+    def _probe_facts(self, probe: Probed, poll: Poll, index: int | None) -> ProbeFacts:
         # Who answers pings answers ARP or ND too; only the others' state is of interest.
         silent = probe.window_probes and probe.window_lost == probe.window_probes
         neighbour = neighbour_answers(poll, index, ip_address(probe.destination)) if silent else None

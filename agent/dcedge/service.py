@@ -39,7 +39,7 @@ from dcedge.kernel.netlink import RouteSocket
 from dcedge.order.load import Loaded
 from dcedge.picture import Picture, Poll, path_facts, session_place
 from dcedge.probe.histogram import Histogram
-from dcedge.probe.prober import Prober
+from dcedge.probe.prober import Arrangement, Prober
 from dcedge.probe.target import Target, budgets_of, targets_of
 from dcedge.reconcile import PassResult, Reconciler, Scope
 from dcedge.settings import Settings
@@ -174,7 +174,7 @@ class Service:
             self.in_force.take(await asyncio.to_thread(self.in_force.read_text, back.previous))
             self.in_force.problems = ("the last order was rolled back, the one before it is in force",)
             self._runtime = self.store.runtime()
-            self._account(result, ordered=True)
+            await self._account(result, ordered=True)
         await self._make_poll()
         return result
 
@@ -259,11 +259,11 @@ class Service:
                 # An order is carried out where it differs; only the clock asks for a look at everything.
                 scope = Scope() if ordered else None
             result = await asyncio.to_thread(self._pass_in_thread, loaded, scope)
-            self._account(result, ordered=ordered)
+            await self._account(result, ordered=ordered)
         await self._make_poll()
         return result
 
-    def _account(self, result: PassResult, *, ordered: bool) -> None:
+    async def _account(self, result: PassResult, *, ordered: bool) -> None:
         self.result = result
         self._durations.observe(result.duration)
         if ordered:
@@ -271,7 +271,7 @@ class Service:
         else:
             failed = {failure.operation.key for failure in result.failures}
             self._repaired.update(o.key.kind for o in result.done.operations if o.key not in failed)
-        self._set_targets(result)
+        self.prober.adopt(await asyncio.to_thread(self._probes, result))
 
     def _pass_in_thread(self, loaded: Loaded, scope: Scope | None) -> PassResult:
         result = self.reconciler.run(self.reconciler.intent(loaded.order, self._runtime), scope)
@@ -279,14 +279,14 @@ class Service:
             self.store.save_last_good_order(loaded.text)
         return result
 
-    def _set_targets(self, result: PassResult) -> None:
+    def _probes(self, result: PassResult) -> Arrangement | None:
         targets: list[Target] = []
         interfaces = result.intent.interfaces.values()
         for interface in interfaces:
             index = result.indices.get(interface_link(interface))
             if index is not None:
                 targets += targets_of(interface, index)
-        self.prober.set_targets(targets, budgets_of(interfaces))
+        return self.prober.arrange(targets, budgets_of(interfaces))
 
     async def reconcile_forever(self) -> None:
         """Make a pass whenever one is wanted."""
@@ -328,7 +328,7 @@ class Service:
                 self.in_force.loaded.order,
                 self.result,
                 self.poll,
-                self.prober.stats(),
+                self.prober.streams,
                 self._runtime.drained,
             )
         self._judge_static_paths(self.poll)

@@ -14,7 +14,8 @@ import pytest
 
 from dcedge.order.model import Family
 from dcedge.probe.icmp import EchoSocket
-from dcedge.probe.prober import Prober, ProbeStats
+from dcedge.probe.prober import Prober
+from dcedge.probe.stream import ProbeStats
 from dcedge.probe.target import Target
 from tests.lab.netns import Namespace, Port, Workspace, fibre
 from tests.lab.wait import PATIENCE_SECONDS, WaitError

@@ -10,7 +10,7 @@ from typing import TypedDict
 
 from dcedge.bgp.state import escape
 from dcedge.expose.snapshot import ConnectionSnapshot, SessionSnapshot, Snapshot, VirtualInterfaceSnapshot
-from dcedge.probe.prober import ProbeStats
+from dcedge.probe.stream import Probed
 
 
 class RouterDocument(TypedDict):
@@ -286,7 +286,7 @@ def _session(session: SessionSnapshot) -> SessionDocument:
     }
 
 
-def _probe(probe: ProbeStats) -> ProbeDocument:
+def _probe(probe: Probed) -> ProbeDocument:
     return {
         "family": probe.family,
         "destination": probe.destination,

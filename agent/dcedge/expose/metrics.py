@@ -13,7 +13,7 @@ from typing import Literal, NamedTuple
 
 from dcedge.expose.snapshot import ConnectionSnapshot, Snapshot, VirtualInterfaceSnapshot
 from dcedge.health.verdict import STATES
-from dcedge.probe.histogram import BOUNDS, HistogramCounts
+from dcedge.probe.histogram import BOUNDS, Histogram, HistogramCounts
 
 TEXT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 OPENMETRICS_TYPE = "application/openmetrics-text; version=1.0.0; charset=utf-8"
@@ -323,7 +323,7 @@ _HISTOGRAM = (
 )
 
 
-def _histogram(name: str, labels: str, histogram: HistogramCounts) -> str:
+def _histogram(name: str, labels: str, histogram: Histogram | HistogramCounts) -> str:
     cumulative = tuple(accumulate(histogram.counts))
     # A per cent sign in a label would be taken for a directive.
     safe = labels.replace("%", "%%")

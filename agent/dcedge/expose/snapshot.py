@@ -19,7 +19,8 @@ from dcedge.health.verdict import Verdict
 from dcedge.kernel.counters import LinkCounters, ShaperCounters
 from dcedge.order.model import Family
 from dcedge.probe.histogram import HistogramCounts
-from dcedge.probe.prober import ProberStats, ProbeStats
+from dcedge.probe.prober import ProberStats
+from dcedge.probe.stream import Probed
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +78,10 @@ class Used(NamedTuple):
 
 
 class VirtualInterfaceSnapshot(NamedTuple):
-    """One virtual interface. `since` is when its verdict's state began; `failing` are operations' texts."""
+    """One virtual interface. `since` is when its verdict's state began; `failing` are operations' texts.
+
+    The daemon's `probes` are the live streams: copies of thousands, every second, would be dear.
+    """
 
     name: str
     connection: str
@@ -93,7 +97,7 @@ class VirtualInterfaceSnapshot(NamedTuple):
     counters: LinkCounters | None = None
     shaper: ShaperCounters | None = None
     sessions: tuple[SessionSnapshot, ...] = ()
-    probes: tuple[ProbeStats, ...] = ()
+    probes: tuple[Probed, ...] = ()
     failing: tuple[str, ...] = ()
 
 

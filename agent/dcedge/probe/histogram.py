@@ -29,17 +29,23 @@ class HistogramCounts:
 class Histogram:
     """Counts seconds into the buckets of BOUNDS; a bound belongs to its bucket, as in Prometheus."""
 
-    __slots__ = ("_counts", "_total")
+    __slots__ = ("counts", "total")
 
     def __init__(self) -> None:
-        self._counts = array("Q", bytes(8 * (len(BOUNDS) + 1)))
-        self._total = 0.0
+        # 32 bits a bucket, as there are thousands of histograms; wider only where one has counted that far.
+        self.counts = array("I", bytes(4 * (len(BOUNDS) + 1)))
+        self.total = 0.0
 
     def observe(self, seconds: float) -> None:
         """Count one value."""
-        self._counts[bisect_left(BOUNDS, seconds)] += 1
-        self._total += seconds
+        bucket = bisect_left(BOUNDS, seconds)
+        try:
+            self.counts[bucket] += 1
+        except OverflowError:
+            self.counts = array("Q", self.counts)
+            self.counts[bucket] += 1
+        self.total += seconds
 
     def read(self) -> HistogramCounts:
         """A copy that later observations leave alone."""
-        return HistogramCounts(self._counts[:], self._total)
+        return HistogramCounts(self.counts[:], self.total)

@@ -12,58 +12,20 @@ import heapq
 import os
 import secrets
 import time
-from array import array
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
-from dcedge.order.model import Address, Family, Seconds
-from dcedge.probe.histogram import Histogram, HistogramCounts
-from dcedge.probe.icmp import Arrival, Departure, EchoSocket, Path, path_to
+from dcedge.order.model import Family, Seconds
+from dcedge.probe.icmp import Arrival, Departure, EchoSocket, Path
 from dcedge.probe.schedule import Request, Slot, arrange
+from dcedge.probe.stream import LOST_AFTER, ProbeStats, Stream
 from dcedge.probe.target import Target
 
 TICK: Seconds = 0.01
-LOST_AFTER: Seconds = 1.0
-WINDOW = 64  # probes whose outcome the recent loss and RTT are computed over
-_READ_AT_ONCE = 2048
-_SEND_AT_ONCE = 512
-_LOST_AFTER_NS = int(LOST_AFTER * 1e9)
+_AT_ONCE = 256  # packets read or sent in a tick: 25,000 a second, and the loop is not held for long
 _CLOCK_STEP_NS = 1_000_000
-
-_PENDING, _ANSWERED, _LOST, _LATE = range(4)
-_LOST_NS = 1 << 62  # stands for a lost probe among the round trips of a window
-
-
-class ProbeStats(NamedTuple):
-    """What is known of one stream. Totals count from its start; `window_*` and `rtt_*` cover its last 64.
-
-    Times in seconds; None where nothing was measured yet. `interval` is the one in force, `ordered_interval`
-    the order's. `error` says why the last probe could not be sent; such a probe counts as lost in the window
-    and not at all in `sent`.
-    """
-
-    virtual_interface: str
-    family: Family
-    destination: str
-    interval: Seconds
-    ordered_interval: Seconds
-    sent: int
-    received: int
-    lost: int
-    late: int
-    duplicates: int
-    reordered: int
-    send_errors: int
-    error: str | None
-    window_probes: int
-    window_lost: int
-    rtt_last: Seconds | None
-    rtt_min: Seconds | None
-    rtt_average: Seconds | None
-    jitter: Seconds | None
-    histogram: HistogramCounts
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,104 +55,12 @@ class Transport(Protocol):
         """Give it back."""
 
 
-class _Stream:
-    """The state of one target: a ring of recent probes, counters, and the window."""
+@dataclass(frozen=True, slots=True)
+class Arrangement:
+    """What is to be probed from now on: the streams by virtual interface, and those that go on with another target."""
 
-    __slots__ = (
-        "duplicates", "error", "highest", "histogram", "jitter", "last_due", "last_rtt", "late", "lost",
-        "path", "received", "reordered", "send_errors", "sent", "sequence", "slot", "states", "target",
-        "times", "window", "window_judged", "window_lost", "window_sum",
-    )  # fmt: skip
-
-    def __init__(self, target: Target, slot: Slot) -> None:
-        self.target = target
-        self.slot = slot
-        self.path = path_to(target.destination, target.source, target.ifindex, secrets.token_bytes(8))
-        # Long enough that a reply some time after it was given up is still told from a duplicate.
-        size = 16
-        while size * slot.interval < 4 * LOST_AFTER:
-            size *= 2
-        self.times = array("q", bytes(8 * size))
-        self.states = bytearray(size)
-        self.sequence = 0  # of the next probe
-        self.highest = -1  # sequence answered so far
-        self.sent = self.received = self.lost = self.late = self.duplicates = self.reordered = 0
-        self.send_errors = 0
-        self.error: str | None = None
-        self.window = array("q", [_LOST_NS]) * WINDOW
-        self.window_judged = self.window_lost = self.window_sum = 0
-        self.last_rtt: Seconds | None = None
-        self.jitter: Seconds | None = None
-        self.histogram = Histogram()
-        self.last_due = float("-inf")
-
-    def retarget(self, target: Target, slot: Slot) -> None:
-        """Go on with another interface index, source or interval; the destination is the same."""
-        if (target.ifindex, target.source) != (self.target.ifindex, self.target.source):
-            self.path = path_to(target.destination, target.source, target.ifindex, self.path.cookie)
-        self.target = target
-        self.slot = slot
-
-    def remembers(self, sequence: int) -> bool:
-        """Whether the probe of this sequence was sent and is still in the ring."""
-        return 0 < self.sequence - sequence <= len(self.times)
-
-    def judge(self, outcome_ns: int) -> None:
-        """Enter a round trip, or _LOST_NS, into the window, whose sums are kept as it moves."""
-        place = self.window_judged % WINDOW
-        if self.window_judged >= WINDOW:
-            leaving = self.window[place]
-            if leaving == _LOST_NS:
-                self.window_lost -= 1
-            else:
-                self.window_sum -= leaving
-        if outcome_ns == _LOST_NS:
-            self.window_lost += 1
-        else:
-            self.window_sum += outcome_ns
-        self.window[place] = outcome_ns
-        self.window_judged += 1
-
-    def lose(self) -> None:
-        """Count a probe that was not answered in time."""
-        self.lost += 1
-        self.judge(_LOST_NS)
-
-    def sample(self, rtt_ns: int) -> None:
-        """Count a measured round trip; jitter as RFC 3550, 6.4.1 has it, on round trips."""
-        self.judge(rtt_ns)
-        rtt = rtt_ns / 1e9
-        self.histogram.observe(rtt)
-        if self.last_rtt is not None:
-            previous = self.jitter or 0.0
-            self.jitter = previous + (abs(rtt - self.last_rtt) - previous) / 16
-        self.last_rtt = rtt
-
-    def read(self) -> ProbeStats:
-        probes = min(self.window_judged, WINDOW)
-        answered = probes - self.window_lost
-        return ProbeStats(
-            virtual_interface=self.target.virtual_interface,
-            family=self.target.family,
-            destination=self.path.destination[0],
-            interval=self.slot.interval,
-            ordered_interval=self.target.interval,
-            sent=self.sent,
-            received=self.received,
-            lost=self.lost,
-            late=self.late,
-            duplicates=self.duplicates,
-            reordered=self.reordered,
-            send_errors=self.send_errors,
-            error=self.error,
-            window_probes=probes,
-            window_lost=self.window_lost,
-            rtt_last=self.last_rtt,
-            rtt_min=min(self.window) / 1e9 if answered else None,
-            rtt_average=self.window_sum / answered / 1e9 if answered else None,
-            jitter=self.jitter,
-            histogram=self.histogram.read(),
-        )
+    streams: Mapping[str, tuple[Stream, ...]]
+    retargeted: tuple[tuple[Stream, Target, Slot], ...]
 
 
 class Prober:
@@ -204,10 +74,10 @@ class Prober:
         self._identifier = secrets.randbits(16)
         self._key = secrets.randbits(32)
         self._sockets: dict[Family, Transport] = {}
-        self._streams: dict[tuple[str, Address], _Stream] = {}
-        self._by_cookie: dict[bytes, _Stream] = {}
-        self._heap: list[tuple[float, int, _Stream]] = []
-        self._outstanding: deque[tuple[float, _Stream, int]] = deque()
+        self.streams: Mapping[str, tuple[Stream, ...]] = {}  # by virtual interface; replaced, never changed
+        self._by_cookie: dict[bytes, Stream] = {}
+        self._heap: list[tuple[float, int, Stream]] = []
+        self._outstanding: deque[tuple[float, Stream, int]] = deque()
         self._started: asyncio.AbstractEventLoop | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._epoch = 0.0
@@ -236,33 +106,50 @@ class Prober:
 
         `budgets`: echo requests a second that each connection tolerates.
         """
+        self.adopt(self.arrange(targets, budgets))
+
+    def arrange(self, targets: Iterable[Target], budgets: Mapping[str, float] | None = None) -> Arrangement | None:
+        """The first and long part of `set_targets`, for any thread; None where nothing is to change."""
         wanted = {target.key: target for target in targets}
         requests = (Request(key, target.connection, target.interval) for key, target in wanted.items())
         slots = arrange(requests, budgets or {})
-        present = {key: (stream.target, stream.slot) for key, stream in self._streams.items()}
-        if present == {key: (target, slots[key]) for key, target in wanted.items()}:
-            return
-        streams: dict[tuple[str, Address], _Stream] = {}
+        streams: dict[str, tuple[Stream, ...]] = {}
+        retargeted = []
         for key, target in wanted.items():
-            stream = self._streams.get(key)
-            if stream is None or len(stream.times) * slots[key].interval < 2 * LOST_AFTER:
-                stream = _Stream(target, slots[key])
-            else:
-                stream.retarget(target, slots[key])
-            streams[key] = stream
-        self._streams = streams
-        self._by_cookie = {stream.path.cookie: stream for stream in streams.values()}
+            name, slot = target.virtual_interface, slots[key]
+            present = self.streams.get(name, ())
+            stream = next((s for s in present if s.target.destination == target.destination), None)
+            if stream is None or not stream.suits(slot):
+                stream = Stream(target, slot)
+            elif (stream.target, stream.slot) != (target, slot):
+                retargeted.append((stream, target, slot))
+            streams[name] = (*streams.get(name, ()), stream)
+        if streams == self.streams and not retargeted:
+            return None
+        return Arrangement(streams, tuple(retargeted))
+
+    def adopt(self, arrangement: Arrangement | None) -> None:
+        """The second part of `set_targets`, for the event loop's thread."""
+        if arrangement is None:
+            return
+        for stream, target, slot in arrangement.retargeted:
+            stream.retarget(target, slot)
+        self.streams = arrangement.streams
+        self._by_cookie = {stream.path.cookie: stream for stream in self._each()}
         if self._started is not None:
             self._refill()
 
     def stats(self) -> list[ProbeStats]:
-        """The statistics of every stream, in the order of `set_targets`."""
-        return [stream.read() for stream in self._streams.values()]
+        """The statistics of every stream."""
+        return [stream.read() for stream in self._each()]
 
     def prober_stats(self) -> ProberStats:
         """The statistics of the prober itself."""
         overflows = sum(transport.overflows() for transport in self._sockets.values())
         return ProberStats(self._strays, overflows)
+
+    def _each(self) -> Iterable[Stream]:
+        return (stream for streams in self.streams.values() for stream in streams)
 
     @property
     def _loop(self) -> asyncio.AbstractEventLoop:
@@ -271,11 +158,11 @@ class Prober:
         return self._started
 
     def _refill(self) -> None:
-        for family in {stream.target.family for stream in self._streams.values()} - self._sockets.keys():
+        for family in {stream.family for stream in self._each()} - self._sockets.keys():
             self._sockets[family] = self._open_socket(family, self._identifier, self._key)
         now = self._loop.time() - self._epoch
         self._heap = []
-        for number, stream in enumerate(self._streams.values()):
+        for number, stream in enumerate(self._each()):
             # A changed schedule never brings a stream's next probe nearer than an interval to its last one.
             earliest = max(now, stream.last_due + stream.slot.interval)
             self._heap.append((stream.slot.next_after(earliest), number, stream))
@@ -312,7 +199,7 @@ class Prober:
         offset = _clock_offset()
         if abs(offset - self._clock_offset) > _CLOCK_STEP_NS:
             for _, stream, sequence in self._outstanding:
-                stream.times[sequence % len(stream.times)] = 0
+                stream.forget_time(sequence)
         self._clock_offset = offset
 
     def _collect(self) -> bool:
@@ -320,16 +207,15 @@ class Prober:
         read after the replies and entered before them."""
         read_all = True
         for transport in self._sockets.values():
-            arrivals = transport.receive(_READ_AT_ONCE)
-            departures = transport.departures(_READ_AT_ONCE)
-            read_all &= len(arrivals) < _READ_AT_ONCE
+            arrivals = transport.receive(_AT_ONCE)
+            # At least as many, as each of those replies may have its timestamp waiting.
+            departures = transport.departures(2 * _AT_ONCE)
+            read_all &= len(arrivals) < _AT_ONCE
             by_cookie = self._by_cookie
             for cookie, sequence, sent_ns in departures:
                 stream = by_cookie.get(cookie)
-                if stream is not None and stream.remembers(sequence):
-                    place = sequence % len(stream.times)
-                    if stream.times[place]:
-                        stream.times[place] = sent_ns
+                if stream is not None:
+                    stream.stamp(sequence, sent_ns)
             for arrival in arrivals:
                 self._arrived(arrival)
         return read_all
@@ -342,44 +228,19 @@ class Prober:
             stream is None
             or source != stream.path.destination[0]
             or ifindex != stream.target.ifindex
-            or not stream.remembers(sequence)
+            or not stream.reply(sequence, received_ns)
         ):
             self._strays += 1
-            return
-        place = sequence % len(stream.times)
-        state = stream.states[place]
-        if state in {_ANSWERED, _LATE}:
-            stream.duplicates += 1
-            return
-        if sequence < stream.highest:
-            stream.reordered += 1
-        else:
-            stream.highest = sequence
-        sent_ns = stream.times[place]
-        rtt_ns = max(received_ns - sent_ns, 0)
-        if state == _LOST or (sent_ns and rtt_ns > _LOST_AFTER_NS):
-            if state == _PENDING:
-                stream.lose()
-            stream.late += 1
-            stream.states[place] = _LATE
-            return
-        stream.states[place] = _ANSWERED
-        stream.received += 1
-        if sent_ns:
-            stream.sample(rtt_ns)
 
     def _expire(self, now: float) -> None:
         outstanding = self._outstanding
         while outstanding and outstanding[0][0] <= now:
             _, stream, sequence = outstanding.popleft()
-            place = sequence % len(stream.times)
-            if stream.states[place] == _PENDING and stream.remembers(sequence):
-                stream.states[place] = _LOST
-                stream.lose()
+            stream.give_up(sequence)
 
     def _send_due(self, now: float) -> None:
         heap = self._heap
-        for _ in range(_SEND_AT_ONCE):
+        for _ in range(_AT_ONCE):
             if not heap or heap[0][0] > now:
                 return
             due, number, stream = heap[0]
@@ -390,21 +251,14 @@ class Prober:
             stream.last_due = due
             self._send(stream, now)
 
-    def _send(self, stream: _Stream, now: float) -> None:
-        sequence = stream.sequence
-        place = sequence % len(stream.times)
-        stream.times[place] = time.time_ns()  # until the kernel's own stamp comes
-        stream.states[place] = _PENDING
+    def _send(self, stream: Stream, now: float) -> None:
+        sequence = stream.leaves(time.time_ns())
         try:
             self._sockets[stream.target.family].send(stream.path, sequence)
         except OSError as error:
-            stream.send_errors += 1
-            stream.judge(_LOST_NS)
-            stream.error = os.strerror(error.errno or 0)
+            stream.refused(os.strerror(error.errno or 0))
             return
-        stream.sequence = sequence + 1
-        stream.sent += 1
-        stream.error = None
+        stream.has_left()
         self._outstanding.append((now + LOST_AFTER, stream, sequence))
 
 

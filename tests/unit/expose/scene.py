@@ -18,7 +18,8 @@ from dcedge.health.verdict import Verdict
 from dcedge.kernel.counters import LinkCounters, ShaperCounters
 from dcedge.order.model import Family
 from dcedge.probe.histogram import Histogram
-from dcedge.probe.prober import ProberStats, ProbeStats
+from dcedge.probe.prober import ProberStats
+from dcedge.probe.stream import ProbeStats
 
 TAKEN = 1_700_000_000.0
 

@@ -12,7 +12,8 @@ import pytest
 from dcedge.order.model import Family
 from dcedge.probe import prober as module
 from dcedge.probe.icmp import Arrival, Departure, Path
-from dcedge.probe.prober import Prober, ProbeStats
+from dcedge.probe.prober import Prober
+from dcedge.probe.stream import ProbeStats
 from dcedge.probe.target import Target
 
 TARGET = Target("prod-a", "fra-1", "ipv4", 5, None, ip_address("10.0.0.2"), ip_address("10.0.0.1"), 0.02)

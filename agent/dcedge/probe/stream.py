@@ -1,0 +1,249 @@
+"""One stream of probes: what is under way, what came back, and the statistics of both.
+
+There are thousands of them, so a stream is small, and what is only looked at now and then is computed when it is.
+"""
+
+from __future__ import annotations
+
+import secrets
+from array import array
+from typing import NamedTuple
+
+from dcedge.order.model import Family, Seconds
+from dcedge.probe.histogram import Histogram, HistogramCounts
+from dcedge.probe.icmp import path_to
+from dcedge.probe.schedule import Slot
+from dcedge.probe.target import Target
+
+LOST_AFTER: Seconds = 1.0
+WINDOW = 64  # probes whose outcome the recent loss and RTT are computed over
+_LOST_AFTER_NS = int(LOST_AFTER * 1e9)
+_RING_MIN = 8
+
+# In the ring a probe under way stands as the time it left at (ns of CLOCK_REALTIME), later as what became of it.
+_UNTIMED, _ANSWERED, _LOST, _LATE = 0, -1, -2, -3
+# In the window a round trip stands as nanoseconds: at most LOST_AFTER, so this is none.
+_NO_ROUND_TRIP = 0xFFFFFFFF
+
+
+class ProbeStats(NamedTuple):
+    """What is known of one stream. Totals count from its start; `window_*` and `rtt_*` cover its last 64.
+
+    Times in seconds; None where nothing was measured yet. `interval` is the one in force, `ordered_interval`
+    the order's. `error` says why the last probe could not be sent; such a probe counts as lost in the window
+    and not at all in `sent`.
+    """
+
+    virtual_interface: str
+    family: Family
+    destination: str
+    interval: Seconds
+    ordered_interval: Seconds
+    sent: int
+    received: int
+    lost: int
+    late: int
+    duplicates: int
+    reordered: int
+    send_errors: int
+    error: str | None
+    window_probes: int
+    window_lost: int
+    rtt_last: Seconds | None
+    rtt_min: Seconds | None
+    rtt_average: Seconds | None
+    jitter: Seconds | None
+    histogram: HistogramCounts
+
+
+class Stream:
+    """The state of one target: a ring of recent probes, counters, and the window.
+
+    It reads as ProbeStats does, but lives on; read from another thread, its figures may be a probe apart.
+    """
+
+    __slots__ = (
+        "_highest", "_judged", "_probes", "_window", "_window_sum", "duplicates", "error", "histogram", "jitter",
+        "last_due", "late", "lost", "path", "received", "reordered", "rtt_last", "send_errors", "sent", "sequence",
+        "slot", "target", "window_lost",
+    )  # fmt: skip
+
+    def __init__(self, target: Target, slot: Slot) -> None:
+        self.target = target
+        self.slot = slot
+        self.path = path_to(target.destination, target.source, target.ifindex, secrets.token_bytes(8))
+        # Long enough that a reply some time after it was given up is still told from a duplicate.
+        size = _RING_MIN
+        while size * slot.interval < 4 * LOST_AFTER:
+            size *= 2
+        self._probes = array("q", bytes(8 * size))
+        self.sequence = 0  # of the next probe
+        self._highest = -1  # sequence answered so far
+        self.sent = self.received = self.lost = self.late = self.duplicates = self.reordered = 0
+        self.send_errors = 0
+        self.error: str | None = None
+        self._window = array("I", [_NO_ROUND_TRIP]) * WINDOW
+        self._judged = self._window_sum = 0
+        self.window_lost = 0
+        self.rtt_last: Seconds | None = None
+        self.jitter: Seconds | None = None
+        self.histogram = Histogram()
+        self.last_due = float("-inf")
+
+    def suits(self, slot: Slot) -> bool:
+        """Whether the ring is long enough for this slot's interval."""
+        return len(self._probes) * slot.interval >= 2 * LOST_AFTER
+
+    def retarget(self, target: Target, slot: Slot) -> None:
+        """Go on with another interface index, source or interval; the destination is the same."""
+        if (target.ifindex, target.source) != (self.target.ifindex, self.target.source):
+            self.path = path_to(target.destination, target.source, target.ifindex, self.path.cookie)
+        self.target = target
+        self.slot = slot
+
+    def leaves(self, now_ns: int) -> int:
+        """Note that the next probe is handed to the kernel; its sequence."""
+        self._probes[self.sequence % len(self._probes)] = now_ns  # until the kernel's own stamp comes
+        return self.sequence
+
+    def has_left(self) -> None:
+        """The kernel took it."""
+        self.sequence += 1
+        self.sent += 1
+        self.error = None
+
+    def refused(self, reason: str) -> None:
+        """The kernel did not take it."""
+        self.send_errors += 1
+        self.error = reason
+        self._judge(_NO_ROUND_TRIP)
+
+    def stamp(self, sequence: int, sent_ns: int) -> None:
+        """The kernel's word on when a probe left."""
+        place = sequence % len(self._probes)
+        if self._remembers(sequence) and self._probes[place] > 0:
+            self._probes[place] = sent_ns
+
+    def forget_time(self, sequence: int) -> None:
+        """The clock was set while this probe was under way: it has no round trip."""
+        place = sequence % len(self._probes)
+        if self._probes[place] > 0:
+            self._probes[place] = _UNTIMED
+
+    def reply(self, sequence: int, received_ns: int) -> bool:
+        """Enter a reply; whether it fits a probe of this stream."""
+        if not self._remembers(sequence):
+            return False
+        place = sequence % len(self._probes)
+        state = self._probes[place]
+        if state in {_ANSWERED, _LATE}:
+            self.duplicates += 1
+            return True
+        if sequence < self._highest:
+            self.reordered += 1
+        else:
+            self._highest = sequence
+        rtt_ns = max(received_ns - state, 0) if state > 0 else None
+        if state == _LOST or (rtt_ns is not None and rtt_ns > _LOST_AFTER_NS):
+            if state != _LOST:
+                self._lose()
+            self.late += 1
+            self._probes[place] = _LATE
+            return True
+        self._probes[place] = _ANSWERED
+        self.received += 1
+        if rtt_ns is not None:
+            self._sample(rtt_ns)
+        return True
+
+    def give_up(self, sequence: int) -> None:
+        """Its time is over: lost, unless it was answered."""
+        place = sequence % len(self._probes)
+        if self._probes[place] >= 0 and self._remembers(sequence):
+            self._probes[place] = _LOST
+            self._lose()
+
+    def _remembers(self, sequence: int) -> bool:
+        """Whether the probe of this sequence was sent and is still in the ring."""
+        return 0 < self.sequence - sequence <= len(self._probes)
+
+    def _judge(self, outcome: int) -> None:
+        """Enter a round trip (or none) into the window, whose sums are kept as it moves."""
+        place = self._judged % WINDOW
+        if self._judged >= WINDOW:
+            leaving = self._window[place]
+            if leaving == _NO_ROUND_TRIP:
+                self.window_lost -= 1
+            else:
+                self._window_sum -= leaving
+        if outcome == _NO_ROUND_TRIP:
+            self.window_lost += 1
+        else:
+            self._window_sum += outcome
+        self._window[place] = outcome
+        self._judged += 1
+
+    def _lose(self) -> None:
+        self.lost += 1
+        self._judge(_NO_ROUND_TRIP)
+
+    def _sample(self, rtt_ns: int) -> None:
+        """Count a measured round trip; jitter as RFC 3550, 6.4.1 has it, on round trips."""
+        self._judge(rtt_ns)
+        rtt = rtt_ns / 1e9
+        self.histogram.observe(rtt)
+        if self.rtt_last is not None:
+            previous = self.jitter or 0.0
+            self.jitter = previous + (abs(rtt - self.rtt_last) - previous) / 16
+        self.rtt_last = rtt
+
+    @property
+    def virtual_interface(self) -> str:
+        """Whose stream it is."""
+        return self.target.virtual_interface
+
+    @property
+    def family(self) -> Family:
+        """Of its destination."""
+        return self.target.family
+
+    @property
+    def destination(self) -> str:
+        """The cloud's address."""
+        return self.path.destination[0]
+
+    @property
+    def interval(self) -> Seconds:
+        """The interval in force."""
+        return self.slot.interval
+
+    @property
+    def ordered_interval(self) -> Seconds:
+        """The interval that was ordered."""
+        return self.target.interval
+
+    @property
+    def window_probes(self) -> int:
+        """How many probes the window has."""
+        return min(self._judged, WINDOW)
+
+    @property
+    def rtt_min(self) -> Seconds | None:
+        """The shortest round trip in the window."""
+        shortest = min(self._window)
+        return None if shortest == _NO_ROUND_TRIP else shortest / 1e9
+
+    @property
+    def rtt_average(self) -> Seconds | None:
+        """The mean round trip in the window."""
+        answered = self.window_probes - self.window_lost
+        return self._window_sum / answered / 1e9 if answered else None
+
+    def read(self) -> ProbeStats:
+        """A copy that later probes leave alone."""
+        values = {name: getattr(self, name) for name in ProbeStats._fields}
+        return ProbeStats(**values | {"histogram": self.histogram.read()})
+
+
+# One stream as the rest of the program reads it: live, or as it was.
+Probed = Stream | ProbeStats
