@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 MASK = "***"
 # What FRR prints in clear that nobody else may see: BGP keys, and the operator's own (vty, OSPF, RIP, key chains).
@@ -38,46 +38,75 @@ class Line:
     def __repr__(self) -> str:
         return " / ".join((*self.path, mask(self.text)))
 
+    def packed(self) -> str:
+        """The line and its contexts as one string; `unpack` undoes it. It may hold a secret."""
+        return "\t".join((*self.path, self.text)) if self.path else self.text
+
+
+def unpack(entry: str) -> Line:
+    """The line behind its packed form."""
+    *path, text = entry.split("\t")
+    return Line(tuple(path), text)
+
 
 @dataclass(frozen=True, slots=True)
 class FrrConfig:
-    """A configuration as the set of its lines; FRR's order carries no meaning where lines are numbered."""
+    """A configuration as the set of its lines, packed; FRR's order carries no meaning where lines are numbered.
 
-    lines: frozenset[Line]
+    Packed, because a thousand sessions have ten thousand lines, and as objects those take most of a pass's time.
+    """
+
+    entries: frozenset[str] = field(default=frozenset(), repr=False)
+
+    @classmethod
+    def of(cls, lines: Iterable[Line]) -> FrrConfig:
+        """The configuration of just these lines."""
+        return cls(frozenset(line.packed() for line in lines))
 
     @classmethod
     def parse(cls, text: str) -> FrrConfig:
         """Read what `show running-config` prints. Anything is accepted: what it does not know it keeps as it is."""
-        return cls(frozenset(parse_lines(text)))
+        return cls(frozenset(_entries(text)))
 
-    def under(self, *path: str) -> Iterator[Line]:
-        """The lines in that context, those of inner contexts too."""
-        return (line for line in self.lines if line.path[: len(path)] == path)
+    @property
+    def lines(self) -> frozenset[Line]:
+        """Every line as a value, made anew each time."""
+        return frozenset(map(unpack, self.entries))
+
+    def __contains__(self, line: Line) -> bool:
+        return line.packed() in self.entries
 
     def merged(self, other: FrrConfig) -> FrrConfig:
         """This one's lines and the other's."""
-        return FrrConfig(self.lines | other.lines)
+        return FrrConfig(self.entries | other.entries)
 
 
 def parse_lines(text: str) -> list[Line]:
-    """The lines of a configuration in their order, each once.
+    """The lines of a configuration in their order, each once."""
+    return [unpack(entry) for entry in dict.fromkeys(_entries(text))]
+
+
+def _entries(text: str) -> Iterator[str]:
+    """The packed lines of a configuration in their order.
 
     FRR indents by one blank a level, whatever the daemon; `!`, blanks and the words that close a context carry nothing.
     """
-    lines: dict[Line, None] = {}
     open_contexts: list[tuple[int, str]] = []
-    for raw in text.replace("\r", "\n").split("\n"):
+    context = ""
+    for raw in text.replace("\r", "\n").replace("\t", " ").split("\n"):
         body = raw.strip(" ")
-        if not body or body.startswith("!") or body in _BANNERS:
+        if not body or body[0] == "!" or body in _BANNERS:
             continue
-        indent = len(raw) - len(raw.lstrip(" "))
+        indent = raw.find(body)
         while open_contexts and open_contexts[-1][0] >= indent:
             open_contexts.pop()
+            context = open_contexts[-1][1] if open_contexts else ""
         if body in _CLOSERS:
             continue
-        lines[Line(tuple(context for _, context in open_contexts), body)] = None
-        open_contexts.append((indent, body))
-    return list(lines)
+        entry = context + body
+        yield entry
+        context = f"{entry}\t"
+        open_contexts.append((indent, context))
 
 
 def render_lines(lines: Iterable[Line]) -> str:

@@ -3,31 +3,68 @@
 Ours are: what bears our prefix, or names such a thing (`network P route-map dcedge-origin`); neighbours that say
 `dcedge:…` in their description, are in the order, or are remembered; and the few lines that cannot show whose they
 are (`router bgp …`, its router ID), where they are remembered as made by us.
+
+Lines stay packed here, so that looking at thousands of sessions in which nothing differs makes no objects of them.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 
-from dcedge.bgp.config import FrrConfig, Line
-from dcedge.bgp.grammar import meaning, slot_of
+from dcedge.bgp.config import FrrConfig, Line, unpack
+from dcedge.bgp.grammar import slot_of
 from dcedge.bgp.names import ORIGIN_MAP, OWN_PATHS, OWNER_MARK, PREFIX, policy_owner
 from dcedge.bgp.resources import COMMON, COMMON_KEY, MAP, POLICY, PROFILE, ROUTER, SESSION, FrrBlock
 from dcedge.errors import FrrError
 from dcedge.resource import Key
 
 _ROUTER = re.compile(r"router bgp (?P<asn>\S+)(?: vrf (?P<vrf>\S+))?")
-_NEIGHBOR = re.compile(r"(?:no )?neighbor (?P<peer>\S+)(?: (?P<rest>.*))?")
-_USES = re.compile(r"neighbor \S+ route-map (?P<map>\S+) (?:in|out)")
+_USES = re.compile(r"\tneighbor \S+ route-map (?P<map>\S+) (?:in|out)$")
 _FAMILIES = ("address-family ipv4 unicast", "address-family ipv6 unicast")
 _RELAX = "bgp bestpath as-path multipath-relax"
+_OWNER = f" description {OWNER_MARK}"
 
 Peer = tuple[str, str]  # the router's opening line, the neighbour's address
 
 
 class FrrConflictError(FrrError):
     """The operator's own FRR configuration contradicts the order; dcedge changes neither."""
+
+
+@dataclass(slots=True)
+class _Sorted:
+    """The running configuration's packed lines, by what they belong to."""
+
+    named: dict[Key, set[str]] = field(default_factory=dict)  # they bear a name of ours
+    peers: dict[Peer, list[str]] = field(default_factory=dict)
+    settings: dict[str, list[str]] = field(default_factory=dict)  # a router's other lines, by what opens it
+    foreign_bfd: bool = False
+
+    @classmethod
+    def of(cls, running: FrrConfig) -> _Sorted:
+        made = cls()
+        for entry in running.entries:
+            top, inner, rest = entry.partition("\t")
+            if not top.startswith("router bgp "):
+                if (key := _key_by_name(top, rest)) is not None:
+                    made.named.setdefault(key, set()).add(entry)
+                elif top == "bfd" and inner:
+                    made.foreign_bfd = True
+                continue
+            settings = made.settings.setdefault(top, [])
+            if not inner:
+                continue
+            text = rest.rpartition("\t")[2]
+            if text.startswith(("neighbor ", "no neighbor ")):
+                peer = text.removeprefix("no ").split(" ", 2)[1]
+                made.peers.setdefault((top, peer), []).append(entry)
+            elif text.startswith("network ") and text.endswith(f" route-map {ORIGIN_MAP}"):
+                made.named.setdefault(_router_key(top), set()).add(entry)
+            else:
+                settings.append(entry)
+        return made
 
 
 def observe_frr(
@@ -38,39 +75,29 @@ def observe_frr(
     Raises:
         FrrConflictError: The operator runs BGP with another ASN or router ID than the order's.
     """
-    remembered = frozenset(owned)
-    intended = {line for block in wanted.values() for line in block.lines}
-    found: dict[Key, set[Line]] = {}
-    for line in running.lines:
-        if (key := _key_by_name(line)) is not None:
-            found.setdefault(key, set()).add(line)
-    peers = _own_peers(running, wanted, remembered)
-    for line in _neighbor_lines(running, peers):
-        place = (line.path[0], _peer_of(line))
-        found.setdefault(peers[place], set()).add(line)
-    mine = {line for lines in found.values() for line in lines}
-    for key, line in _router_lines(running, intended, remembered, mine, wanted):
-        found.setdefault(key, set()).add(line)
-    if (bfd := Line((), "bfd")) in running.lines and (
-        bfd in intended or (bfd in remembered and not _foreign_under(running, mine, "bfd"))
+    remembered = frozenset(line.packed() for line in owned)
+    seen = _Sorted.of(running)
+    found = seen.named
+    foreign = set()
+    intended = _intended_peers(wanted)
+    for (router, peer), entries in seen.peers.items():
+        key = _owner(router, peer, entries, intended, remembered)
+        if key is None:
+            foreign.add(router)
+        else:
+            found.setdefault(key, set()).update(_told(running, router, peer, entries))
+    for key, entry in _router_entries(seen, foreign, wanted, remembered):
+        found.setdefault(key, set()).add(entry)
+    common = wanted.get(COMMON_KEY)
+    if "bfd" in running.entries and (
+        (common is not None and "bfd" in common.entries) or ("bfd" in remembered and not seen.foreign_bfd)
     ):
-        found.setdefault(COMMON_KEY, set()).add(bfd)
+        found.setdefault(COMMON_KEY, set()).add("bfd")
     _join_leftovers(found, wanted)
     return {
-        key: FrrBlock.of(key, wanted[key].affects if key in wanted else _affects(key), lines)
-        for key, lines in found.items()
+        key: FrrBlock.of_entries(key, wanted[key].affects if key in wanted else _affects(key), entries)
+        for key, entries in found.items()
     }
-
-
-def _join_leftovers(found: dict[Key, set[Line]], wanted: Mapping[Key, FrrBlock]) -> None:
-    """Count a route-map that is no longer wanted to a session that still uses it: it goes after the session has left."""
-    leftover = {key.name for key in found if key.kind == MAP and key not in wanted}
-    for key in [key for key in found if key.kind == SESSION and key in wanted] if leftover else ():
-        for line in tuple(found[key]):
-            used = _USES.fullmatch(line.text)
-            if used and used["map"] in leftover:
-                leftover.remove(used["map"])
-                found[key] |= found.pop(Key(MAP, used["map"]))
 
 
 def remember(owned: Collection[Line], running: FrrConfig, wanted: Mapping[Key, FrrBlock]) -> frozenset[Line]:
@@ -80,34 +107,33 @@ def remember(owned: Collection[Line], running: FrrConfig, wanted: Mapping[Key, F
     No secret is among them.
     """
     silent = {
-        line
-        for block in wanted.values()
-        if block.key.kind in {COMMON, ROUTER}
-        for line in block.lines
-        if _key_by_name(line) is None
-    } | {
-        line
-        for block in wanted.values()
-        if block.key.kind == SESSION
-        for line in block.lines
-        if " remote-as " in line.text
+        entry
+        for key, block in wanted.items()
+        if key.kind in {COMMON, ROUTER, SESSION}
+        for entry in block.entries
+        if (" remote-as " in entry if key.kind == SESSION else _is_silent(entry))
     }
-    return (frozenset(owned) & running.lines) | (silent - running.lines)
+    return still_there(owned, running) | frozenset(unpack(entry) for entry in silent - running.entries)
+
+
+def still_there(owned: Collection[Line], running: FrrConfig) -> frozenset[Line]:
+    """The remembered lines that FRR has."""
+    return frozenset(line for line in owned if line in running)
 
 
 def warnings(running: FrrConfig) -> tuple[str, ...]:
     """What the operator's configuration does that an order cannot mend, in words."""
     told = []
-    texts = {line.text for line in running.lines}
-    if any(text.startswith("log commands") for text in texts):
+    if any(entry.startswith("log commands") for entry in running.entries):
         told.append("FRR has `log commands`: every BGP password that is set goes into its log in clear")
-    for line in sorted(running.lines):
-        if line.text == "no bgp network import-check":
-            told.append(
-                f"{line.path[0]} has `no bgp network import-check`: prefixes are announced though no route exists"
-            )
-        if line.text == "bgp graceful-restart":
-            told.append(f"{line.path[0]} has `bgp graceful-restart`: combined with BFD it keeps dead paths in use")
+    wrong = {
+        "no bgp network import-check": "prefixes are announced though no route exists",
+        "bgp graceful-restart": "combined with BFD it keeps dead paths in use",
+    }
+    for entry in sorted(entry for entry in running.entries if entry.endswith(tuple(wrong))):
+        line = unpack(entry)
+        if line.text in wrong and line.path:
+            told.append(f"{line.path[0]} has `{line.text}`: {wrong[line.text]}")
     return tuple(told)
 
 
@@ -115,9 +141,15 @@ def _affects(key: Key) -> tuple[str, ...]:
     return (key.name,) if key.kind == SESSION else ()
 
 
-def _key_by_name(line: Line) -> Key | None:
-    """The block that a line belongs to by a name of ours in it, or in what it stands in."""
-    top = line.path[0] if line.path else line.text
+def _router_key(opener: str) -> Key:
+    opened = _ROUTER.fullmatch(opener)
+    return Key(ROUTER, (opened["vrf"] if opened else None) or "default")
+
+
+def _key_by_name(top: str, rest: str) -> Key | None:
+    """The block that a line outside of BGP belongs to by a name of ours in it, or in what it stands in."""
+    if PREFIX not in top and top != "bfd":
+        return None
     words = top.split(" ")
     if words[0] == "route-map" and len(words) > 1:
         return _named(words[1], MAP)
@@ -125,14 +157,8 @@ def _key_by_name(line: Line) -> Key | None:
         return _named(words[2], POLICY)
     if words[:3] == ["bgp", "as-path", "access-list"] and len(words) > 3:
         return _named(words[3], COMMON)
-    if top == "bfd":
-        inner = line.path[1] if len(line.path) > 1 else line.text
-        if inner.startswith(f"profile {PREFIX}"):
-            return Key(PROFILE, inner.removeprefix("profile "))
-        return None
-    opened = _ROUTER.fullmatch(top)
-    if opened and line.text.startswith("network ") and line.text.endswith(f" route-map {ORIGIN_MAP}"):
-        return Key(ROUTER, opened["vrf"] or "default")
+    if top == "bfd" and rest.startswith(f"profile {PREFIX}"):
+        return Key(PROFILE, rest.partition("\t")[0].removeprefix("profile "))
     return None
 
 
@@ -144,90 +170,95 @@ def _named(name: str, kind: str) -> Key | None:
     return Key(kind, (policy_owner(name) if kind == POLICY else None) or name)
 
 
-def _peer_of(line: Line) -> str:
-    found = _NEIGHBOR.fullmatch(line.text)
-    return found["peer"] if found else ""
+def _is_silent(entry: str) -> bool:
+    """Whether a line of ours, of those that all sessions share, does not show whose it is."""
+    top, _, rest = entry.partition("\t")
+    if top.startswith("router bgp "):
+        return not entry.endswith(f" route-map {ORIGIN_MAP}")
+    return _key_by_name(top, rest) is None
 
 
-def _own_peers(running: FrrConfig, wanted: Mapping[Key, FrrBlock], remembered: frozenset[Line]) -> dict[Peer, Key]:
-    """The neighbours in FRR that are ours, and whose block each belongs to."""
-    peers: dict[Peer, Key] = {}
-    for line in remembered & running.lines:
-        if " remote-as " in line.text:
-            peers[line.path[0], _peer_of(line)] = Key(SESSION, _peer_of(line))
-    for line in running.lines:
-        if line.path and _ROUTER.fullmatch(line.path[0]):
-            found = _NEIGHBOR.fullmatch(line.text)
-            if found and (found["rest"] or "").startswith(f"description {OWNER_MARK}"):
-                owner = found["rest"].removeprefix(f"description {OWNER_MARK}")
-                peers[line.path[0], found["peer"]] = Key(SESSION, owner)
+def _intended_peers(wanted: Mapping[Key, FrrBlock]) -> dict[Peer, Key]:
+    peers = {}
     for key, block in wanted.items():
-        for line in block.lines:
-            if key.kind == SESSION and " remote-as " in line.text:
-                peers[line.path[0], _peer_of(line)] = key
+        if key.kind == SESSION:
+            for entry in block.entries:
+                if " remote-as " in entry:
+                    router, _, text = entry.partition("\t")
+                    peers[router, text.split(" ", 2)[1]] = key
     return peers
 
 
-def _neighbor_lines(running: FrrConfig, peers: Mapping[Peer, Key]) -> Iterator[Line]:
-    """Our neighbours' lines, with each family's activation said outright.
+def _owner(
+    router: str, peer: str, entries: Iterable[str], intended: Mapping[Peer, Key], remembered: frozenset[str]
+) -> Key | None:
+    """Whose block a neighbour belongs to; None where it is the operator's."""
+    if (key := intended.get((router, peer))) is not None:
+        return key
+    key = None
+    for entry in entries:
+        text = entry.rpartition("\t")[2]
+        if text.startswith(f"neighbor {peer}{_OWNER}"):
+            return Key(SESSION, text.partition(_OWNER)[2])
+        if entry in remembered and " remote-as " in text:
+            key = Key(SESSION, peer)
+    return key
+
+
+def _told(running: FrrConfig, router: str, peer: str, entries: Collection[str]) -> set[str]:
+    """A neighbour's lines, with each family's activation said outright.
 
     FRR prints it only where it differs from the instance's default, and the default is the operator's to choose.
     """
-    alive: set[Peer] = set()
-    said: set[Line] = set()
-    routers = {router for router, _ in peers}
-    for line in running.lines:
-        if not line.path or line.path[0] not in routers:
-            continue
-        place = (line.path[0], _peer_of(line))
-        if place not in peers:
-            continue
-        if line.path[1:] in {(family,) for family in _FAMILIES} and slot_of(line)[1].endswith(" activate"):
-            said.add(line)
-        else:
-            yield line
-        if len(line.path) == 1:
-            alive.add(place)
-    for router, peer in alive:
-        for family, default in zip(_FAMILIES, _defaults(running, router), strict=True):
-            yes, no = (Line((router, family), f"{word}neighbor {peer} activate") for word in ("", "no "))
-            yield yes if yes in said or (default and no not in said) else no
-
-
-def _defaults(running: FrrConfig, router: str) -> tuple[bool, bool]:
-    return (
-        Line((router,), "no bgp default ipv4-unicast") not in running.lines,
-        Line((router,), "bgp default ipv6-unicast") in running.lines,
+    told = set(entries)
+    active = (
+        f"{router}\tno bgp default ipv4-unicast" not in running.entries,
+        f"{router}\tbgp default ipv6-unicast" in running.entries,
     )
+    alive = any(entry.startswith(f"{router}\tneighbor ") for entry in entries)
+    for family, by_default in zip(_FAMILIES, active, strict=True):
+        yes, no = (f"{router}\t{family}\t{word}neighbor {peer} activate" for word in ("", "no "))
+        said = yes in told or (by_default and no not in told)
+        told -= {yes, no}
+        if alive:
+            told.add(yes if said else no)
+    return told
 
 
-def _router_lines(
-    running: FrrConfig,
-    intended: Collection[Line],
-    remembered: frozenset[Line],
-    mine: set[Line],
-    wanted: Mapping[Key, FrrBlock],
-) -> Iterator[tuple[Key, Line]]:
+def _join_leftovers(found: dict[Key, set[str]], wanted: Mapping[Key, FrrBlock]) -> None:
+    """Count a route-map that is no longer wanted to a session that still uses it: it goes after that has left it."""
+    leftover = {key.name for key in found if key.kind == MAP and key not in wanted}
+    for key in [key for key in found if key.kind == SESSION and key in wanted] if leftover else ():
+        for entry in tuple(found[key]):
+            used = _USES.search(entry)
+            if used and used["map"] in leftover:
+                leftover.remove(used["map"])
+                found[key] |= found.pop(Key(MAP, used["map"]))
+
+
+def _router_entries(
+    seen: _Sorted, foreign_peers: Collection[str], wanted: Mapping[Key, FrrBlock], remembered: frozenset[str]
+) -> Iterator[tuple[Key, str]]:
     """The instances' own lines: what is ours of `router bgp`, its settings and its networks."""
-    for opener in sorted(line for line in running.lines if not line.path and _ROUTER.fullmatch(line.text)):
-        opened = _ROUTER.fullmatch(opener.text)
-        assert opened is not None
-        key = Key(ROUTER, opened["vrf"] or "default")
-        settings = [line for line in running.under(opener.text) if line not in mine]
-        ours = [line for line in settings if line in remembered and _is_setting(line)]
+    for opener in sorted(seen.settings):
+        if not _ROUTER.fullmatch(opener):
+            continue
+        key = _router_key(opener)
+        settings = sorted(map(unpack, seen.settings[opener]))
+        ours = [line for line in settings if line.packed() in remembered and _is_setting(line)]
+        foreign = opener in foreign_peers or any(line not in ours and line.text not in _FAMILIES for line in settings)
         block = wanted.get(key)
-        foreign = _foreign_under(running, mine | set(ours), opener.text)
-        if block is not None and opener not in intended and (opener not in remembered or foreign):
-            meant = next(line.text for line in block.lines if not line.path)
-            raise FrrConflictError(f"FRR has `{opener.text}` by the operator's hand, the order needs `{meant}`")
-        if opener in intended or (opener in remembered and not foreign):
+        meant = next(entry for entry in block.entries if "\t" not in entry) if block is not None else None
+        if meant is not None and opener != meant and (opener not in remembered or foreign):
+            raise FrrConflictError(f"FRR has `{opener}` by the operator's hand, the order needs `{meant}`")
+        if opener == meant or (opener in remembered and not foreign):
             yield key, opener
-        yield from ((key, line) for line in ours)
+        yield from ((key, line.packed()) for line in ours)
         if block is not None:
-            yield from ((key, line) for line in _shared(opener, settings, block, remembered))
+            yield from ((key, line.packed()) for line in _shared(opener, settings, block, remembered))
 
 
-def _shared(opener: Line, settings: Iterable[Line], block: FrrBlock, remembered: frozenset[Line]) -> Iterator[Line]:
+def _shared(opener: str, settings: Iterable[Line], block: FrrBlock, remembered: frozenset[str]) -> Iterator[Line]:
     """The wanted lines that the operator's stand for: the same setting, or a prefix that is announced already."""
     slots = {slot_of(line): line for line in block.lines}
     for line in settings:
@@ -236,22 +267,11 @@ def _shared(opener: Line, settings: Iterable[Line], block: FrrBlock, remembered:
             continue
         if meant == line or line.text.startswith("network "):
             yield meant
-        elif line not in remembered:
+        elif line.packed() not in remembered:
             raise FrrConflictError(
-                f"FRR has `{line.text}` in `{opener.text}` by the operator's hand, the order needs `{meant.text}`"
+                f"FRR has `{line.text}` in `{opener}` by the operator's hand, the order needs `{meant.text}`"
             )
 
 
 def _is_setting(line: Line) -> bool:
     return line.text == _RELAX or line.text.startswith("bgp router-id ")
-
-
-def _foreign_under(running: FrrConfig, mine: Collection[Line], *path: str) -> bool:
-    """Whether anything under that context is not ours; a family's opener or what our neighbours imply is nobody's."""
-    peers = {(line.path[0], _peer_of(line)) for line in mine if line.path and " remote-as " in line.text}
-    return any(
-        line not in mine
-        and line.text not in _FAMILIES
-        and not (meaning(line.text).peer and (line.path[0], _peer_of(line)) in peers)
-        for line in running.under(*path)
-    )

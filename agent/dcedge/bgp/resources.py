@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Self
 
-from dcedge.bgp.config import Line, mask
+from dcedge.bgp.config import Line, mask, unpack
 from dcedge.bgp.grammar import meaning, slot_of
 from dcedge.plan import worst
 from dcedge.resource import Change, Disruption, Key
@@ -23,8 +23,9 @@ COMMON_KEY = Key(COMMON, "dcedge")
 class FrrBlock:
     """The lines that belong to one thing: the intent's, or those of it that FRR has.
 
-    They are kept packed, a tenth of what they are as values (thousands of sessions have a hundred thousand lines), and
-    sorted, so equal sets are equal blocks. Blocks are disjoint: no line is in two. `packed` may hold a secret.
+    They are kept packed (`Line.packed`), a line each, a tenth of what they are as values (thousands of sessions have a
+    hundred thousand lines), and sorted, so equal sets are equal blocks. Blocks are disjoint: no line is in two.
+    `packed` may hold a secret.
     """
 
     key: Key
@@ -34,16 +35,21 @@ class FrrBlock:
     @classmethod
     def of(cls, key: Key, affects: Iterable[str], lines: Iterable[Line]) -> FrrBlock:
         """A block of the lines, in whatever order they come."""
-        packed = "\n".join("\t".join((*line.path, line.text)) for line in sorted(set(lines)))
-        return cls(key, tuple(sorted(set(affects))), packed)
+        return cls.of_entries(key, affects, {line.packed() for line in lines})
+
+    @classmethod
+    def of_entries(cls, key: Key, affects: Iterable[str], entries: Collection[str]) -> FrrBlock:
+        """A block of packed lines, each there once."""
+        return cls(key, tuple(sorted(set(affects))), "\n".join(sorted(entries)))
 
     @property
     def lines(self) -> tuple[Line, ...]:
         """Its lines, sorted."""
-        return tuple(Line(tuple(path), text) for *path, text in (entry.split("\t") for entry in self._entries))
+        return tuple(sorted(map(unpack, self.entries)))
 
     @property
-    def _entries(self) -> list[str]:
+    def entries(self) -> list[str]:
+        """Its lines, packed."""
         return self.packed.split("\n") if self.packed else []
 
     @property

@@ -46,7 +46,7 @@ def steps(before: Derived, after: Derived) -> list[str]:
 PLAIN = {"a": vi(1, bgp=keyed())}
 N = "neighbor 10.255.1.1"
 OUT_BACKUP = outbound_map_name(repr(((65010,) * 3, (), 100)))
-EMPTY = FrrConfig(frozenset())
+EMPTY = FrrConfig()
 
 
 @pytest.mark.parametrize(
@@ -136,7 +136,7 @@ def test_another_policy_is_another_route_map_and_no_reset() -> None:
 
 def test_a_route_map_goes_only_when_its_last_session_has_left_it() -> None:
     before, after = derived({"a": vi(1, preference="backup")}), derived({"a": vi(1)})
-    running = FrrConfig(frozenset(lines_of(before)))
+    running = FrrConfig.of(lines_of(before))
     operations = plan(after.blocks, observe_frr(running, after.blocks, remember((), EMPTY, before.blocks))).operations
     # No operation of its own, which would come before all that is made or changed.
     assert {operation.action for operation in operations} == {"create", "change"}
@@ -183,12 +183,12 @@ def test_beside_an_operators_configuration_nothing_of_it_is_touched(before: Deri
     frr = FakeFrr(operators)
     owned: frozenset[Line] = frozenset()
     for order in (before, after, derived({})):
-        running = FrrConfig(frozenset(frr.lines))
+        running = FrrConfig.of(frr.lines)
         observed = observe_frr(running, order.blocks, owned)
         owned = remember(owned, running, order.blocks)
         frr.load(delta(plan(order.blocks, observed).operations))
         assert operators <= frr.lines
-        again = observe_frr(FrrConfig(frozenset(frr.lines)), order.blocks, owned)
+        again = observe_frr(FrrConfig.of(frr.lines), order.blocks, owned)
         assert not plan(order.blocks, again)
     left = {line for line in frr.lines - operators if not line.text.startswith("address-family ")}
     assert left == set()

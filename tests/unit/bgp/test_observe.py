@@ -12,7 +12,7 @@ from dcedge.plan import plan
 from dcedge.resource import Key
 from tests.unit.bgp.orders import derived, keyed, vi
 
-EMPTY = FrrConfig(frozenset())
+EMPTY = FrrConfig()
 
 
 def running(text: str) -> FrrConfig:
@@ -45,7 +45,7 @@ def test_an_instance_that_the_operator_had_before_stays_when_the_last_session_go
     wanted = derived({"a": vi(1)}).blocks
     before = running("router bgp 65010\n bgp router-id 10.255.0.1\n")
     owned = remember((), before, wanted)
-    after = FrrConfig(before.lines | {line for block in wanted.values() for line in block.lines})
+    after = FrrConfig.of(before.lines | {line for block in wanted.values() for line in block.lines})
     text = delta(plan({}, observe_frr(after, {}, owned)).operations)
     assert "no router bgp" not in text
     assert "no bgp router-id" not in text
@@ -56,7 +56,7 @@ def test_our_instance_stays_when_the_operator_has_put_a_neighbour_into_it() -> N
     wanted = derived({"a": vi(1)}).blocks
     owned = remember((), EMPTY, wanted)
     theirs = running("router bgp 65010\n neighbor 192.168.0.1 remote-as 65010\n").lines
-    after = FrrConfig(theirs | {line for block in wanted.values() for line in block.lines})
+    after = FrrConfig.of(theirs | {line for block in wanted.values() for line in block.lines})
     text = delta(plan({}, observe_frr(after, {}, owned)).operations)
     assert "no router bgp" not in text
     assert "192.168.0.1" not in text
@@ -71,7 +71,7 @@ def test_an_operators_other_asn_or_router_id_is_a_clear_error(theirs: str) -> No
 def test_our_own_other_router_id_is_changed() -> None:
     first = derived({"a": vi(1)}).blocks
     owned = remember((), EMPTY, first)
-    frr = FrrConfig(frozenset(line for block in first.values() for line in block.lines))
+    frr = FrrConfig.of(line for block in first.values() for line in block.lines)
     then = derived({"a": vi(1)}, router_id="10.255.0.9").blocks
     text = delta(plan(then, observe_frr(frr, then, owned)).operations)
     assert text == "router bgp 65010\n bgp router-id 10.255.0.9\nexit\n"
@@ -92,7 +92,7 @@ def test_activation_is_the_same_whichever_default_the_operator_chose(default: st
 def test_what_a_hand_added_to_our_neighbour_is_drift_and_goes() -> None:
     wanted = derived({"a": vi(1)}).blocks
     extra = Line(("router bgp 65010", "address-family ipv4 unicast"), "neighbor 10.255.1.1 next-hop-self")
-    frr = FrrConfig(frozenset({extra, *(line for block in wanted.values() for line in block.lines)}))
+    frr = FrrConfig.of({extra, *(line for block in wanted.values() for line in block.lines)})
     (operation,) = plan(wanted, observe_frr(frr, wanted)).operations
     assert operation.key == Key(SESSION, "a")
     assert "  no neighbor 10.255.1.1 next-hop-self\n" in delta([operation])
