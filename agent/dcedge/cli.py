@@ -76,7 +76,9 @@ def _verb(command: Callable[..., None]) -> Callable[..., None]:
             inspect.Parameter.KEYWORD_ONLY,
             default=getattr(_DEFAULTS, name),
             annotation=Annotated[
-                kind, typer.Option("--" + name.replace("_", "-"), envvar=f"DCEDGE_{name.upper()}", help=text)
+                kind,
+                # Whether a place can be used is for the verb to say that uses it.
+                typer.Option("--" + name.replace("_", "-"), envvar=f"DCEDGE_{name.upper()}", readable=False, help=text),
             ],
         )
         for name, (kind, text) in _PLACES.items()
@@ -157,6 +159,7 @@ def check(
 ) -> None:
     """Check the order file; every problem at once, with its place. Touches nothing."""
     from dcedge.order.load import load_order
+    from dcedge.units import counted
 
     try:
         loaded = load_order(settings.order)
@@ -172,8 +175,9 @@ def check(
         typer.echo(str(warning), err=True)
     parts = loaded.order
     typer.echo(
-        f"{settings.order}: good ({len(parts.connections)} connections, "
-        f"{len(parts.virtual_gateways)} virtual gateways, {len(parts.virtual_interfaces)} virtual interfaces)"
+        f"{settings.order}: good ({counted(len(parts.connections), 'connection')}, "
+        f"{counted(len(parts.virtual_gateways), 'virtual gateway')}, "
+        f"{counted(len(parts.virtual_interfaces), 'virtual interface')})"
     )
 
 
@@ -196,7 +200,7 @@ def plan(
             _print_json(plan_json(preview.plan, said))
         else:
             print_plan(_console(), preview.plan, said)
-        if preview.plan or preview.frr_detail:
+        if preview.plan or preview.frr_detail or preview.intent.withheld:
             raise typer.Exit(EXIT_PENDING)
 
 
@@ -454,4 +458,6 @@ def schema() -> None:
 
 def main() -> None:
     """The entry point of the `dcedge` command."""
+    # A mistyped command line has failed; 2, which Click would say, means that changes are pending.
+    typer.BadParameter.__bases__[0].exit_code = EXIT_FAILED  # type: ignore[attr-defined]  # UsageError, not exported
     app()

@@ -199,10 +199,12 @@ class Store:
             data = json.loads((self.folder / name).read_text())
         except FileNotFoundError:
             return {}
-        except (OSError, ValueError) as error:
-            raise StateError(f"{self.folder / name}: {error}") from error
+        except OSError as error:
+            raise StateError(f"{self.folder / name}: {error.strerror}") from error
+        except ValueError as error:
+            raise StateError(f"{self.folder / name} is damaged, it is no JSON: {error}") from error
         if not isinstance(data, dict):
-            raise StateError(f"{self.folder / name}: not an object")
+            raise StateError(f"{self.folder / name} is damaged: not an object")
         return data
 
     def _write(self, name: str, contents: str) -> None:

@@ -88,3 +88,8 @@ def format_seconds(seconds: float) -> str:
     if whole < 86400:
         return f"{whole // 3600}h{whole % 3600 // 60:02d}m"
     return f"{whole // 86400}d{whole % 86400 // 3600:02d}h"
+
+
+def counted(count: int, noun: str) -> str:
+    """A count with its noun, in the plural unless it is one."""
+    return f"{count} {noun}" + ("" if count == 1 else "es" if noun.endswith("x") else "s")

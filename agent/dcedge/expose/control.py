@@ -254,4 +254,9 @@ class _UnixConnection(http.client.HTTPConnection):
     def connect(self) -> None:
         self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self.sock.settimeout(self.timeout)
-        self.sock.connect(str(self._path))
+        try:
+            self.sock.connect(str(self._path))
+        except (ConnectionRefusedError, FileNotFoundError, PermissionError, TimeoutError):
+            raise
+        except OSError as error:  # too long a path, or one through a file
+            raise DcedgeError(f"{self._path}: {error.strerror or error}") from error

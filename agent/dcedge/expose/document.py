@@ -140,6 +140,9 @@ class VirtualInterfaceDocument(TypedDict):
     failing: list[str]
 
 
+NOT_ISOLATED = "NOT ISOLATED"  # how the note begins that says why the firewall is not in force
+
+
 class PassDocument(TypedDict):
     """The last pass, and drift so far."""
 

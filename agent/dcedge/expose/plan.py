@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from dcedge.plan import Action, Plan
-from dcedge.units import format_seconds
+from dcedge.units import counted, format_seconds
 
 _SIGN: dict[Action, tuple[str, str]] = {
     "create": ("+", "green"),
@@ -40,9 +40,10 @@ def print_plan(console: Console, plan: Plan, notes: Iterable[str]) -> None:
                 Text(affected(operation.affects)),
             )
         console.print(table)
-    for note in notes:
+    said = list(notes)
+    for note in said:
         console.print(Text(note, style="yellow"))
-    console.print(Text(summary(plan), style="bold"))
+    console.print(Text(summary(plan, aside=bool(said)), style="bold"))
 
 
 def affected(names: tuple[str, ...]) -> str:
@@ -51,15 +52,15 @@ def affected(names: tuple[str, ...]) -> str:
     return ", ".join(names[:_AFFECTED_SHOWN]) + (f" and {more} more" if more > 0 else "")
 
 
-def summary(plan: Plan) -> str:
-    """One line: how much, and how bad."""
+def summary(plan: Plan, *, aside: bool = False) -> str:
+    """One line: how much, and how bad; `aside` where something has been said that no operation mends."""
     if not plan:
-        return "Nothing to do: everything is as ordered."
+        return "Nothing to do beside that." if aside else "Nothing to do: everything is as ordered."
     counts = Counter(operation.action for operation in plan.operations)
     parts = ", ".join(f"{counts[action]} to {action}" for action in _SIGN if counts[action])
     felt = sorted({name for o in plan.operations if o.disruption != "none" for name in o.affects})
     harm = f"disruption: {plan.disruption}, felt by {affected(tuple(felt))}" if felt else "disruption: none"
-    return f"{len(plan.operations)} operations ({parts}); {harm}."
+    return f"{counted(len(plan.operations), 'operation')} ({parts}); {harm}."
 
 
 def print_applied(console: Console, answer: dict[str, Any]) -> None:
@@ -72,7 +73,8 @@ def print_applied(console: Console, answer: dict[str, Any]) -> None:
     for note in answer["notes"]:
         console.print(Text(note, style="yellow"))
     if not total:
-        said = "Nothing to do: everything is as ordered." if answer["complete"] else "Nothing could be done."
+        nothing = "Nothing to do beside that." if answer["notes"] else "Nothing to do: everything is as ordered."
+        said = nothing if answer["complete"] else "Nothing could be done."
     else:
         said = f"{total - len(failed)} of {total} operations done in {format_seconds(answer['duration_seconds'])}."
     console.print(Text(said, style="bold"))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+from dcedge.expose.document import NOT_ISOLATED
 from dcedge.intent import Intent
 from dcedge.plan import Plan
 from dcedge.reconcile import PassResult
@@ -55,5 +56,5 @@ def notes(intent: Intent, frr_detail: str, firewall_detail: str) -> list[str]:
     if frr_detail:
         said.append(f"FRR: {frr_detail}; its part waits")
     if firewall_detail and intent.firewall:
-        said.append(f"NOT ISOLATED: {firewall_detail}")
+        said.append(f"{NOT_ISOLATED}: {firewall_detail}")
     return said

@@ -13,8 +13,8 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from dcedge.expose.document import ProbeDocument, SessionDocument, Status, VirtualInterfaceDocument
-from dcedge.units import format_rate, format_seconds
+from dcedge.expose.document import NOT_ISOLATED, ProbeDocument, SessionDocument, Status, VirtualInterfaceDocument
+from dcedge.units import counted, format_rate, format_seconds
 
 _GRAVITY = ("down", "degraded", "pending", "drained", "up")
 _STYLES = {"down": "bold red", "degraded": "bold yellow", "pending": "yellow", "drained": "cyan", "up": "green"}
@@ -141,16 +141,19 @@ def _print_foot(console: Console, status: Status, vis: list[VirtualInterfaceDocu
     if not status["frr"]["available"]:
         lacking.append("FRR does not answer: its part is pending and will be retried")
     if passes["failing"]:
-        lacking.append(_plural(len(passes["failing"]), "operation") + " pending")
+        lacking.append(counted(len(passes["failing"]), "operation") + " pending")
         _print_list(console, "These operations do not succeed and are retried:", passes["failing"])
     if passes["finished_at"] is None:
         lacking.append("the first pass has not ended")
+    if any(note.startswith(NOT_ISOLATED) for note in passes["notes"]):
+        lacking.append("isolation and guard are not in force")
     for verdict in _GRAVITY[:-1]:
         count = sum(vi["verdict"] == verdict and vi["admin"] != _PLANNED for vi in vis)
         if count:
-            lacking.append(f"{_plural(count, 'virtual interface')} {verdict}")
+            lacking.append(f"{counted(count, 'virtual interface')} {verdict}")
     for note in passes["notes"]:
-        console.print(Text(f"note: {note}"))
+        alarming = note.startswith(NOT_ISOLATED)
+        console.print(Text(note, "bold red") if alarming else Text(f"note: {note}"))
     planned = sum(vi["admin"] == _PLANNED for vi in vis)
     besides = f" ({planned} planned)" if planned else ""
     if lacking:
@@ -211,7 +214,3 @@ def _prefixes(session: SessionDocument) -> Text:
     if session["state"] != "Established":
         return Text("-")
     return Text(f"{session['prefixes']['accepted']}/{session['prefixes']['advertised']}")
-
-
-def _plural(count: int, noun: str) -> str:
-    return f"{count} {noun}" + ("" if count == 1 else "s")

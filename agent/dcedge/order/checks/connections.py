@@ -10,7 +10,6 @@ from dcedge.order.checks.facts import (
     Found,
     UnknownError,
     connection_at,
-    counted,
     having,
     only_with,
     sold_bandwidth,
@@ -25,7 +24,7 @@ from dcedge.order.model import (
 )
 from dcedge.order.profiles import PROFILES
 from dcedge.order.validate import did_you_mean
-from dcedge.units import format_rate, shown, write_duration
+from dcedge.units import counted, format_rate, shown, write_duration
 
 
 def provider_known(_facts: Facts, name: str, connection: Connection) -> Found:

@@ -143,10 +143,6 @@ def bgp_of(vi: VirtualInterface) -> Bgp | None:
     return None if vi.static is not None else vi.bgp or Bgp()
 
 
-def counted(number: int, noun: str) -> str:
-    return f"{number} {noun}" + ("" if number == 1 else "es" if noun.endswith("x") else "s")
-
-
 def only_with(entries: Iterable[tuple[str, T]], attribute: str) -> list[tuple[str, T]]:
     return [(name, entry) for name, entry in entries if attribute in entry.__dict__]
 

@@ -1,0 +1,397 @@
+"""The command line as a user meets it: exit statuses, messages in one line, JSON that programs can rest on.
+
+Every router here is an empty network namespace with one port: no FRR, no 802.1Q (the virtual interface is untagged).
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import socket
+import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from dcedge.cli import app
+from dcedge.errors import OrderInvalidError
+from dcedge.expose.control import MAX_BODY, ControlClient
+from tests.lab.edge import COMMAND, Outcome
+from tests.lab.netns import Namespace, Workspace, end
+from tests.lab.wait import until
+
+AS_ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="network namespaces take root")
+VERBS = ("check", "plan", "apply", "run", "status", "purge", "schema")
+PLACES = ("order", "credentials", "socket", "state-dir", "listen", "frr-pathspace")
+NOBODY = ("setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups")
+ORDER = """\
+router: {asn: 65010, router_id: 10.255.0.1, advertise: [192.0.2.0/24]}
+connections:
+  fra-1: {provider: otc, port: eth1, bandwidth: 1G}
+virtual_gateways:
+  prod: {vpc: vpc-prod, asn: 64512, accept: [10.20.0.0/16]}
+virtual_interfaces:
+  prod-a:
+    connection: fra-1
+    virtual_gateway: prod
+    vlan: 0
+    bandwidth: 50M
+    addresses: [{customer: 10.255.101.2/30, cloud: 10.255.101.1}]
+    static: [10.20.0.0/16]
+"""
+TOO_LONG = "x" * 120  # for a UNIX socket's path, which has 107 characters at most (unix(7))
+
+
+@dataclass
+class Router:
+    """A namespace with the port eth1, and folders for dcedge."""
+
+    namespace: Namespace
+    folder: Path
+
+    @property
+    def order(self) -> Path:
+        return self.folder / "order.yaml"
+
+    @property
+    def state(self) -> Path:
+        return self.folder / "state"
+
+    @property
+    def socket(self) -> Path:
+        return self.folder / "control.sock"
+
+    @property
+    def environment(self) -> dict[str, str]:
+        kept = {name: value for name, value in os.environ.items() if not name.startswith("DCEDGE_")}
+        return kept | {
+            "DCEDGE_ORDER": str(self.order),
+            "DCEDGE_CREDENTIALS": str(self.folder / "credentials"),
+            "DCEDGE_SOCKET": str(self.socket),
+            "DCEDGE_STATE_DIR": str(self.state),
+            "DCEDGE_LISTEN": "127.0.0.1:9478",
+            "DCEDGE_FRR_PATHSPACE": "dcedge-test-none",
+        }
+
+    def dcedge(self, *words: str, prefix: tuple[str, ...] = (), **environment: str) -> Outcome:
+        """Run dcedge to its end. Whatever it is told, nobody ever sees a traceback."""
+        done = self.namespace.run(
+            *prefix, str(COMMAND), *words, check=False, timeout=60, environment=self.environment | environment
+        )
+        outcome = Outcome(done.returncode, done.stdout, done.stderr)
+        assert "Traceback" not in outcome.said, outcome.said
+        return outcome
+
+    def state_of_kernel(self) -> str:
+        return "".join(
+            self.namespace.run(*words).stdout
+            for words in (("ip", "-d", "address"), ("tc", "qdisc"), ("ip", "route", "show", "table", "all"))
+        )
+
+
+@pytest.fixture
+def router(tmp_path: Path) -> Iterator[Router]:
+    with Workspace() as work:
+        namespace = work.namespace("cli")
+        namespace.sysctl(ipv6__conf__default__accept_dad=0)  # an address that becomes usable is no change of ours
+        namespace.ip("link add eth1 type veth peer name far", "link set eth1 up", "link set far up")
+        made = Router(namespace, tmp_path)
+        made.order.write_text(ORDER)
+        until("the port to be up", made.state_of_kernel, accept=lambda said: said.count("state UP") == 2)
+        yield made
+
+
+@pytest.fixture
+def daemon(router: Router) -> Iterator[subprocess.Popen[bytes]]:
+    """A daemon on the router, its first pass done."""
+    process = router.namespace.popen(str(COMMAND), "run", log=router.folder / "log", environment=router.environment)
+    until("the first pass", lambda: router.socket.exists() and passed(router))
+    yield process
+    end(process)
+    assert "Traceback" not in (router.folder / "log").read_text()
+
+
+def passed(router: Router) -> bool:
+    return ControlClient(router.socket).status()["pass"]["finished_at"] is not None
+
+
+def run(*words: str, **environment: str) -> Outcome:
+    """Run dcedge in this process, piped and 80 columns wide; only for verbs that look at nothing."""
+    nothing = {f"DCEDGE_{place.upper().replace('-', '_')}": None for place in PLACES}
+    done = CliRunner().invoke(app, words, env={**nothing, "COLUMNS": "80", **environment})
+    assert done.exception is None or isinstance(done.exception, SystemExit), done.exception
+    return Outcome(done.exit_code, done.stdout, done.stderr)
+
+
+def shape(data: object) -> object:
+    """A JSON value's shape: the keys and kinds of value, a list as its first entry."""
+    match data:
+        case dict():
+            return {key: shape(value) for key, value in data.items()}
+        case list():
+            return [shape(data[0])] if data else []
+    return type(data).__name__
+
+
+def test_help_names_every_verb_and_fits_a_terminal() -> None:
+    said = run("--help")
+    assert said.status == 0
+    for verb in VERBS:
+        assert re.search(rf"^\W*{verb} ", said.stdout, re.MULTILINE), verb
+    assert "\x1b" not in said.stdout
+    assert max(map(len, said.stdout.splitlines())) <= 80
+
+
+@pytest.mark.parametrize("verb", [verb for verb in VERBS if verb != "schema"])
+def test_help_of_a_verb_names_every_place_with_its_variable(verb: str) -> None:
+    said = run(verb, "--help").stdout
+    for place in PLACES:
+        assert f"--{place} " in said
+        assert f"DCEDGE_{place.upper().replace('-', '_')}" in said
+
+
+@pytest.mark.parametrize("words", [("frob",), ("plan", "--oder", "x"), ("check", "more"), ()], ids=" ".join)
+def test_a_mistyped_command_fails_and_is_not_taken_for_pending_changes(words: tuple[str, ...]) -> None:
+    done = subprocess.run([COMMAND, *words], capture_output=True, text=True, check=False, timeout=60)
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr
+
+
+def test_the_version_is_said() -> None:
+    assert re.fullmatch(r"dcedge \d+\.\d+\.\d+\n", run("--version").stdout)
+
+
+def test_the_schema_is_json_schema() -> None:
+    schema = run("schema").json()
+    assert set(schema["properties"]) >= {"router", "connections", "virtual_gateways", "virtual_interfaces"}
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ("", "is empty"),
+        ("- one\n- two\n", "is a list"),
+        ("just words\n", "is a single value"),
+        ("router: {\n", "not YAML"),
+        ("\x00", "U+0000"),
+        ("a: &a [x]\nb: *c\n", "alias"),
+    ],
+)
+def test_what_is_no_order_is_refused_in_one_line(content: str, said: str, tmp_path: Path) -> None:
+    order = tmp_path / "order.yaml"
+    order.write_text(content)
+    outcome = run("check", DCEDGE_ORDER=str(order))
+    assert (outcome.status, outcome.stdout) == (3, "")
+    assert outcome.stderr.startswith(f"{order}:")
+    assert said in outcome.stderr
+
+
+def test_an_order_that_is_a_folder_or_is_not_there_is_invalid(tmp_path: Path) -> None:
+    for path, said in ((tmp_path, "is a directory"), (tmp_path / "none.yaml", "No such file or directory")):
+        outcome = run("check", "--order", str(path))
+        assert (outcome.status, outcome.stderr.startswith(f"{path}: ")) == (3, True), outcome.said
+        assert said in outcome.stderr
+
+
+def test_check_as_json_has_one_shape_good_or_bad(tmp_path: Path) -> None:
+    order = tmp_path / "order.yaml"
+    order.write_text(ORDER)
+    good = run("check", "--json", "--order", str(order))
+    order.write_text(ORDER.replace("vlan: 0", "vlan: 4095"))
+    bad = run("check", "--json", "--order", str(order))
+    assert (good.status, bad.status) == (0, 3)
+    assert good.json() == {"valid": True, "problems": [], "warnings": []}
+    assert bad.json()["valid"] is False
+    assert shape(bad.json()["problems"][0]) == {
+        "source": "str",
+        "line": "int",
+        "column": "int",
+        "path": "str",
+        "message": "str",
+        "severity": "str",
+    }
+    assert (bad.json()["problems"][0]["line"], bad.json()["problems"][0]["path"]) == (
+        10,
+        "virtual_interfaces.prod-a.vlan",
+    )
+
+
+def test_an_option_goes_before_its_variable(tmp_path: Path) -> None:
+    order = tmp_path / "order.yaml"
+    order.write_text(ORDER)
+    assert run("check", DCEDGE_ORDER=str(order)).status == 0
+    assert run("check", "--order", str(tmp_path / "none"), DCEDGE_ORDER=str(order)).status == 3
+
+
+def test_without_a_daemon_status_says_so() -> None:
+    outcome = run("status", "--socket", "/run/no-such-folder/control.sock")
+    assert outcome.status == 4
+    assert outcome.stderr == "dcedge: no daemon answers on /run/no-such-folder/control.sock\n"
+
+
+def test_a_socket_path_that_cannot_be_one_is_a_failure_in_words(tmp_path: Path) -> None:
+    for path, said in ((tmp_path / TOO_LONG, "too long"), (Path("/etc/hostname/control.sock"), "Not a directory")):
+        outcome = run("status", "--socket", str(path))
+        assert outcome.status == 1
+        assert outcome.stderr.startswith(f"dcedge: {path}: ")
+        assert said in outcome.stderr
+
+
+@AS_ROOT
+class TestOnARouter:
+    def test_a_plan_is_pending_and_changes_nothing(self, router: Router) -> None:
+        before = router.state_of_kernel()
+        outcome = router.dcedge("plan")
+        assert outcome.status == 2
+        assert "50M on eth1" in outcome.stdout
+        assert router.state_of_kernel() == before
+        assert not router.state.exists()
+
+    def test_a_plan_as_json_has_its_shape(self, router: Router) -> None:
+        plan = router.dcedge("plan", "--json").json()
+        assert set(plan) == {"operations", "disruption", "notes"}
+        shapes = [shape({**operation, "changes": [], "affects": []}) for operation in plan["operations"]]
+        text = ("action", "kind", "name", "description", "reason", "disruption")
+        assert shapes == [dict.fromkeys(text, "str") | {"changes": [], "affects": []}] * len(shapes)
+        change = next(operation for operation in plan["operations"] if operation["changes"])["changes"][0]
+        assert set(change) == {"attribute", "before", "after", "disruption"}
+
+    def test_an_unknown_frr_is_a_note_and_the_kernels_part_is_done(self, router: Router) -> None:
+        outcome = router.dcedge("apply")
+        assert outcome.status == 1
+        assert "bgpd is not running" in outcome.stdout
+        assert "10.255.101.2/30" in router.state_of_kernel()
+        again = router.dcedge("plan")
+        assert (again.status, "Nothing to do beside that" in again.stdout) == (2, True), again.said
+
+    def test_a_state_folder_that_cannot_be_is_a_failure_in_one_line(self, router: Router) -> None:
+        before = router.state_of_kernel()
+        for verb in ("plan", "apply", "run", "purge"):
+            outcome = router.dcedge(verb, "--state-dir", "/etc/hostname/state")
+            assert (outcome.status, outcome.stderr.count("\n")) == (1, 1), outcome.said
+            assert "Not a directory" in outcome.stderr
+        assert router.state_of_kernel() == before
+
+    def test_a_damaged_state_file_is_named(self, router: Router) -> None:
+        router.state.mkdir(mode=0o700)
+        (router.state / "owned.json").write_text("{")
+        outcome = router.dcedge("purge", "--yes")
+        assert (outcome.status, outcome.stderr.count("\n")) == (1, 1), outcome.said
+        assert f"{router.state / 'owned.json'} is damaged" in outcome.stderr
+
+    @pytest.mark.parametrize(
+        ("option", "value", "said"),
+        [
+            ("--listen", "192.0.2.99:9478", "cannot listen on 192.0.2.99:9478"),
+            ("--listen", "nonsense", "'nonsense' is not ADDRESS:PORT"),
+            ("--listen", "127.0.0.1:99999", "is not ADDRESS:PORT"),
+            ("--socket", f"/tmp/{TOO_LONG}", "too long"),
+            ("--socket", "/etc/hostname", "exists and is not a socket"),
+        ],
+    )
+    def test_a_daemon_that_cannot_listen_ends_before_it_changes_anything(
+        self, router: Router, option: str, value: str, said: str
+    ) -> None:
+        before = router.state_of_kernel()
+        outcome = router.dcedge("run", option, value)
+        assert outcome.status == 1, outcome.said
+        assert said in outcome.stderr
+        assert router.state_of_kernel() == before
+
+    def test_a_daemon_whose_port_is_taken_ends(self, router: Router) -> None:
+        with router.namespace.call(socket.create_server, ("127.0.0.1", 9478)):
+            outcome = router.dcedge("run")
+        assert (outcome.status, outcome.stderr.count("\n")) == (1, 1), outcome.said
+        assert "address already in use" in outcome.stderr
+
+    def test_a_daemon_without_any_good_order_ends(self, router: Router) -> None:
+        router.order.write_text("router: {")
+        outcome = router.dcedge("run")
+        assert (outcome.status, "not YAML" in outcome.stderr) == (3, True), outcome.said
+
+    def test_there_is_one_daemon_and_one_writer(self, router: Router, daemon: subprocess.Popen[bytes]) -> None:
+        for words in (("run",), ("purge", "--yes")):
+            outcome = router.dcedge(*words)
+            assert (outcome.status, outcome.stderr.count("\n")) == (1, 1), outcome.said
+            assert "another dcedge is changing this router" in outcome.stderr
+        outcome = router.dcedge("run", "--state-dir", str(router.folder / "other"))
+        assert (outcome.status, "another daemon answers" in outcome.stderr) == (1, True), outcome.said
+        assert daemon.poll() is None
+
+    def test_who_is_not_root_changes_nothing_and_is_told(self, router: Router, daemon: subprocess.Popen[bytes]) -> None:
+        router.folder.chmod(0o755)
+        for folder in router.folder.parents[:2]:
+            folder.chmod(0o755)
+        verbs = ("status", "plan", "apply", "purge --yes", "run")
+        told = {verb: router.dcedge(*verb.split(), prefix=NOBODY) for verb in verbs}
+        assert {verb: outcome.status for verb, outcome in told.items()} == dict.fromkeys(told, 1)
+        for verb, outcome in told.items():
+            assert outcome.stderr.count("\n") == 1, (verb, outcome.said)
+            assert re.search("ermi(tted|ssion)|root", outcome.stderr), (verb, outcome.said)
+        router.socket.chmod(0o666)
+        assert router.dcedge("status", prefix=NOBODY).status == 0, "whoever may connect may read"
+        refused = router.dcedge("apply", prefix=NOBODY)
+        assert (refused.status, "only root" in refused.stderr) == (1, True), refused.said
+
+    def test_status_as_json_has_its_keys(self, router: Router, daemon: subprocess.Popen[bytes]) -> None:
+        status = router.dcedge("status", "--json").json()
+        assert set(status) >= {"router", "frr", "connections", "virtual_interfaces", "pass", "order"}
+        assert set(status["virtual_interfaces"][0]) >= {
+            *("name", "connection", "virtual_gateway", "verdict", "reason", "admin", "since", "interface"),
+            *("ordered_bps", "routing", "used", "bgp", "probes"),
+        }
+
+    def test_a_running_daemon_refuses_a_bad_order_and_stays_as_it_is(
+        self, router: Router, daemon: subprocess.Popen[bytes]
+    ) -> None:
+        before = router.state_of_kernel()
+        client = ControlClient(router.socket)
+        for content, said in bad_orders():
+            router.order.write_bytes(content)
+            daemon.send_signal(signal.SIGHUP)
+            problems = until(
+                f"the daemon to say: {said}",
+                lambda: client.status()["order"]["problems"],
+                accept=lambda problems, said=said: said in "".join(problems),  # type: ignore[misc]
+            )
+            assert len(problems) == 1
+            if len(content) <= MAX_BODY:
+                with pytest.raises(OrderInvalidError, match=said):
+                    client.command("apply", content.decode())
+        outcome = router.dcedge("apply")
+        assert (outcome.status, said in outcome.stderr) == (3, True), outcome.said
+        assert router.state_of_kernel() == before
+        assert daemon.poll() is None
+
+    def test_a_daemon_that_starts_with_a_broken_file_takes_the_last_good_order(
+        self, router: Router, daemon: subprocess.Popen[bytes]
+    ) -> None:
+        before = router.state_of_kernel()
+        assert end(daemon, signal.SIGKILL) == -signal.SIGKILL
+        router.order.write_text("router: {")
+        router.namespace.popen(str(COMMAND), "run", log=router.folder / "log", environment=router.environment)
+        until("the daemon to answer", lambda: answers(router))
+        status = router.dcedge("status")
+        assert (status.status, "the last good order is in force" in status.stdout) == (0, True), status.said
+        assert router.state_of_kernel() == before
+
+
+def answers(router: Router) -> bool:
+    return router.dcedge("status").status == 0
+
+
+def bad_orders() -> Iterator[tuple[bytes, str]]:
+    """Files that are no orders, and a word of what is said of each."""
+    yield b"", "is empty"
+    yield b"- one\n", "is a list"
+    yield b"router: {", "not YAML"
+    yield b"just words\n", "is a single value"
+    yield b"router: " + b"x" * 50_000_000, "MiB"
+    names = "abcdefghij"
+    lines = (f"{name}: &{name} [{', '.join([f'*{below}'] * 10)}]" for below, name in pairwise(names))
+    yield "\n".join(["a: &a [x]", *lines]).encode(), "aliases expanded"
