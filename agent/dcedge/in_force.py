@@ -6,6 +6,7 @@ import logging
 from dataclasses import dataclass
 
 from dcedge.errors import OrderInvalidError
+from dcedge.memory import building
 from dcedge.order.finding import Finding
 from dcedge.order.load import Loaded, load_order, parse_order
 from dcedge.settings import Settings
@@ -47,7 +48,8 @@ class OrderInForce:
 
     def read_text(self, text: str) -> Loaded:
         """An order that somebody hands over. Raises OrderInvalidError."""
-        return parse_order(text, str(self.settings.order), self.loaded.order if self.loaded else None)
+        with building():
+            return parse_order(text, str(self.settings.order), self.loaded.order if self.loaded else None)
 
     def take(self, loaded: Loaded) -> None:
         """From now on this one is in force."""
@@ -60,7 +62,8 @@ class OrderInForce:
         log.error("the order is refused, the one in force stays:\n%s", error)
 
     def _from_file(self) -> Loaded:
-        loaded = load_order(self.settings.order, self.loaded.order if self.loaded else None)
+        with building():
+            loaded = load_order(self.settings.order, self.loaded.order if self.loaded else None)
         if loaded.digest in self.store.runtime().rejected:
             message = "this order was rolled back; change it, or ask for it again with `dcedge apply`"
             raise OrderInvalidError([Finding(str(self.settings.order), 0, 0, "", message)])

@@ -14,12 +14,13 @@ import signal
 import time
 from collections import Counter
 from collections.abc import Coroutine, Mapping
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, nullcontext
 from dataclasses import replace
 from typing import Any
 
 from cysystemd.daemon import Notification, notify
 
+from dcedge import memory
 from dcedge.bgp.vty import FrrClient
 from dcedge.confirm import accept_again, kept_secrets, roll_back, way_back
 from dcedge.drain import refuse_last_paths, select
@@ -258,7 +259,7 @@ class Service:
             if not wanted:
                 # An order is carried out where it differs; only the clock asks for a look at everything.
                 scope = Scope() if ordered else None
-            result = await asyncio.to_thread(self._pass_in_thread, loaded, scope)
+            result = await asyncio.to_thread(self._pass_in_thread, loaded, scope, ordered)
             await self._account(result, ordered=ordered)
         await self._make_poll()
         return result
@@ -273,8 +274,9 @@ class Service:
             self._repaired.update(o.key.kind for o in result.done.operations if o.key not in failed)
         self.prober.adopt(await asyncio.to_thread(self._probes, result))
 
-    def _pass_in_thread(self, loaded: Loaded, scope: Scope | None) -> PassResult:
-        result = self.reconciler.run(self.reconciler.intent(loaded.order, self._runtime), scope)
+    def _pass_in_thread(self, loaded: Loaded, scope: Scope | None, ordered: bool) -> PassResult:
+        with memory.building() if ordered else nullcontext():
+            result = self.reconciler.run(self.reconciler.intent(loaded.order, self._runtime), scope)
         if self.store.pending() is None:
             self.store.save_last_good_order(loaded.text)
         return result
@@ -437,6 +439,7 @@ def _tell_systemd(notification: Notification) -> None:
 def serve(settings: Settings) -> None:
     """Run the daemon in the foreground. Raises OrderInvalidError, BusyError, StateError."""
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(message)s")
+    memory.prepare()
     store = Store(settings.state_dir)
     with store.writer():
         service = Service(settings)

@@ -6,11 +6,16 @@ Keys end in their unit; null means "not known". Text that a peer supplied is esc
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from dataclasses import replace
+from itertools import islice
 from typing import TypedDict
 
 from dcedge.bgp.state import escape
 from dcedge.expose.snapshot import ConnectionSnapshot, SessionSnapshot, Snapshot, VirtualInterfaceSnapshot
 from dcedge.probe.stream import Probed
+
+_INTERFACES_A_CHUNK = 50
 
 
 class RouterDocument(TypedDict):
@@ -208,9 +213,30 @@ def status_json(snapshot: Snapshot) -> Status:
     }
 
 
-def status_bytes(snapshot: Snapshot) -> bytes:
-    """The snapshot as JSON text."""
-    return json.dumps(status_json(snapshot), separators=(",", ":")).encode()
+def status_chunks(snapshot: Snapshot) -> Iterator[bytes]:
+    """The snapshot as JSON text, in pieces of some 100 kB: the whole is 6 MB at 4,000 virtual interfaces."""
+    rest = status_json(replace(snapshot, virtual_interfaces=()))
+    begun = b"{"
+    for key, value in rest.items():
+        yield begun + _dump(key) + b":"
+        begun = b","
+        if key == "virtual_interfaces":
+            yield from _list_chunks(map(_virtual_interface, snapshot.virtual_interfaces))
+        else:
+            yield _dump(value)
+    yield b"}"
+
+
+def _list_chunks(items: Iterator[VirtualInterfaceDocument]) -> Iterator[bytes]:
+    begun = b"["
+    while some := list(islice(items, _INTERFACES_A_CHUNK)):
+        yield begun + _dump(some)[1:-1]
+        begun = b","
+    yield b"]" if begun == b"," else b"[]"
+
+
+def _dump(value: object) -> bytes:
+    return json.dumps(value, separators=(",", ":")).encode()
 
 
 def _connection(connection: ConnectionSnapshot) -> ConnectionDocument:

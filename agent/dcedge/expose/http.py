@@ -6,7 +6,9 @@ import asyncio
 import socket
 import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from heapq import nsmallest
 from importlib import resources
 from typing import Protocol
 
@@ -14,6 +16,7 @@ from aiohttp import web
 from jinja2 import Environment, StrictUndefined
 
 from dcedge.errors import DcedgeError
+from dcedge.expose.chunks import send_chunks
 from dcedge.expose.document import status_json
 from dcedge.expose.guard import LOG, ConnectionGuard, Handler
 from dcedge.expose.metrics import OPENMETRICS_TYPE, TEXT_TYPE, render_chunks
@@ -99,15 +102,7 @@ class HttpServer:
         response = web.StreamResponse(
             headers={**_HEADERS, "Content-Type": OPENMETRICS_TYPE if openmetrics else TEXT_TYPE}
         )
-        with suppress(ConnectionError):  # a scraper that gave up is none of the log's business
-            await response.prepare(request)
-            if request.method == "GET":
-                for chunk in render_chunks(self._source.snapshot(), openmetrics):
-                    await response.write(chunk)
-                    # Whatever else is due runs between the chunks.
-                    await asyncio.sleep(0)
-            await response.write_eof()
-        return response
+        return await send_chunks(response, request, render_chunks(self._source.snapshot(), openmetrics))
 
     async def _healthz(self, _: web.Request) -> web.Response:
         reason = unhealthy(self._source.snapshot().passes, time.time(), self._longest_pass_age)
@@ -118,11 +113,12 @@ class HttpServer:
         return web.Response(text=text, content_type="text/html", headers=_HEADERS)
 
     def _render_page(self, snapshot: Snapshot) -> str:
-        status = status_json(snapshot)
-        vis = sorted(status["virtual_interfaces"], key=lambda vi: (_SEVERITY.index(vi["verdict"]), vi["name"]))
+        vis = snapshot.virtual_interfaces
+        worst = nsmallest(_PAGE_ROWS, vis, key=lambda vi: (_SEVERITY.index(vi.verdict.state), vi.name))
+        status = status_json(replace(snapshot, virtual_interfaces=tuple(worst)))
         return self._page.render(
-            status=status, vis=vis[:_PAGE_ROWS], more=max(0, len(vis) - _PAGE_ROWS),
-            counts={state: sum(vi["verdict"] == state for vi in vis) for state in STATES},
+            status=status, vis=status["virtual_interfaces"], more=max(0, len(vis) - _PAGE_ROWS),
+            counts={state: sum(vi.verdict.state == state for vi in vis) for state in STATES},
             rate=format_rate, seconds=format_seconds,
         )  # fmt: skip
 

@@ -9,7 +9,7 @@ from dataclasses import replace
 import pytest
 from rich.console import Console
 
-from dcedge.expose.document import status_json
+from dcedge.expose.document import status_chunks, status_json
 from dcedge.expose.snapshot import FrrSnapshot, OrderSnapshot, PassSnapshot, Snapshot
 from dcedge.expose.status import print_status
 from dcedge.health.verdict import Verdict
@@ -119,3 +119,9 @@ def test_the_json_is_what_programs_rely_on() -> None:
     assert (b["probe"]["rtt_seconds"], b["probe"]["sent"], b["probe"]["lost"]) == (None, 5, 5)
     assert status["pass"]["drift_repaired"] == {"address": 2, "link": 1}
     assert status["order"]["load_failed"] is False
+
+
+@pytest.mark.parametrize("count", [0, 1, 49, 50, 51, 120])
+def test_the_status_sent_in_pieces_is_the_whole(count: int) -> None:
+    shown = replace(snapshot(), virtual_interfaces=tuple(up(f"vi-{number}") for number in range(count)))
+    assert json.loads(b"".join(status_chunks(shown))) == json.loads(json.dumps(status_json(shown)))
