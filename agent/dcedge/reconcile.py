@@ -201,20 +201,22 @@ class Reconciler:
         owned = self.store.owned()
         if self._failures:
             scope = None
-        ordered = intent.order is not self._intent.order or intent.drained != self._intent.drained
+        ordered = intent.order is not self._intent.order or intent.runtime != self._intent.runtime
         todo = self._plan(intent, owned, scope)
         if ordered:
             self.fights.forget()
         else:
             todo = self._without_fights(todo)
-        self._intent = intent
-        failures: list[Failure] = []
+        before, self._intent = self._intent, intent
+        failures, touched = self._carry_out(intent, todo)
         executed = time.monotonic() - started
+        if scope is not None and (scope.frr or intent.frr != before.frr):
+            # The kernel's part did not wait for FRR's; what is left of that comes now.
+            self._frr = self._observe_frr(intent, self.store.owned())
+            rest = plan(_wanted(intent, self._frr), self._frr.blocks or {})
+            more, touched_more = self._carry_out(intent, rest)
+            failures, touched, todo = failures + more, touched | touched_more, Plan(todo.operations + rest.operations)
         if todo:
-            _log_operations(todo)
-            self._remember(intent, todo, owned)
-            failures, touched = self._execute(todo)
-            executed = time.monotonic() - started
             failures += self._verify(intent, todo, failures, None if scope is None or _is_wide(todo) else touched)
         self._failures = {failure.operation.key: failure for failure in failures}
         if not ordered:
@@ -287,7 +289,8 @@ class Reconciler:
         now = intent.kernel
         wanted: dict[Key, Resource] = {key: now[key] for key in keys if key in now}
         observed: dict[Key, Resource] = {key: self._kernel.state[key] for key in keys if key in self._kernel.state}
-        if scope.frr or intent.frr != self._intent.frr:
+        if observed.keys() - wanted.keys():
+            # What goes is first said to FRR, so that its peer hears of it.
             self._frr = self._observe_frr(intent, owned)
             wanted |= _wanted(intent, self._frr)
             observed |= self._frr.blocks or {}
@@ -381,6 +384,13 @@ class Reconciler:
         except FirewallError as error:
             return FirewallObserved(None, str(error))
 
+    def _carry_out(self, intent: Intent, todo: Plan) -> tuple[list[Failure], Scope]:
+        if not todo:
+            return [], Scope()
+        _log_operations(todo)
+        self._remember(intent, todo, self.store.owned())
+        return self._execute(todo)
+
     def _execute(self, todo: Plan) -> tuple[list[Failure], Scope]:
         """Carry the plan out; what failed, and where things changed."""
         assert self._kernel is not None
@@ -441,11 +451,16 @@ class Reconciler:
 
     def _verify(self, intent: Intent, done: Plan, failures: list[Failure], scope: Scope | None) -> list[Failure]:
         """Look again: whatever was done and still differs, without an error of its own, is a failure too."""
+        if scope is not None and scope.frr:
+            self._frr = self._observe_frr(intent, self.store.owned())
+            differing = plan(_wanted(intent, self._frr), self._frr.blocks or {}).operations
+        else:
+            differing = ()
         known = {failure.operation.key for failure in failures}
         attempted = {operation.key for operation in done.operations}
         return [
             Failure(operation, f"was done but is not so: {operation.describe()}", True)
-            for operation in self._plan(intent, self.store.owned(), scope).operations
+            for operation in (*self._plan(intent, self.store.owned(), scope).operations, *differing)
             if operation.key in attempted and operation.key not in known
         ]
 
@@ -457,7 +472,7 @@ class Reconciler:
             if isinstance(operation.before, Port) and any(change.attribute == "MTU" for change in operation.changes):
                 owned = owned.with_port_mtu(operation.before.name, operation.before.mtu_min)
         lines = owned.frr_lines
-        if self._frr.blocks is not None:
+        if self._frr.blocks is not None and any(_stage(operation) == "frr" for operation in todo.operations):
             lines = remember(lines, self._frr.running, intent.frr)
         made = {
             r.name for o in todo.operations if isinstance(r := o.after, Link) and r.tag is not None and not o.before

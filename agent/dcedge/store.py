@@ -89,6 +89,7 @@ class Store:
     """One state folder, 0700. Raises StateError where it cannot be used."""
 
     folder: Path
+    _read_once: dict[str, Owned] = field(default_factory=dict, repr=False, compare=False)
 
     def prepare(self) -> None:
         """Make the folder."""
@@ -112,7 +113,12 @@ class Store:
             os.close(descriptor)
 
     def owned(self) -> Owned:
-        """What the state file says is ours; nothing where there is none yet."""
+        """What the state file says is ours; nothing where there is none yet. Read once: its writer is one process."""
+        if _OWNED not in self._read_once:
+            self._read_once[_OWNED] = self._read_owned()
+        return self._read_once[_OWNED]
+
+    def _read_owned(self) -> Owned:
         data = self._read(_OWNED)
         return Owned(
             links=frozenset(data.get("links", ())),
@@ -130,7 +136,8 @@ class Store:
                 "sysctl_before": dict(owned.sysctl_before),
                 "port_mtu_before": dict(owned.port_mtu_before),
             }
-            self._write(_OWNED, json.dumps(data, indent=1))
+            self._write(_OWNED, json.dumps(data))
+            self._read_once[_OWNED] = owned
 
     def runtime(self) -> Runtime:
         """The kept runtime."""
@@ -179,6 +186,7 @@ class Store:
 
     def clear(self) -> None:
         """Forget everything, the folder itself last."""
+        self._read_once.clear()
         for name in (_OWNED, _RUNTIME, _LAST_GOOD, _PENDING, _PREVIOUS, _LOCK):
             (self.folder / name).unlink(missing_ok=True)
         try:

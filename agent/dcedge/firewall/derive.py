@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
+from types import MappingProxyType
 
-from dcedge.firewall.objects import ANY, NEVER_SOURCES, Element, FirewallTable, GatewaySources, Guard
+from dcedge.firewall.objects import ANY, NEVER_SOURCES, Element, FirewallTable, GatewaySources, Guard, guard_key
 from dcedge.firewall.ranges import Range, merged, minus, of_prefix
 from dcedge.firewall.table import COUNTERS, clamp_chain, gateway_chain, reach_set
 from dcedge.kernel.naming import interface_link
 from dcedge.order.model import Order
 from dcedge.order.resolve import ResolvedInterface
-from dcedge.resource import Key, Resource
+from dcedge.resource import Key, Resource, State
 
 
-def derive_firewall(interfaces: Iterable[ResolvedInterface], order: Order) -> dict[Key, Resource]:
+def derive_firewall(
+    interfaces: Iterable[ResolvedInterface],
+    order: Order,
+    unchanged: Collection[str] = (),
+    before: State = MappingProxyType({}),
+) -> dict[Key, Resource]:
     """The table, each virtual gateway's sources and each virtual interface's guard; nothing where there is none.
 
-    A gateway may send from what it may announce (`accept`) and from what is routed to it (`static`).
+    A gateway may send from what it may announce (`accept`) and from what is routed to it (`static`). The guards of the
+    virtual interfaces in `unchanged` are taken over from `before`, derived from an order with the same gateways, unless
+    a gateway has got its first virtual interface since, or lost its last.
     """
     by_gateway: dict[str, list[ResolvedInterface]] = {}
     for interface in interfaces:
@@ -28,13 +36,20 @@ def derive_firewall(interfaces: Iterable[ResolvedInterface], order: Order) -> di
     table = FirewallTable(any(i.vrf is not None for i in everyone), tuple(i.name for i in everyone))
     state[table.key] = table
     reached_from = _reached_from(order)
+    if {key.name for key in before if key.kind == "sources"} != by_gateway.keys():
+        unchanged = ()
     for name, group in by_gateway.items():
         gateway = GatewaySources(name, _sources(group), tuple(interface.name for interface in group))
         state[gateway.key] = gateway
         shared = tuple(_gateway_elements(name, reached_from[name] & by_gateway.keys(), isolated=order.router.isolation))
         for interface in group:
+            link = interface_link(interface)
+            kept = before.get(guard_key(link)) if interface.name in unchanged else None
+            if kept is not None:
+                state[kept.key] = kept
+                continue
             guard = Guard(
-                link=interface_link(interface),
+                link=link,
                 gateway=name,
                 elements=tuple(sorted((*shared, *_own_elements(interface)))),
                 subnets=merged(of_prefix(pair.customer.network) for pair in interface.addresses),
