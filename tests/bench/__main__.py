@@ -13,7 +13,7 @@ from rich.table import Table
 ROOT = Path(__file__).resolve().parents[2]
 RESULTS = ROOT / "build" / "bench"
 # Name, and whether it needs the lab kernel.
-BENCHES = {"kernel": True}
+BENCHES = {"kernel": True, "bgp": False}
 
 
 def show(name: str, cases: list[dict[str, object]]) -> None:

@@ -1,0 +1,324 @@
+"""FRR's part at scale: a thousand BGP peers, each on a port of its own, against frr-reload.py and Debian's exporter.
+
+Native, in namespaces. `ours` is a whole pass over FRR's side: derive, read, compare, plan, write, read back. The cloud
+is a BIRD. The references do the very same work on the same FRR in the same run.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import os
+import socket
+import subprocess
+import time
+import urllib.request
+from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import dataclass, field
+from ipaddress import IPv4Address
+from pathlib import Path
+
+from dcedge.bgp.config import Line
+from dcedge.bgp.delta import delta
+from dcedge.bgp.observe import observe_frr, remember
+from dcedge.bgp.render import derive_frr
+from dcedge.bgp.resources import FrrBlock
+from dcedge.bgp.vty import FrrClient
+from dcedge.credentials import Secret
+from dcedge.kernel.limits import kernel_limits
+from dcedge.order.load import parse_order
+from dcedge.order.model import Credential, Order
+from dcedge.order.resolve import ResolvedInterface, resolve_interface
+from dcedge.plan import plan
+from dcedge.resource import Key
+from tests.bench.cases import Report
+from tests.lab.frr import DAEMON_FOLDER, Frr
+from tests.lab.netns import Namespace, Workspace, leave_on_signals
+from tests.lab.wait import until
+
+COUNT = int(os.environ.get("BENCH_PEERS", "1000"))
+SMALL, REMOVED = 100, 50
+REPEATS = 5
+SECRET = "Eschersheim-1000"
+ROOT = Path(__file__).resolve().parents[2]
+RELOAD, EXPORTER = "frr-reload.py --reload", "prometheus-frr-exporter"
+EXPORTER_PORT = 19342
+PATIENCE_SECONDS = 300.0
+
+
+def addresses(number: int) -> tuple[str, str]:
+    """Customer's and cloud's address on that port, a /30."""
+    base = int(IPv4Address("172.16.0.0")) + 4 * number
+    return str(IPv4Address(base + 2)), str(IPv4Address(base + 1))
+
+
+def order_text(numbers: Collection[int], *, receive_limit: Mapping[int, int] | None = None) -> str:
+    """An order of those virtual interfaces, a primary and a backup a gateway, one untagged on each port."""
+    lines = ["router: {asn: 65010, router_id: 10.255.0.1, advertise: [192.0.2.0/24]}", "connections:"]
+    lines += [f"  c{n}: {{provider: generic, port: e{n}, bandwidth: 1G}}" for n in numbers]
+    lines.append("virtual_gateways:")
+    lines += [
+        f"  g{g}: {{vpc: g{g}, asn: 64512, accept: [10.{g >> 8}.{g & 255}.0/24]}}"
+        for g in sorted({n // 2 for n in numbers})
+    ]
+    lines.append("virtual_interfaces:")
+    for n in numbers:
+        customer, cloud = addresses(n)
+        lines.append(
+            f"  v{n}: {{connection: c{n}, virtual_gateway: g{n // 2}, vlan: 0, bandwidth: 50M, "
+            f"preference: {'backup' if n % 2 else 'primary'}, "
+            f"addresses: [{{customer: {customer}/30, cloud: {cloud}}}], "
+            f"bgp: {{password: {{credential: k}}, receive_limit: {(receive_limit or {}).get(n, 100)}}}}}"
+        )
+    return "\n".join(lines) + "\n"
+
+
+@dataclass
+class Ordered:
+    """An order with what it resolves to."""
+
+    order: Order
+    interfaces: tuple[ResolvedInterface, ...]
+
+    @classmethod
+    def parse(cls, text: str) -> Ordered:
+        """Read and resolve it."""
+        order = parse_order(text, "bench").order
+        return cls(order, tuple(resolve_interface(order, name) for name in order.virtual_interfaces))
+
+
+@dataclass
+class Ours:
+    """FRR's side of the agent."""
+
+    client: FrrClient
+    owned: frozenset[Line] = field(default_factory=frozenset)
+    writing: float = 0.0  # seconds that FRR itself has had lines to load
+
+    def blocks(self, ordered: Ordered) -> dict[Key, FrrBlock]:
+        """The intent."""
+        return derive_frr(ordered.interfaces, ordered.order.router, {Credential(credential="k"): Secret(SECRET)})
+
+    def apply(self, ordered: Ordered) -> str:
+        """One pass; returns what was written. Fails where FRR is not as ordered afterwards."""
+        wanted = self.blocks(ordered)
+        running = self.client.running_config()
+        todo = plan(wanted, observe_frr(running, wanted, self.owned))
+        self.owned = remember(self.owned, running, wanted)
+        text = delta(todo.operations)
+        if text:
+            started = time.perf_counter()
+            self.client.apply(text)
+            self.writing += time.perf_counter() - started
+            left = plan(wanted, observe_frr(self.client.running_config(), wanted, self.owned))
+            assert not left, left.operations[0].describe()
+        return text
+
+
+class Router:
+    """The edge: a namespace with its ports, and an FRR."""
+
+    def __init__(self, work: Workspace, count: int) -> None:
+        self.work = work
+        self.namespace = work.namespace("edge")
+        self.frr = Frr(f"{work.token}-bench", self.namespace.name, max_fds=4 * count + 200)
+        work.at_end(self.frr.stop)
+        self.client = FrrClient(self.frr.name, timeout=60)
+        work.at_end(self.client.close)
+
+    def empty(self) -> Ours:
+        """An agent on an FRR without configuration."""
+        self.frr.stop()
+        self.frr.start()
+        return Ours(self.client)
+
+    def config(self, name: str) -> Path:
+        """What runs now as a file, which frr-reload.py can be told to come back to."""
+        path = self.work.folder / name
+        path.touch(mode=0o600)
+        path.write_text(self.frr.vtysh("show running-config").split("Current configuration:")[1])
+        return path
+
+    def reload(self, how: str, config: Path) -> float:
+        """Seconds that frr-reload.py takes for it."""
+        command = [str(DAEMON_FOLDER / "frr-reload.py"), how, "--pathspace", self.frr.name, str(config)]
+        if how == "--reload":
+            command.append("--overwrite")
+        return timed(self.namespace.run, *command, timeout=PATIENCE_SECONDS)
+
+
+def timed(action: Callable[..., object], *arguments: object, **options: object) -> float:
+    """Seconds that an action takes."""
+    gc.collect()
+    started = time.perf_counter()
+    action(*arguments, **options)
+    return time.perf_counter() - started
+
+
+def median(figures: Collection[float]) -> float:
+    """The middle one."""
+    return sorted(figures)[len(figures) // 2]
+
+
+def raise_limits(edge: Namespace, interfaces: Collection[ResolvedInterface]) -> Callable[[], None]:
+    """What the order asks of the kernel; the neighbour table is one for all namespaces. Returns what puts it back."""
+    shared: dict[Path, str] = {}
+    for setting in kernel_limits(interfaces):
+        path = Path("/proc/sys", setting.path)
+        if "/neigh/" in setting.path:
+            before = path.read_text()
+            if int(before) < 2 * setting.value:  # both ends are on this machine
+                shared[path] = before
+                path.write_text(str(2 * setting.value))
+        else:
+            edge.call(path.write_text, str(setting.value))
+
+    def restore() -> None:
+        for path, before in shared.items():
+            path.write_text(before)
+
+    return restore
+
+
+def lay_fibres(edge: Namespace, cloud: Namespace, count: int) -> None:
+    """One port a peer, addresses on both ends."""
+    edge.ip(*(f"link add name e{n} type veth peer name c{n} netns {cloud.name}" for n in range(count)))
+    for namespace, letter, end in ((edge, "e", 0), (cloud, "c", 1)):
+        namespace.ip(
+            *(
+                line
+                for n in range(count)
+                for line in (f"address add {addresses(n)[end]}/30 dev {letter}{n}", f"link set dev {letter}{n} up")
+            )
+        )
+
+
+def start_bird(work: Workspace, cloud: Namespace, count: int) -> None:
+    """The cloud: a session with every customer's address, one prefix announced."""
+    parts = [
+        "router id 10.255.255.1;",
+        "protocol device { }",
+        "protocol static { ipv4; route 10.0.0.0/24 blackhole; }",
+        f'template bgp customer {{ local as 64512; password "{SECRET}"; hold time 240; '
+        "connect delay time 1; connect retry time 5; error wait time 1, 4; "
+        "ipv4 { import all; export where source = RTS_STATIC; }; }",
+    ]
+    for n in range(count):
+        customer, own = addresses(n)
+        parts.append(f"protocol bgp p{n} from customer {{ local {own} as 64512; neighbor {customer} as 65010; }}")
+    config = work.folder / "bird.conf"
+    config.write_text("\n".join(parts) + "\n")
+    cloud.call(Path("/proc/sys/net/core/optmem_max").write_text, str(8 << 20))
+    cloud.popen("bird", "-f", "-c", str(config), "-s", str(work.folder / "bird.ctl"), log=work.folder / "bird.log")
+
+
+@contextlib.contextmanager
+def exporter(router: Router) -> Iterator[Callable[[], float]]:
+    """Debian's exporter on the router; what it yields makes one scrape and says the seconds."""
+    subprocess.run([str(ROOT / "tests/lab/install-packages"), EXPORTER], check=True, cwd=ROOT)
+    process = router.namespace.popen(
+        *("prometheus-frr-exporter", f"--frr.socket.dir-path={router.frr.sockets}", "--web.listen-address"),
+        f"127.0.0.1:{EXPORTER_PORT}",
+        log=router.work.folder / "exporter.log",
+    )
+
+    def fetch() -> str:
+        with urllib.request.urlopen(f"http://127.0.0.1:{EXPORTER_PORT}/metrics", timeout=60) as answer:
+            text: str = answer.read().decode()
+            return text
+
+    def listening() -> bool:
+        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", EXPORTER_PORT), 1):
+            return True
+        return False
+
+    def scrape() -> float:
+        started = time.perf_counter()
+        text = router.namespace.call(fetch)
+        elapsed = time.perf_counter() - started
+        assert text.count("\nfrr_bgp_peer_state{") >= COUNT, text[-2000:]
+        return elapsed
+
+    try:
+        until("the exporter to listen", lambda: router.namespace.call(listening))
+        yield scrape
+    finally:
+        process.terminate()
+
+
+def writes(report: Report, router: Router) -> None:
+    """First configuration, nothing to do, one changed, one removed."""
+    everything = Ordered.parse(order_text(range(COUNT)))
+    changed = [Ordered.parse(order_text(range(COUNT), receive_limit={7: 200 + round_})) for round_ in range(REPEATS)]
+    fewer = Ordered.parse(order_text([n for n in range(COUNT) if n != 7]))
+    ours = router.empty()
+    configuring = timed(ours.apply, everything)
+    config = router.config("everything")
+    router.empty()
+    report.add(f"configure-{COUNT}", configuring, router.reload("--reload", config), RELOAD)
+    doing_nothing = median([timed(ours.apply, everything) for _ in range(REPEATS)])
+    report.add(f"noop-{COUNT}", doing_nothing, router.reload("--test", config), "frr-reload.py --test")
+    whole, agents = [], []
+    for order in changed:
+        ours.writing = 0.0
+        whole.append(timed(ours.apply, order))
+        agents.append(whole[-1] - ours.writing)
+    reference = router.reload("--reload", config)
+    report.add(f"change-one-{COUNT}", median(agents), reference, RELOAD)
+    report.add(f"change-one-{COUNT}-with-frr", median(whole), reference, RELOAD)
+    removing = timed(ours.apply, fewer)
+    config = router.config("fewer")
+    ours.apply(everything)
+    report.add(f"remove-one-{COUNT}", removing, router.reload("--reload", config), RELOAD)
+
+
+def removal(report: Report, router: Router) -> None:
+    """Fifty of a hundred."""
+    hundred = Ordered.parse(order_text(range(SMALL)))
+    fifty = Ordered.parse(order_text(range(0, SMALL, SMALL // REMOVED)))
+    ours = router.empty()
+    ours.apply(hundred)
+    removing = timed(ours.apply, fifty)
+    config = router.config("fifty")
+    ours.apply(hundred)
+    report.add(f"remove-{REMOVED}-of-{SMALL}", removing, router.reload("--reload", config), RELOAD)
+
+
+def reads(report: Report, router: Router, cloud: Namespace) -> None:
+    """All sessions with MD5 up, and their state read."""
+    everything = Ordered.parse(order_text(range(COUNT)))
+    router.work.at_end(raise_limits(router.namespace, everything.interfaces))
+    lay_fibres(router.namespace, cloud, COUNT)
+    start_bird(router.work, cloud, COUNT)
+    ours = router.empty()
+    started = time.perf_counter()
+    ours.apply(everything)
+
+    def up() -> int:
+        return sum(session.up for session in router.client.sessions())
+
+    until("every session to come up", up, PATIENCE_SECONDS, accept=lambda number: number == COUNT)
+    report.add(f"up-{COUNT}", time.perf_counter() - started)
+    report.add(f"established-{COUNT}", up(), COUNT, "sessions ordered", "sessions")
+    with exporter(router) as scrape:
+        scrape()
+        reference = median([scrape() for _ in range(REPEATS)])
+    mine = median([timed(router.client.sessions) for _ in range(REPEATS)])
+    report.add(f"read-{COUNT}", mine, reference, f"{EXPORTER}'s scrape")
+
+
+def main() -> None:
+    """Run it all."""
+    leave_on_signals()
+    report = Report("bgp")
+    with Workspace() as work:
+        router = Router(work, COUNT)
+        cloud = work.namespace("cloud")
+        reads(report, router, cloud)
+        writes(report, router)
+        removal(report, router)
+    report.write()
+
+
+if __name__ == "__main__":
+    main()
