@@ -11,11 +11,11 @@ import socket
 import subprocess
 import threading
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from dcedge.bgp.config import FrrConfig, mask
-from dcedge.bgp.state import BfdPeer, SessionState, escape, parse_bfd, parse_sessions
+from dcedge.bgp.state import BfdPeer, SessionReader, SessionState, escape, parse_bfd
 from dcedge.errors import FrrError, FrrUnavailableError
 
 # The order in which they must start: zebra serves the others, bgpd asks bfdd.
@@ -60,6 +60,7 @@ class FrrClient:
         self._timeout = timeout
         self._sockets: dict[str, socket.socket] = {}
         self._lock = threading.Lock()
+        self._reader = SessionReader()
 
     def close(self) -> None:
         """Close the sockets; a later call opens them anew."""
@@ -120,8 +121,13 @@ class FrrClient:
         return config.merged(FrrConfig.parse(self.ask("bfdd", "show running-config")))
 
     def sessions(self) -> tuple[SessionState, ...]:
-        """Every BGP session of every VRF, the operator's too."""
-        return parse_sessions(self.ask("bgpd", "show bgp vrf all neighbors json"))
+        """Every BGP session of every VRF, the operator's too; `bfd` is None also where bfdd does not answer."""
+        states = self._reader.read(lambda question: self.ask("bgpd", question))
+        try:
+            bfd = {(peer.vrf, peer.peer): peer.status.lower() for peer in self.bfd_peers()}
+        except FrrUnavailableError:
+            bfd = {}
+        return tuple(replace(state, bfd=bfd.get(state.place)) for state in states) if bfd else states
 
     def bfd_peers(self) -> tuple[BfdPeer, ...]:
         """Every BFD session of every VRF."""

@@ -7,7 +7,7 @@ from ipaddress import ip_address
 
 import pytest
 
-from dcedge.bgp.state import FamilyPrefixes, escape, parse_bfd, parse_sessions
+from dcedge.bgp.state import FamilyPrefixes, SessionReader, escape, parse_bfd, parse_sessions
 from dcedge.errors import FrrError
 
 NEIGHBOR = {
@@ -40,15 +40,73 @@ def test_an_established_session() -> None:
     (state,) = parse_sessions(tables(**{"10.0.0.1": NEIGHBOR}))
     assert state.up
     assert (state.peer, state.vrf, state.virtual_interface) == (ip_address("10.0.0.1"), "default", "prod-a")
-    assert (state.uptime, state.transitions, state.bfd, state.password) == (61.0, 3, "up", True)
-    assert (state.hold, state.keepalive) == (90, 30)
-    assert state.prefixes == (FamilyPrefixes("ipv4", None, 2, 1, 1000, 100),)
+    assert (state.uptime, state.transitions, state.bfd) == (61.0, 3, "up")
+    assert state.prefixes == (FamilyPrefixes("ipv4", None, 2, 1),)
 
 
 def test_a_session_that_is_down_has_no_uptime() -> None:
     (state,) = parse_sessions(tables(**{"10.0.0.1": {**NEIGHBOR, "bgpState": "Active"}}))
     assert not state.up
     assert state.uptime is None
+
+
+class FakeBgpd:
+    """Answers as bgpd does, and remembers the questions."""
+
+    def __init__(self) -> None:
+        self.peers: dict[str, dict[str, object]] = {}
+        self.asked: list[str] = []
+
+    def ask(self, question: str) -> str:
+        self.asked.append(question)
+        if "summary" in question:
+            peers = {
+                peer: {
+                    "state": "Idle (Admin)" if facts.get("adminShutDown") else facts["bgpState"],
+                    "peerState": "Admin" if facts.get("adminShutDown") else "OK",
+                    "pfxRcd": 2,
+                    "pfxSnt": 1,
+                    "peerUptimeMsec": 61000,
+                    "connectionsDropped": facts["connectionsDropped"],
+                    "desc": "dcedge:prod-a",
+                }
+                for peer, facts in self.peers.items()
+            }
+            return json.dumps({"default": {"ipv4Unicast": {"peers": peers}}, "red": {}})
+        if "neighbors json" in question:
+            return tables(**self.peers)
+        peer = question.split()[-2]
+        return json.dumps({peer: self.peers[peer]} if peer in self.peers else {"bgpNoSuchNeighbor": True})
+
+
+def test_the_summary_and_the_full_account_say_the_same() -> None:
+    bgpd = FakeBgpd()
+    bgpd.peers = {"10.0.0.1": NEIGHBOR | {"peerBfdInfo": None}}
+    reader = SessionReader()
+    first, second = reader.read(bgpd.ask), reader.read(bgpd.ask)
+    assert first == second
+    assert [question for question in bgpd.asked if "summary" not in question] == [
+        "show bgp vrf default neighbors 10.0.0.1 json"
+    ]
+
+
+def test_why_a_session_was_lost_is_asked_again_after_each_loss_and_while_it_is_down() -> None:
+    bgpd, reader = FakeBgpd(), SessionReader()
+    bgpd.peers = {"10.0.0.1": dict(NEIGHBOR)}
+    reader.read(bgpd.ask)
+    bgpd.peers["10.0.0.1"] |= {"connectionsDropped": 4, "lastResetDueTo": "BFD down received"}
+    assert reader.read(bgpd.ask)[0].last_reset == "BFD down received"
+    bgpd.peers["10.0.0.1"] |= {"bgpState": "Active", "lastResetDueTo": "Waiting for peer OPEN"}
+    assert reader.read(bgpd.ask)[0].last_reset == "Waiting for peer OPEN"
+    bgpd.peers["10.0.0.1"] |= {"bgpState": "Idle", "adminShutDown": True}
+    assert reader.read(bgpd.ask)[0].admin_down
+
+
+def test_of_many_that_are_down_all_are_asked_at_once() -> None:
+    bgpd, reader = FakeBgpd(), SessionReader()
+    bgpd.peers = {f"10.0.0.{n}": NEIGHBOR | {"bgpState": "Active"} for n in range(1, 100)}
+    assert len(reader.read(bgpd.ask)) == 99
+    assert len(bgpd.asked) == 2
 
 
 def test_what_a_peer_sent_cannot_drive_a_terminal_or_break_a_line() -> None:
