@@ -6,27 +6,34 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from ipaddress import ip_address
 from itertools import pairwise
 from pathlib import Path
+from typing import TypeVar
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 
 from dcedge.bgp.config import Line
 from dcedge.bgp.delta import delta
+from dcedge.bgp.md5 import KeyedPeer, keyed_peers, missing_keys, secure
 from dcedge.bgp.observe import observe_frr, remember
 from dcedge.bgp.state import SessionState
 from dcedge.bgp.vty import FrrClient, FrrRejectedError
+from dcedge.credentials import Secret
 from dcedge.errors import FrrUnavailableError
 from dcedge.plan import plan
 from tests.lab.frr import DAEMON_FOLDER, Frr
+from tests.lab.netns import NAMESPACES, _enter
 from tests.unit.bgp.generated import orders
 from tests.unit.bgp.orders import Derived, derived, keyed, pair, vi
 
 pytestmark = [pytest.mark.native, pytest.mark.frr]
+
+T = TypeVar("T")
 
 EDGE, CLOUD = "dcfrr-edge", "dcfrr-cloud"
 WAIT_SECONDS = 40.0
@@ -416,3 +423,50 @@ def test_a_saved_configuration_survives_a_restart_of_all_daemons(edge: Edge) -> 
     edge.frr.stop()
     edge.frr.start(saved)
     assert edge.pending(EVERYTHING) == []
+
+
+def option_memory(size: int) -> None:
+    """What a socket of the edge may spend on options, TCP-MD5 keys among them."""
+    command = ["ip", "netns", "exec", EDGE, "sysctl", "-qw", f"net.core.optmem_max={size}"]
+    subprocess.run(command, check=True, capture_output=True, text=True)
+
+
+def in_edge(function: Callable[[], T]) -> T:
+    """Call a function in the edge's network namespace."""
+    with ThreadPoolExecutor(1, initializer=_enter, initargs=(NAMESPACES / EDGE,)) as thread:
+        return thread.submit(function).result()
+
+
+BOTH_KEYED = derived({"a": vi(1, bgp=keyed()), "b": vi(2, connection="fra-2", bgp=keyed())})
+
+
+def test_keys_are_found_in_force_and_another_one_is_told(edge: Edge) -> None:
+    edge.apply(BOTH_KEYED)
+    wanted = keyed_peers(BOTH_KEYED.blocks)
+    assert len(wanted) == 2
+    assert in_edge(lambda: missing_keys(wanted)) == frozenset()
+    other = dict(wanted) | {peer: Secret("another") for peer in wanted if peer.virtual_interface == "b"}
+    assert in_edge(lambda: missing_keys(other)) == {
+        KeyedPeer("b", "router bgp 65010", None, ip_address("10.255.2.1")),
+    }
+    assert in_edge(lambda: secure(edge.client, BOTH_KEYED.blocks)) == frozenset()
+
+
+def test_a_session_whose_key_the_kernel_refused_is_shut_until_it_is_in_force(edge: Edge, cloud: Frr) -> None:
+    cloud.load(CLOUD_CONFIG)
+    option_memory(200)  # room for one key
+    with pytest.raises(FrrRejectedError, match="TCP-Sig"):
+        edge.apply(BOTH_KEYED)
+    unsafe = in_edge(lambda: secure(edge.client, BOTH_KEYED.blocks))
+    assert len(unsafe) == 1
+    (name,) = unsafe
+    peer = {"a": "10.255.1.1", "b": "10.255.2.1"}[name]
+    assert edge.session(peer).admin_down
+    shut = replace(BOTH_KEYED, unsafe=unsafe)
+    assert edge.pending(shut) == []
+    assert in_edge(lambda: secure(edge.client, shut.blocks)) == unsafe
+    option_memory(1 << 20)
+    assert in_edge(lambda: secure(edge.client, shut.blocks)) == frozenset()
+    assert edge.session(peer).admin_down
+    assert edge.apply(BOTH_KEYED) == f"router bgp 65010\n no neighbor {peer} shutdown\nexit\n"
+    assert not edge.session(peer).admin_down
