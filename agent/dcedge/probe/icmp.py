@@ -16,11 +16,13 @@ import ctypes
 import socket
 import struct
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
 from dcedge.errors import KernelError
 from dcedge.order.model import Address, Family
+from dcedge.probe.batch import BATCH, Datagrams, ancillary, pack_ancillary
 
 ECHO_REQUEST: dict[Family, int] = {"ipv4": 8, "ipv6": 128}
 ECHO_REPLY: dict[Family, int] = {"ipv4": 0, "ipv6": 129}
@@ -48,10 +50,8 @@ _MEMINFO_DROPS = 8
 _PKTINFO4 = struct.Struct("=i4s4s")
 _PKTINFO6 = struct.Struct("=16si")
 _TIMESPEC = struct.Struct("=qq")
-_ANCILLARY = socket.CMSG_SPACE(3 * _TIMESPEC.size) + socket.CMSG_SPACE(_PKTINFO6.size)
-# A sent packet comes back with its timestamps and a sock_extended_err that also holds an address.
-_ANCILLARY_SENT = _ANCILLARY + socket.CMSG_SPACE(16 + 28)
-_FRAME_LENGTH = 512  # more than a sent echo with every header in front of it
+_SOCKADDR4 = struct.Struct("=H2x4s8x")
+_SOCKADDR6 = struct.Struct("=H6x16s4x")
 _RECEIVE_BUFFER = 4 << 20  # a second of replies and timestamps at 4,000 probes/s, as the kernel accounts them
 
 # A reply: cookie, sequence, when the kernel received it (ns of CLOCK_REALTIME), interface index, sender.
@@ -82,7 +82,7 @@ def encode_request(family: Family, identifier: int, key: int, cookie: bytes, seq
     return _ECHO.pack(kind, 0, checksum, identifier, short, key, cookie, sequence) + _PADDING
 
 
-def decode_echo(message: bytes, offset: int = 0) -> Echo | None:
+def decode_echo(message: bytes | memoryview, offset: int = 0) -> Echo | None:
     """The echo in an ICMP message that begins at `offset`; None where it is too short or not of our making."""
     if len(message) < offset + _ECHO.size:
         return None
@@ -94,24 +94,23 @@ def decode_echo(message: bytes, offset: int = 0) -> Echo | None:
 
 @dataclass(frozen=True, slots=True)
 class Path:
-    """How the packets of one stream leave: whereto, from which address and interface."""
+    """How the packets of one stream leave: whereto (as text and struct sockaddr), from which address and interface."""
 
     cookie: bytes
-    destination: tuple[str, int]
-    ancillary: tuple[tuple[int, int, bytes], ...]
+    destination: str
+    sockaddr: bytes
+    ancillary: bytes
 
 
 def path_to(destination: Address, source: Address, ifindex: int, cookie: bytes) -> Path:
     """The path from `source` on the interface with this index; `cookie` are the stream's 8 secret bytes."""
     if destination.version == 4:
-        level, kind, info = (
-            socket.IPPROTO_IP,
-            _IP_PKTINFO,
-            _PKTINFO4.pack(ifindex, source.packed, bytes(4)),
-        )
+        sockaddr = _SOCKADDR4.pack(socket.AF_INET, destination.packed)
+        info = pack_ancillary(socket.IPPROTO_IP, _IP_PKTINFO, _PKTINFO4.pack(ifindex, source.packed, bytes(4)))
     else:
-        level, kind, info = socket.IPPROTO_IPV6, socket.IPV6_PKTINFO, _PKTINFO6.pack(source.packed, ifindex)
-    return Path(cookie, (str(destination), 0), ((level, kind, info),))
+        sockaddr = _SOCKADDR6.pack(socket.AF_INET6, destination.packed)
+        info = pack_ancillary(socket.IPPROTO_IPV6, socket.IPV6_PKTINFO, _PKTINFO6.pack(source.packed, ifindex))
+    return Path(cookie, str(destination), sockaddr, info)
 
 
 class EchoSocket:
@@ -125,6 +124,7 @@ class EchoSocket:
         self._identifier = identifier
         self._key = key
         self._reply_type = ECHO_REPLY[family]
+        self._outgoing, self._incoming = Datagrams(), Datagrams()
         protocol = socket.IPPROTO_ICMP if family == "ipv4" else socket.IPPROTO_ICMPV6
         af = socket.AF_INET if family == "ipv4" else socket.AF_INET6
         try:
@@ -148,51 +148,53 @@ class EchoSocket:
         except PermissionError:
             self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _RECEIVE_BUFFER)
 
-    def send(self, path: Path, sequence: int) -> None:
-        """Send one echo request; raises OSError where the kernel has no way for it."""
-        packet = encode_request(self._family, self._identifier, self._key, path.cookie, sequence)
-        self._socket.sendmsg((packet,), path.ancillary, 0, path.destination)
+    def send(self, requests: Sequence[tuple[Path, int]]) -> list[int]:
+        """Send echo requests (path, sequence); the errno of each, 0 where the kernel took it."""
+        family, identifier, key = self._family, self._identifier, self._key
+        errors: list[int] = []
+        for start in range(0, len(requests), BATCH):
+            datagrams = [
+                (encode_request(family, identifier, key, path.cookie, sequence), path.sockaddr, path.ancillary)
+                for path, sequence in requests[start : start + BATCH]
+            ]
+            errors += self._outgoing.send(self._socket.fileno(), datagrams)
+        return errors
 
     def receive(self, limit: int) -> list[Arrival]:
         """Up to `limit` replies, in the order of their arrival; forged and foreign ones are left out."""
         arrivals: list[Arrival] = []
-        recvmsg = self._socket.recvmsg
         ipv4 = self._family == "ipv4"
         ours = (self._reply_type, self._identifier, self._key)
-        for _ in range(limit):
-            try:
-                message, ancillary, _, sender = recvmsg(_FRAME_LENGTH, _ANCILLARY)
-            except BlockingIOError:
-                break
+        for message, sender, control in self._incoming.receive(self._socket.fileno(), limit):
             # A raw IPv4 socket gives the IP header too, whose length is in its first byte.
             echo = decode_echo(message, (message[0] & 0xF) * 4 if ipv4 else 0)
             if echo is None or echo[:3] != ours:
                 continue
             received = ifindex = 0
-            for level, kind, data in ancillary:
+            for level, kind, data in ancillary(control):
                 if level == socket.SOL_SOCKET and kind == _SO_TIMESTAMPING:
                     received = _nanoseconds(data)
                 elif level == socket.IPPROTO_IP and kind == _IP_PKTINFO:
                     ifindex = _PKTINFO4.unpack(data)[0]
                 elif level == socket.IPPROTO_IPV6 and kind == socket.IPV6_PKTINFO:
                     ifindex = _PKTINFO6.unpack(data)[1]
-            arrivals.append((echo[3], echo[4], received or time.time_ns(), ifindex, sender[0]))
+            source = (
+                socket.inet_ntop(socket.AF_INET, sender[4:8])
+                if ipv4
+                else socket.inet_ntop(socket.AF_INET6, sender[8:24])
+            )
+            arrivals.append((echo[3], echo[4], received or time.time_ns(), ifindex, source))
         return arrivals
 
     def departures(self, limit: int) -> list[Departure]:
         """Up to `limit` transmit timestamps (the kernel's Documentation/networking/timestamping.rst)."""
         departures: list[Departure] = []
-        recvmsg = self._socket.recvmsg
-        for _ in range(limit):
-            try:
-                frame, ancillary, _, _ = recvmsg(_FRAME_LENGTH, _ANCILLARY_SENT, socket.MSG_ERRQUEUE)
-            except BlockingIOError:
-                break
+        for frame, _, control in self._incoming.receive(self._socket.fileno(), limit, socket.MSG_ERRQUEUE):
             # The frame as it left: our message is its end, whatever headers are in front.
             echo = decode_echo(frame, len(frame) - ECHO_LENGTH) if len(frame) > ECHO_LENGTH else None
             if echo is None:
                 continue
-            for level, kind, data in ancillary:
+            for level, kind, data in ancillary(control):
                 if level == socket.SOL_SOCKET and kind == _SO_TIMESTAMPING:
                     departures.append((echo[3], echo[4], _nanoseconds(data)))
         return departures
@@ -208,7 +210,7 @@ class EchoSocket:
         self._socket.close()
 
 
-def _nanoseconds(timestamps: bytes) -> int:
+def _nanoseconds(timestamps: memoryview) -> int:
     """The software timestamp, the first of the three in SCM_TIMESTAMPING; 0 where there is none."""
     seconds, nanoseconds = _TIMESPEC.unpack_from(timestamps)
     stamp: int = seconds * 1_000_000_000 + nanoseconds

@@ -13,7 +13,7 @@ import os
 import secrets
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -39,8 +39,8 @@ class ProberStats:
 class Transport(Protocol):
     """What the prober needs of a socket; EchoSocket is the real one."""
 
-    def send(self, path: Path, sequence: int) -> None:
-        """Send one request; raises OSError."""
+    def send(self, requests: Sequence[tuple[Path, int]]) -> Sequence[int]:
+        """Send requests with these sequences; the errno of each, 0 where it was sent."""
 
     def receive(self, limit: int) -> list[Arrival]:
         """Replies that have come."""
@@ -226,7 +226,7 @@ class Prober:
         # A reply by another interface would prove the path of another virtual interface.
         if (
             stream is None
-            or source != stream.path.destination[0]
+            or source != stream.path.destination
             or ifindex != stream.target.ifindex
             or not stream.reply(sequence, received_ns)
         ):
@@ -240,26 +240,30 @@ class Prober:
 
     def _send_due(self, now: float) -> None:
         heap = self._heap
+        due_now: dict[Family, list[Stream]] = {}
         for _ in range(_AT_ONCE):
             if not heap or heap[0][0] > now:
-                return
+                break
             due, number, stream = heap[0]
             following = due + stream.slot.interval
             if following <= now:  # the loop was held: what was missed is not made up for in a burst
                 following = stream.slot.next_after(now)
             heapq.heapreplace(heap, (following, number, stream))
             stream.last_due = due
-            self._send(stream, now)
+            due_now.setdefault(stream.family, []).append(stream)
+        for family, streams in due_now.items():
+            self._send(family, streams, now)
 
-    def _send(self, stream: Stream, now: float) -> None:
-        sequence = stream.leaves(time.time_ns())
-        try:
-            self._sockets[stream.target.family].send(stream.path, sequence)
-        except OSError as error:
-            stream.refused(os.strerror(error.errno or 0))
-            return
-        stream.has_left()
-        self._outstanding.append((now + LOST_AFTER, stream, sequence))
+    def _send(self, family: Family, streams: list[Stream], now: float) -> None:
+        now_ns = time.time_ns()
+        requests = [(stream.path, stream.leaves(now_ns)) for stream in streams]
+        errors = self._sockets[family].send(requests)
+        for stream, (_, sequence), error in zip(streams, requests, errors, strict=True):
+            if error:
+                stream.refused(os.strerror(error))
+            else:
+                stream.has_left()
+                self._outstanding.append((now + LOST_AFTER, stream, sequence))
 
 
 def _clock_offset() -> int:

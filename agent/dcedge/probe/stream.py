@@ -210,7 +210,7 @@ class Stream:
     @property
     def destination(self) -> str:
         """The cloud's address."""
-        return self.path.destination[0]
+        return self.path.destination
 
     @property
     def interval(self) -> Seconds:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from ipaddress import ip_address
 
 import pytest
@@ -27,12 +28,12 @@ class Network:
         self.sent: list[tuple[Path, int, int]] = []
         self.arrivals: list[Arrival] = []
         self.left: list[Departure] = []
-        self.refusal: OSError | None = None
+        self.refusal = 0
 
-    def send(self, path: Path, sequence: int) -> None:
-        if self.refusal is not None:
-            raise self.refusal
-        self.sent.append((path, sequence, time.time_ns()))
+    def send(self, requests: Sequence[tuple[Path, int]]) -> list[int]:
+        if not self.refusal:
+            self.sent += [(path, sequence, time.time_ns()) for path, sequence in requests]
+        return [self.refusal] * len(requests)
 
     def receive(self, limit: int) -> list[Arrival]:
         arrivals, self.arrivals = self.arrivals, []
@@ -192,7 +193,7 @@ def test_a_reply_that_fits_no_request_does_not_count(forgery: dict[str, object])
 
 def test_a_probe_that_cannot_be_sent_says_why_and_counts_as_loss_in_the_window_only() -> None:
     async def scene(prober: Prober, network: Network) -> None:
-        network.refusal = OSError(100, "Network is down")
+        network.refusal = errno.ENETDOWN
         await until("a failed attempt", lambda: only(prober).send_errors)
 
     stats = only(play(scene))
@@ -224,7 +225,7 @@ def test_a_target_that_left_is_no_longer_probed_and_the_others_go_on() -> None:
         prober.set_targets([TARGET])
         before = len(network.sent)
         await until("more requests", lambda: len(network.sent) > before + 3)
-        assert {path.destination[0] for path, _, _ in network.sent[before:]} == {"10.0.0.1"}
+        assert {path.destination for path, _, _ in network.sent[before:]} == {"10.0.0.1"}
 
     assert only(play(scene, TARGET, other)).virtual_interface == "prod-a"
 
