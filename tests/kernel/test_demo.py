@@ -11,7 +11,7 @@ import pytest
 from tests.lab.bed import ORDERED_BPS
 
 IN_THE_SHELL = """\
-echo "plan: $(dcedge plan)"
+dcedge plan && echo "the plan is empty"
 cut fra-1
 ip -br link show dev eth1
 splice fra-1
@@ -40,7 +40,7 @@ def test_the_demo_shows_what_was_ordered_and_its_shell_has_dcedge_at_hand() -> N
         assert rtt.endswith(" ms")
         assert set(bgp.split(" + ")) == {"Established"}
         assert verdict == "up"
-    assert "plan: Nothing to do" in said
+    assert "the plan is empty" in said
     assert "eth1" in said
     assert "LOWERLAYERDOWN" in said
     assert "10.255.101.1" in said.split("LOWERLAYERDOWN")[1]

@@ -16,12 +16,15 @@ import pytest
 from dcedge.bgp.config import Line, render_lines
 from dcedge.bgp.delta import blocks_of
 from dcedge.credentials import read_credentials
+from dcedge.errors import OrderInvalidError
+from dcedge.expose.control import MAX_BODY, ControlClient
 from dcedge.intent import credentials_of, derive
 from dcedge.order.load import load_order
 from dcedge.store import Runtime
 from tests.lab import traffic
 from tests.lab.bed import ORDER, ORDERED_BPS, PASSWORDS, Bed
 from tests.lab.frr import DAEMON_FOLDER
+from tests.lab.netns import execute
 from tests.lab.wait import until
 
 pytestmark = pytest.mark.timeout(300)
@@ -72,25 +75,45 @@ def router_state(bed: Bed, *, frr: bool = True) -> dict[str, object]:
     """All of the edge that dcedge may touch, comparable: links, addresses, qdiscs, routes, sysctls, FRR."""
     edge = bed.edge
 
-    def ask(*words: str) -> Any:
-        return as_json(edge.namespace.run(*words).stdout)
+    def ask(tool: str, *words: str) -> Any:
+        return as_json(execute(tool, "-n", edge.namespace.name, "-j", *words).stdout)
 
     state: dict[str, object] = {}
-    for link in ask("ip", "-j", "-d", "address", "show"):
+    for link in ask("ip", "-d", "address", "show"):
         for address in link["addr_info"]:
             for passing in ("valid_life_time", "preferred_life_time", "tentative"):
                 address.pop(passing, None)
         state[f"link {link['ifname']}"] = link
-        state[f"qdisc {link['ifname']}"] = ask("tc", "-j", "qdisc", "show", "dev", link["ifname"])
-        state[f"class {link['ifname']}"] = shaper(bed, link["ifname"])
+    for qdisc in ask("tc", "qdisc", "show"):
+        state[f"qdisc {qdisc['dev']} {qdisc.get('parent', 'root')}"] = qdisc
+        if qdisc["kind"] == "htb":
+            state[f"class {qdisc['dev']}"] = shaper(bed, qdisc["dev"])
     for family in ("-4", "-6"):
-        for route in ask("ip", "-j", family, "route", "show", "table", "all"):
+        for route in ask("ip", family, "route", "show", "table", "all"):
             state[f"route {family} {json.dumps(route, sort_keys=True)}"] = True
     for name in EVERY_SYSCTL:
         state[f"sysctl {name}"] = edge.namespace.call(Path("/proc/sys/net", name).read_text)
     if frr:
         state["frr"] = edge.frr.vtysh("show running-config")
     return state
+
+
+def refusal(order: Path) -> OrderInvalidError:
+    """What is wrong with an order file."""
+    with pytest.raises(OrderInvalidError) as caught:
+        load_order(order)
+    return caught.value
+
+
+def steady(state: dict[str, object]) -> dict[str, object]:
+    """A state without what a link made anew cannot have again: its index and hardware address; and FRR's routes."""
+    return {
+        key: {k: v for k, v in value.items() if k not in {"ifindex", "address", "link_index"}}
+        if key.startswith("link ") and isinstance(value, dict)
+        else value
+        for key, value in state.items()
+        if not key.startswith("route ")
+    }
 
 
 def differences(before: dict[str, object], after: dict[str, object]) -> dict[str, tuple[object, object]]:
@@ -128,7 +151,7 @@ def pending(bed: Bed) -> list[dict[str, Any]]:
 
 def shaper(bed: Bed, link: str) -> list[str]:
     """A link's HTB classes, a line each (tc has no JSON of them); fq_codel's come and go with its flows."""
-    said = bed.edge.namespace.run("tc", "class", "show", "dev", link, check=False).stdout
+    said = execute("tc", "-n", bed.edge.namespace.name, "class", "show", "dev", link, check=False).stdout
     return [line for line in said.splitlines() if line.startswith("class htb")]
 
 
@@ -136,6 +159,15 @@ def slow_down(bed: Bed, link: str) -> None:
     """Change a shaper's rate by hand."""
     handle = shaper(bed, link)[0].split()[2]
     bed.edge.namespace.run("tc", "class", "change", "dev", link, "classid", handle, "htb", "rate", "10mbit")
+
+
+def break_by_hand(bed: Bed) -> None:
+    """A link deleted, a rate changed, a shaper deleted, an address deleted, a neighbour removed: five hands' work."""
+    edge = bed.edge
+    edge.namespace.ip("link delete dev eth1.101", "address delete 10.255.201.2/30 dev eth2.201")
+    slow_down(bed, "eth2.201")
+    edge.namespace.run("tc", "qdisc", "delete", "dev", "eth2.102", "root")
+    edge.frr.load("router bgp 65010\n no neighbor 10.255.102.1\nexit\n")
 
 
 @contextmanager
@@ -207,13 +239,6 @@ def test_hosts_reach_each_other_each_through_its_own_vlan(running: Bed) -> None:
         assert seen == {"fra-1": set(), "fra-2": set()} | {line: {vlans[name]}}, (name, target)
 
 
-def test_a_second_writer_is_refused(running: Bed) -> None:
-    second = running.edge.dcedge("run", timeout=30)
-    assert second.status == 1
-    assert "Traceback" not in second.said
-    assert running.edge.running
-
-
 def test_no_secret_is_told(running: Bed) -> None:
     edge = running.edge
     told = [
@@ -225,21 +250,38 @@ def test_no_secret_is_told(running: Bed) -> None:
         assert not [text for text in told if secret in text]
 
 
-def test_twelve_mistakes_give_twelve_places_and_change_nothing(running: Bed) -> None:
-    edge = running.edge
+def test_what_is_no_order_changes_nothing(running: Bed) -> None:
+    edge, client = running.edge, ControlClient(running.edge.socket)
     before, flaps = router_state(running), sessions(running)
     edge.order.write_text(TWELVE_MISTAKES)
     for verb in ("check", "plan", "apply"):
         outcome = edge.dcedge(verb)
         assert outcome.status == 3, (verb, outcome.said)
         assert len(set(located(outcome.said))) >= 12, outcome.said
-    edge.reload_daemon()
-    until(
-        "the daemon to refuse it",
-        lambda: edge.status().get("order", {}),
-        accept=lambda order: order.get("load_failed"),
-    )
+    no_orders = {"empty": "", "list": "- one\n- two\n", "broken": "{", "alias": "a: &a [x]\nb: *c\n"}
+    for text in (TWELVE_MISTAKES, *no_orders.values(), "x" * 50_000_000):
+        if len(text) <= MAX_BODY:
+            with pytest.raises(OrderInvalidError):
+                client.command("apply", text)
+        edge.order.write_text(text)
+        edge.reload_daemon()
+        said = str(refusal(edge.order))
+        until(
+            "the daemon to refuse it",
+            lambda: edge.status()["order"],
+            accept=lambda order, said=said: order["load_failed"] and order["problems"] == said.splitlines(),  # type: ignore[misc]
+        )
     assert differences(before, router_state(running)) == {}
+    assert sessions(running) == flaps
+
+
+def test_an_apply_is_handed_to_the_running_daemon(running: Bed) -> None:
+    edge, flaps = running.edge, sessions(running)
+    edge.order.write_text(ORDER.read_text().replace("bandwidth: 200M", "bandwidth: 150M"))
+    outcome = edge.dcedge("apply")
+    assert (outcome.status, outcome.stdout.splitlines()[-1][:9]) == (0, "1 of 1 op"), outcome.said
+    assert "rate 150Mbit" in shaper(running, "eth2.201")[0]
+    assert edge.virtual_interfaces()["dev-a"]["ordered_bps"] == 150_000_000
     assert sessions(running) == flaps
 
 
@@ -251,8 +293,6 @@ def test_killing_the_daemon_leaves_traffic_and_bgp_alone(running: Bed) -> None:
     state = router_state(running)
     with traffic.udp_stream(edge.host, running.prod.host, target, packets_per_second=200) as stream:
         edge.kill_daemon()
-        assert edge.dcedge("status").status == 4
-        assert pending(running) == []
         edge.start_daemon()
         edge.wait_up(*ORDERED_BPS)
     assert stream.sent > 0
@@ -264,27 +304,39 @@ def test_killing_the_daemon_leaves_traffic_and_bgp_alone(running: Bed) -> None:
 
 
 def test_the_running_daemon_repairs_what_a_hand_has_broken(running: Bed) -> None:
-    edge = running.edge
-    before = shaper(running, "eth2.201")
-    slow_down(running, "eth2.201")
-    edge.namespace.ip("link delete dev eth1.101")
+    before = router_state(running)
+    break_by_hand(running)
+    for link in LINKS.values():
+        until(f"the shaper of {link}", partial(shaper, running, link), accept=before[f"class {link}"].__eq__)
+    until("the neighbour", partial(sessions, running), accept=lambda known: "10.255.102.1" in known)
     until(
-        "the link to be back",
-        lambda: edge.namespace.run("ip", "-br", "address", "show", "dev", "eth1.101", check=False).stdout,
-        accept=lambda said: "10.255.101.2/30" in said,
-    )
-    until(
-        "the shaper to be right again",
-        lambda: shaper(running, "eth2.201"),
-        accept=lambda now: now == before,
+        "the router to be as it was",
+        lambda: differences(steady(before), steady(router_state(running))),
+        accept=lambda left: not left,
     )
     running.wait_up(*ORDERED_BPS)
     assert pending(running) == []
 
 
-def test_the_plan_is_empty_after_apply(stopped: Bed) -> None:
+def test_the_plan_names_what_a_hand_has_broken_and_is_empty_after_apply(stopped: Bed) -> None:
+    edge = stopped.edge
+    break_by_hand(stopped)
+    operations = pending(stopped)
+    named = {(o["action"], o["kind"], o["name"], *o["affects"]) for o in operations}
+    assert named == {
+        ("create", "link", "eth1.101", "prod-a"),
+        ("create", "address", "10.255.101.2/30 on eth1.101", "prod-a"),
+        ("create", "shaper", "eth1.101", "prod-a"),
+        ("create", "address", "10.255.201.2/30 on eth2.201", "dev-a"),
+        ("change", "shaper", "eth2.201", "dev-a"),
+        ("create", "shaper", "eth2.102", "prod-b"),
+        ("change", "bgp-session", "prod-b", "prod-b"),
+    }
+    slowed = next(o for o in operations if o["name"] == "eth2.201")
+    assert (slowed["disruption"], "10M -> 200M" in slowed["description"]) == ("none", True), slowed
+    assert edge.dcedge("apply").status == 0
     assert pending(stopped) == []
-    outcome = stopped.edge.dcedge("apply")
+    outcome = edge.dcedge("apply")
     assert (outcome.status, "Nothing to do" in outcome.stdout) == (0, True), outcome.said
 
 
@@ -312,56 +364,6 @@ def test_frrs_own_tool_finds_nothing_to_change(stopped: Bed, tmp_path: Path) -> 
     )
     assert judged.returncode == 0, judged.stderr
     assert "Lines To" not in judged.stdout, judged.stdout
-
-
-def test_a_link_deleted_by_hand_is_named_by_the_plan_and_put_back(stopped: Bed) -> None:
-    edge = stopped.edge
-    edge.namespace.ip("link delete dev eth1.101")
-    operations = pending(stopped)
-    assert {operation["kind"] for operation in operations} <= {"link", "address", "shaper", "sysctl"}
-    assert [operation["affects"] for operation in operations] == [["prod-a"]] * len(operations)
-    assert ("create", "link", "eth1.101") in [(o["action"], o["kind"], o["name"]) for o in operations]
-    assert all("eth1.101" in operation["name"] for operation in operations), operations
-    assert edge.dcedge("apply").status == 0
-    assert pending(stopped) == []
-
-
-def test_a_shaper_changed_by_hand_is_named_by_the_plan_and_put_back(stopped: Bed) -> None:
-    edge = stopped.edge
-    slow_down(stopped, "eth2.201")
-    operations = pending(stopped)
-    assert [(o["action"], o["kind"], o["affects"]) for o in operations] == [("change", "shaper", ["dev-a"])]
-    assert operations[0]["disruption"] == "none"
-    assert "200M" in operations[0]["description"]
-    assert edge.dcedge("apply").status == 0
-    assert pending(stopped) == []
-
-
-def test_what_is_no_order_changes_nothing(stopped: Bed) -> None:
-    before = router_state(stopped)
-    no_orders = {"empty": "", "list": "- one\n- two\n", "broken": "{", "alias": "a: &a [x]\nb: *a\n", "nul": "\x00"}
-    for kind, text in no_orders.items():
-        stopped.edge.order.write_text(text)
-        outcome = stopped.edge.dcedge("apply")
-        assert outcome.status == 3, (kind, outcome.said)
-        assert "Traceback" not in outcome.said, (kind, outcome.said)
-    assert differences(before, router_state(stopped)) == {}
-
-
-def test_every_verb_says_how_it_ended(stopped: Bed) -> None:
-    edge = stopped.edge
-    statuses = {verb: edge.dcedge(*verb.split()).status for verb in ("check", "plan", "apply", "status", "schema")}
-    assert statuses == {"check": 0, "plan": 0, "apply": 0, "status": 4, "schema": 0}
-    edge.order.write_text(ORDER.read_text().replace("bandwidth: 50M", "bandwidth: 60M"))
-    assert edge.dcedge("plan").status == 2
-    edge.order.unlink()
-    assert edge.dcedge("check").status == 3
-    edge.order.write_text(ORDER.read_text())
-    edge.start_daemon()
-    assert edge.dcedge("status").status == 0
-    assert edge.dcedge("apply").status == 0
-    assert edge.dcedge("purge", "--yes").status == 1, "the daemon runs"
-    assert edge.dcedge("no-such-verb").status not in {0, 3, 4}
 
 
 def test_without_frr_the_kernel_part_is_up_and_the_rest_follows(stopped: Bed) -> None:

@@ -29,7 +29,6 @@ INSIDE = Path(__file__).resolve().with_name("inside.py")
 UML = "linux.uml"
 UML_MODULES = Path("/usr/lib/uml/modules")
 BOOT_LIMIT_S = 90.0
-PRIORITY = -10  # before what else runs here, see nice(1)
 GRACE_S = 5.0
 LOG_KEPT_BYTES = 8192
 EXIT_TIMEOUT, EXIT_NO_KERNEL, EXIT_LAB_BROKE = 124, 69, 70
@@ -160,9 +159,6 @@ class Uml:
 
     def __init__(self) -> None:
         size = memory_bytes()
-        # A shaper loses what it may not send later: the lab's clock goes on while it waits for a processor.
-        with contextlib.suppress(PermissionError):
-            os.setpriority(os.PRIO_PROCESS, 0, min(PRIORITY, os.getpriority(os.PRIO_PROCESS, 0)))
         self.line, theirs = socket.socketpair()
         self.log, log = os.pipe()
         self.folder: str | None = None
