@@ -93,14 +93,33 @@ class Ordered:
         return {interface.name for interface in self.interfaces if before.get(interface.name) == interface}
 
 
+class Clocked(FrrClient):
+    """A client that adds up the seconds that it waits for FRR."""
+
+    waited = 0.0
+
+    def ask(self, daemon: str, command: str) -> str:
+        started = time.perf_counter()
+        try:
+            return super().ask(daemon, command)
+        finally:
+            self.waited += time.perf_counter() - started
+
+    def _run(self, arguments: list[str], text: str) -> subprocess.CompletedProcess[str]:
+        started = time.perf_counter()
+        try:
+            return super()._run(arguments, text)
+        finally:
+            self.waited += time.perf_counter() - started
+
+
 @dataclass
 class Ours:
     """FRR's side of the agent, which remembers its last intent as the daemon does."""
 
-    client: FrrClient
+    client: Clocked
     owned: frozenset[Line] = field(default_factory=frozenset)
     intent: dict[Key, FrrBlock] = field(default_factory=dict)
-    writing: float = 0.0  # seconds that FRR itself has had lines to load
 
     def apply(self, ordered: Ordered, unchanged: Collection[str] = ()) -> str:
         """One pass; returns what was written. Fails where FRR is not as ordered afterwards.
@@ -115,9 +134,7 @@ class Ours:
         self.owned = remember(self.owned, running, wanted)
         text = delta(todo.operations)
         if text:
-            started = time.perf_counter()
             self.client.apply(text)
-            self.writing += time.perf_counter() - started
             left = plan(wanted, observe_frr(self.client.running_config(), wanted, self.owned))
             assert not left, left.operations[0].describe()
         return text
@@ -131,7 +148,7 @@ class Router:
         self.namespace = work.namespace("edge")
         self.frr = Frr(f"{work.token}-bench", self.namespace.name, max_fds=4 * count + 200)
         work.at_end(self.frr.stop)
-        self.client = FrrClient(self.frr.name, timeout=60)
+        self.client = Clocked(self.frr.name, timeout=60)
         work.at_end(self.client.close)
 
     def empty(self) -> Ours:
@@ -273,10 +290,10 @@ def writes(report: Report, router: Router) -> None:
     whole, agents = [], []
     before = everything
     for order in changed:
-        ours.writing = 0.0
+        router.client.waited = 0.0
         whole.append(timed(ours.apply, order, order.same_as(before)))
         before = order
-        agents.append(whole[-1] - ours.writing)
+        agents.append(whole[-1] - router.client.waited)
     reference = router.reload("--reload", config)
     report.add(f"change-one-{COUNT}", median(agents), reference, RELOAD)
     report.add(f"change-one-{COUNT}-with-frr", median(whole), reference, RELOAD)

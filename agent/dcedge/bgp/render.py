@@ -134,7 +134,7 @@ def derive_frr(
         same = before.get(Key(POLICY, gateway)) if all(member.name in unchanged for member in members) else None
         kept = same is not None and len(same.affects) == len(members)
         blocks.append(same if same is not None and kept else _policy(gateway, members, router))
-    blocks += _maps(chosen, drained)
+    blocks += _maps(chosen, drained, before)
     blocks += [_router(vrf, members, router) for vrf, members in by_vrf.items()]
     for interface in chosen:
         same = before.get(session_key(interface.name)) if interface.name in unchanged else None
@@ -238,8 +238,13 @@ def _needs_relax(members: Sequence[ResolvedInterface]) -> bool:
     return any(len(seen) > 1 for seen in asns.values())
 
 
-def _maps(interfaces: Iterable[ResolvedInterface], drained: frozenset[str]) -> list[FrrBlock]:
-    """The route-maps, one for all who need the same: FRR's time to load them grows with the square of their number."""
+def _maps(
+    interfaces: Iterable[ResolvedInterface], drained: frozenset[str], before: Mapping[Key, FrrBlock]
+) -> list[FrrBlock]:
+    """The route-maps, one for all who need the same: FRR's time to load them grows with the square of their number.
+
+    A name says all that is in its map, so one that was there before is taken over where its users are the same.
+    """
     users: dict[str, list[str]] = {}
     inbound: dict[str, tuple[str, Family, int]] = {}
     outbound: dict[str, _Outbound] = {}
@@ -252,7 +257,13 @@ def _maps(interfaces: Iterable[ResolvedInterface], drained: frozenset[str]) -> l
         says = _Outbound.of(interface, interface.name in drained)
         outbound[says.name] = says
         users.setdefault(says.name, []).append(interface.name)
+    kept = {
+        name: same
+        for name, names in users.items()
+        if (same := before.get(_map_key(name))) is not None and same.affects == tuple(sorted(names))
+    }
     return [
+        *kept.values(),
         *(
             _block(
                 _map_key(name),
@@ -264,6 +275,7 @@ def _maps(interfaces: Iterable[ResolvedInterface], drained: frozenset[str]) -> l
                 local_preference=preference,
             )
             for name, (gateway, family, preference) in inbound.items()
+            if name not in kept
         ),
         *(
             _block(
@@ -276,6 +288,7 @@ def _maps(interfaces: Iterable[ResolvedInterface], drained: frozenset[str]) -> l
                 med=says.med,
             )
             for name, says in outbound.items()
+            if name not in kept
         ),
     ]
 
