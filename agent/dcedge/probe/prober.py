@@ -169,11 +169,11 @@ class Prober:
         heapq.heapify(self._heap)
         self._set_timer()
 
-    def _set_timer(self) -> None:
+    def _set_timer(self, after: Seconds = TICK) -> None:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        soonest = self._loop.time() - self._epoch + TICK
+        soonest = self._loop.time() - self._epoch + after
         if self._outstanding:
             due = soonest
         elif self._heap:
@@ -184,15 +184,17 @@ class Prober:
 
     def _tick(self) -> None:
         self._timer = None
+        wait = TICK
         try:
             self._notice_clock_step()
-            read_all = self._collect()
-            now = self._loop.time() - self._epoch
-            if read_all:
+            if self._collect():
+                now = self._loop.time() - self._epoch
                 self._expire(now)
-            self._send_due(now)
+                self._send_due(now)
+            else:
+                wait = 0.0  # what has come goes before what is to go: nothing is called lost that lies unread
         finally:
-            self._set_timer()
+            self._set_timer(wait)
 
     def _notice_clock_step(self) -> None:
         """Packets are stamped with the time of day: what was under way when it stepped has no round trip."""

@@ -55,9 +55,11 @@ class Network:
         self.arrivals.append((path.cookie, sequence, sent + after_ns, ifindex, source))
 
 
-def play(scene: Callable[[Prober, Network], Awaitable[None]], *targets: Target) -> Prober:
+def play(
+    scene: Callable[[Prober, Network], Awaitable[None]], *targets: Target, network: Network | None = None
+) -> Prober:
     """Run a scene with a started prober; the prober comes back closed."""
-    network = Network()
+    network = network or Network()
 
     def open_socket(family: Family, identifier: int, key: int) -> Network:
         return network
@@ -254,3 +256,23 @@ def test_a_stepped_clock_gives_no_round_trip(monkeypatch: pytest.MonkeyPatch) ->
     stats = only(play(scene))
     assert (stats.received, stats.lost, stats.late) == (1, 0, 0)
     assert stats.histogram.observations == 0
+
+
+def test_more_replies_than_are_read_at_once_are_all_read_before_the_next_requests() -> None:
+    flood = 10 * module._AT_ONCE
+
+    class Flooded(Network):
+        def receive(self, limit: int) -> list[Arrival]:
+            arrivals, self.arrivals = self.arrivals[:limit], self.arrivals[limit:]
+            return arrivals
+
+    async def scene(prober: Prober, network: Network) -> None:
+        await until("a request", lambda: network.sent)
+        for _ in range(flood):
+            network.reply(0)
+        before = len(network.sent)
+        await until("the flood's end", lambda: not network.arrivals)
+        assert len(network.sent) <= before + 1
+        await until("more requests", lambda: len(network.sent) > before + 1)
+
+    assert only(play(scene, network=Flooded())).duplicates == flood - 1
