@@ -10,6 +10,7 @@ from contextlib import contextmanager, suppress
 
 _M_ARENA_MAX = -8  # <malloc.h>
 _SWITCH_SECONDS = 0.0005
+_COLLECTOR = (5_000, 10, 1_000_000)  # the oldest generation is left to `collect`
 
 
 def prepare() -> None:
@@ -20,8 +21,14 @@ def prepare() -> None:
     thread an arena of its own (mallopt(3)), though only one of them runs at a time.
     """
     sys.setswitchinterval(_SWITCH_SECONDS)
+    gc.set_threshold(*_COLLECTOR)
     with suppress(AttributeError):  # another C library
         ctypes.CDLL(None).mallopt(_M_ARENA_MAX, 1)
+
+
+def collect() -> None:
+    """Once in a while, at a time of our choosing: free cyclic garbage."""
+    gc.collect()
 
 
 @contextmanager

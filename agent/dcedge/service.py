@@ -39,6 +39,7 @@ from dcedge.kernel.neighbours import read_neighbours
 from dcedge.kernel.netlink import RouteSocket
 from dcedge.order.load import Loaded
 from dcedge.picture import Picture, Poll, path_facts, session_place
+from dcedge.plan import Plan
 from dcedge.probe.histogram import Histogram
 from dcedge.probe.prober import Arrangement, Prober
 from dcedge.probe.target import Target, budgets_of, targets_of
@@ -66,6 +67,7 @@ class Service:
         self.picture = Picture()
         self.in_force = OrderInForce(settings, self.store)
         self.result: PassResult | None = None
+        self._operations = 0  # of the last pass
         self.poll: Poll | None = None
         self.applied: float | None = None
         self._runtime = self.store.runtime()
@@ -233,7 +235,7 @@ class Service:
         return PassSnapshot(
             finished=result.finished,
             duration=result.duration,
-            operations=len(result.done.operations),
+            operations=self._operations,
             durations=self._durations.read(),
             drift_repaired=tuple(sorted(self._repaired.items())),
             failing=tuple(f"{f.operation.action} {f.operation.key}: {f.text}" for f in result.failures),
@@ -265,30 +267,35 @@ class Service:
         return result
 
     async def _account(self, result: PassResult, *, ordered: bool) -> None:
-        self.result = result
+        # Without what was done: an order's first pass does 20,000 operations, which are of no more use.
+        self.result = replace(result, done=Plan(()))
+        self._operations = len(result.done.operations)
         self._durations.observe(result.duration)
         if ordered:
             self.applied = result.finished
         else:
             failed = {failure.operation.key for failure in result.failures}
             self._repaired.update(o.key.kind for o in result.done.operations if o.key not in failed)
-        self.prober.adopt(await asyncio.to_thread(self._probes, result))
+        self.prober.adopt(await asyncio.to_thread(self._probes, result, ordered))
 
     def _pass_in_thread(self, loaded: Loaded, scope: Scope | None, ordered: bool) -> PassResult:
         with memory.building() if ordered else nullcontext():
             result = self.reconciler.run(self.reconciler.intent(loaded.order, self._runtime), scope)
+        if scope is None:
+            memory.collect()
         if self.store.pending() is None:
             self.store.save_last_good_order(loaded.text)
         return result
 
-    def _probes(self, result: PassResult) -> Arrangement | None:
+    def _probes(self, result: PassResult, ordered: bool) -> Arrangement | None:
         targets: list[Target] = []
         interfaces = result.intent.interfaces.values()
         for interface in interfaces:
             index = result.indices.get(interface_link(interface))
             if index is not None:
                 targets += targets_of(interface, index)
-        return self.prober.arrange(targets, budgets_of(interfaces))
+        with memory.building() if ordered else nullcontext():
+            return self.prober.arrange(targets, budgets_of(interfaces))
 
     async def reconcile_forever(self) -> None:
         """Make a pass whenever one is wanted."""
@@ -370,12 +377,20 @@ class Service:
         )
 
     def _poll_in_thread(self) -> Poll:
-        counters, neighbours = read_counters(self._poll_socket), read_neighbours(self._poll_socket)
+        counters = read_counters(self._poll_socket)
+        neighbours = read_neighbours(self._poll_socket) if self._asks_for_neighbours() else {}
         try:
             states = self._poll_frr.sessions()
         except FrrError as error:
             return Poll(time.time(), counters, None, str(error), neighbours)
         return Poll(time.time(), counters, {(s.vrf, str(s.peer)): s for s in states}, "", neighbours)
+
+    def _asks_for_neighbours(self) -> bool:
+        """Whether anything depends on who answers ARP or neighbour discovery: there are thousands of them."""
+        interfaces = self.result.intent.interfaces.values() if self.result is not None else ()
+        return any(i.static for i in interfaces) or any(
+            stream.silent for streams in self.prober.streams.values() for stream in streams
+        )
 
     def on_event(self) -> None:
         """The kernel said that something changed."""

@@ -54,6 +54,8 @@ class Tracker:
             self._tracks[name] = _Track(verdict, now)
             return verdict
         held = track.verdict
+        if verdict == held:
+            verdict = held  # the same object for as long as nothing changes
         if verdict.state == held.state:
             track.verdict = verdict
             track.better_since = None

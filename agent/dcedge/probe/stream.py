@@ -228,6 +228,11 @@ class Stream:
         return min(self._judged, WINDOW)
 
     @property
+    def silent(self) -> bool:
+        """Whether no probe in the window was answered, though some were sent."""
+        return 0 < self._judged and self.window_lost == self.window_probes
+
+    @property
     def rtt_min(self) -> Seconds | None:
         """The shortest round trip in the window."""
         shortest = min(self._window)
