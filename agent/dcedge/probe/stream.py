@@ -230,7 +230,7 @@ class Stream:
     @property
     def silent(self) -> bool:
         """Whether no probe in the window was answered, though some were sent."""
-        return 0 < self._judged and self.window_lost == self.window_probes
+        return self._judged > 0 and self.window_lost == self.window_probes
 
     @property
     def rtt_min(self) -> Seconds | None:
