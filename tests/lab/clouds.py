@@ -48,14 +48,21 @@ class Attachment:
     peers: tuple[Peer, ...]
     customer_asn: int
     password: str | None = None
-    bfd: bool = False  # 300 ms x 3
+    bfd: bool = False
     keepalive: int = 30
     hold: int = 90
+    bfd_interval: int = 300  # ms
+    bfd_multiplier: int = 3
+    prefix_cap: int | None = None  # one prefix more and the session ends: Cease, maximum number of prefixes (RFC 4486)
+    hops: int = 1  # 1: a plain eBGP session, TTL 1
+    ttl_security: bool = False  # takes nothing whose TTL is below 255 (RFC 5082)
+    trunk: str | None = None  # what carries the VLAN in the exchange; None: the fibre's cloud end itself
+    outer_tags: int = 0
 
     @property
     def tags(self) -> int:
         """802.1Q tags on each of its frames."""
-        return 1 if self.vlan else 0
+        return self.outer_tags + (1 if self.vlan else 0)
 
 
 class Cloud(ABC):
@@ -91,8 +98,9 @@ class Cloud(ABC):
         cloud_end = attachment.fibre.cloud
         device = attachment.name
         if attachment.vlan:
+            trunk = attachment.trunk or cloud_end.name
             cloud_end.namespace.ip(
-                f"link add link {cloud_end.name} name {device} netns {self.router.name} type vlan id {attachment.vlan}"
+                f"link add link {trunk} name {device} netns {self.router.name} type vlan id {attachment.vlan}"
             )
         else:
             if cloud_end.namespace is not self.router:
@@ -230,7 +238,7 @@ class BirdCloud(Cloud):
             'protocol direct { interface "vpc"; ipv4; ipv6; }',
             "protocol kernel { ipv4 { export where source = RTS_BGP; import none; }; }",
             "protocol kernel { ipv6 { export where source = RTS_BGP; import none; }; }",
-            'protocol bfd { interface "*" { interval 300 ms; multiplier 3; }; }',
+            "protocol bfd { }",
         ]
         protocols = self._protocols()
         for attachment in self.attachments.values():
@@ -243,14 +251,22 @@ class BirdCloud(Cloud):
                     f"  neighbor {peer.customer} as {attachment.customer_asn};",
                     f"  hold time {attachment.hold}; keepalive time {attachment.keepalive};",
                     "  connect delay time 1; connect retry time 2; error wait time 1, 4;",
-                    f"  ipv{version} {{ import all; export where source = RTS_DEVICE && {vpc}; }};",
+                    f"  ipv{version} {{ import all; {_limit(attachment)}export where source = RTS_DEVICE && {vpc}; }};",
+                    f"  multihop {attachment.hops};" if attachment.hops > 1 else "  direct;",
                 ]
                 if attachment.password is not None:
                     lines.append(f'  password "{attachment.password}";')
                 if attachment.bfd:
-                    lines.append("  bfd on;")
+                    times = f"interval {attachment.bfd_interval} ms; multiplier {attachment.bfd_multiplier};"
+                    lines.append(f"  bfd {{ {times} }};")
+                if attachment.ttl_security:
+                    lines.append("  ttl security on;")
                 parts.append("\n".join([*lines, "}"]))
         return "\n".join(parts) + "\n"
+
+
+def _limit(attachment: Attachment) -> str:
+    return f"import limit {attachment.prefix_cap} action restart; " if attachment.prefix_cap is not None else ""
 
 
 class FrrCloud(Cloud):
@@ -296,17 +312,22 @@ class FrrCloud(Cloud):
                 ]
                 if attachment.password is not None:
                     lines.append(f"{neighbour} password {attachment.password}")
+                if attachment.hops > 1:
+                    lines.append(f"{neighbour} ebgp-multihop {attachment.hops}")
+                if attachment.ttl_security:
+                    lines.append(f"{neighbour} ttl-security hops {attachment.hops}")
                 if attachment.bfd:
-                    lines.append(f"{neighbour} bfd 3 300 300")
+                    interval = attachment.bfd_interval
+                    lines.append(f"{neighbour} bfd {attachment.bfd_multiplier} {interval} {interval}")
         for version in (4, 6):
             lines.append(f" address-family ipv{version} unicast")
             lines += [f"  network {network}" for network in self.networks if network.version == version]
-            lines += [
-                f"  neighbor {peer.customer} activate"
-                for attachment in self.attachments.values()
-                for peer in attachment.peers
-                if peer.ipv4 == (version == 4)
-            ]
+            for attachment in self.attachments.values():
+                for peer in attachment.peers:
+                    if peer.ipv4 == (version == 4):
+                        lines.append(f"  neighbor {peer.customer} activate")
+                        if attachment.prefix_cap is not None:
+                            lines.append(f"  neighbor {peer.customer} maximum-prefix {attachment.prefix_cap}")
             lines.append(" exit-address-family")
         return "\n".join([*lines, "exit"]) + "\n"
 
