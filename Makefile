@@ -36,7 +36,7 @@ unit: deps judges venv ## the tests that this machine's own kernel can run
 
 # One boot of the lab kernel for all of them; what they print and their exit status pass through.
 kernel: deps judges venv ## the tests on a kernel with 802.1Q, VRF, HTB and fq_codel
-	@echo "kernel tests" && $(LAB) --timeout 900 $(PYTEST) -q tests/kernel
+	@echo "kernel tests" && $(LAB) --timeout 2700 $(PYTEST) -q tests/kernel
 
 system: deps judges venv ## the tests of the installed service
 	@if compgen -G 'tests/system/test_*.py' >/dev/null; then echo "system tests" && $(PYTEST) -q tests/system; fi
