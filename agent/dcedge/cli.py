@@ -428,17 +428,16 @@ def purge(
     from dcedge.expose.plan_document import applied_json
     from dcedge.reconcile import purge_intent
 
-    with _errors(), _reconciler(settings) as reconciler:
+    with _errors(), _reconciler(settings) as reconciler, reconciler.store.writer():
         intent = purge_intent(reconciler.store.owned())
         if sys.stdin.isatty() and not yes:
             preview = reconciler.preview(intent)
             print_plan(_console(), preview.plan, notes_of(preview))
             if preview.plan and not typer.confirm("Remove all this?"):
                 _fail("Nothing was removed.", EXIT_FAILED)
-        with reconciler.store.writer():
-            result = reconciler.run(intent)
-            if result.complete:
-                reconciler.store.clear()
+        result = reconciler.run(intent)
+        if result.complete:
+            reconciler.store.clear()
         answer = applied_json(result)
         if as_json:
             _print_json(answer)
