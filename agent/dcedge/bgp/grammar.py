@@ -66,6 +66,7 @@ RULES: tuple[Rule, ...] = (
     Rule(r"detect-multiplier \d+", "detect-multiplier", "detect-multiplier 3", DEFINITIONS, 2),
     Rule(r"transmit-interval \d+", "transmit-interval", "transmit-interval 300", DEFINITIONS, 2),
     Rule(r"receive-interval \d+", "receive-interval", "receive-interval 300", DEFINITIONS, 2),
+    Rule(r"minimum-ttl \d+", "minimum-ttl", "no minimum-ttl", DEFINITIONS, 2),
     Rule(r"(?P<slot>(?:ip|ipv6) prefix-list \S+ seq \d+) .+", "{slot}", "no {line}", DEFINITIONS, 0),
     Rule(r"(?P<slot>bgp as-path access-list \S+ seq \d+) .+", "{slot}", "no {line}", DEFINITIONS, 0),
     Rule(

@@ -179,14 +179,14 @@ def _common(interfaces: Sequence[ResolvedInterface]) -> FrrBlock:
 
 
 def _profiles(interfaces: Sequence[ResolvedInterface]) -> list[FrrBlock]:
-    users: dict[BfdTimers, list[str]] = {}
+    users: dict[tuple[BfdTimers, bool], list[str]] = {}
     for interface in interfaces:
         for session in interface.sessions:
             if session.bfd:
-                users.setdefault(session.bfd, []).append(interface.name)
+                users.setdefault((session.bfd, session.multihop > 1), []).append(interface.name)
     blocks = []
-    for timers, names in users.items():
-        name = bfd_profile_name(timers)
+    for (timers, multihop), names in users.items():
+        name = bfd_profile_name(timers, multihop=multihop)
         blocks.append(
             _block(
                 Key(PROFILE, name),
@@ -195,6 +195,7 @@ def _profiles(interfaces: Sequence[ResolvedInterface]) -> list[FrrBlock]:
                 name=name,
                 milliseconds=milliseconds(timers.interval),
                 multiplier=timers.multiplier,
+                multihop=multihop,
             )
         )
     return blocks
@@ -356,7 +357,7 @@ def _peer(
         "asn": session.cloud_asn,
         "customer_asn": session.customer_asn,
         "shut": unsafe or not session.admin_up or (session.password is not None and secret is None),
-        "bfd_profile": bfd_profile_name(session.bfd) if session.bfd else None,
+        "bfd_profile": bfd_profile_name(session.bfd, multihop=session.multihop > 1) if session.bfd else None,
         "password": _password(secret, interface.name) if secret is not None else None,
         "ttl_security": session.ttl_security,
         "hops": session.multihop,

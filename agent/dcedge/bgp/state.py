@@ -234,10 +234,16 @@ def _session(peer: Address, vrf: str, facts: Mapping[str, object]) -> SessionSta
             for name, counts in (families.items() if isinstance(families, dict) else ())
             if name in _FAMILY_NAMES and isinstance(counts, dict)
         ),
-        last_reset=_text(facts, "lastResetDueTo"),
+        last_reset=_reset(facts),
         transitions=_number(facts, "connectionsDropped"),
         bfd=(_text(bfd, "status") or "unknown").lower() if isinstance(bfd, dict) else None,
     )
+
+
+def _reset(facts: Mapping[str, object]) -> str | None:
+    """Why the session was lost, with what the NOTIFICATION said where there was one."""
+    said = [text for name in ("lastResetDueTo", "lastNotificationReason") if (text := _text(facts, name))]
+    return ": ".join(said) or None
 
 
 def _prefixes(family: Family, counts: Mapping[str, object]) -> FamilyPrefixes:

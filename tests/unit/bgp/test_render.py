@@ -64,6 +64,14 @@ def test_multihop_only_where_it_is_more_than_one_and_ttl_security_only_where_ord
     assert "ttl-security hops 1" in session_lines(derived({"a": vi(1, bgp={"ttl_security": True})}), "10.255.1.1")
 
 
+def test_bfd_over_several_hops_takes_any_ttl() -> None:
+    order = derived({"a": vi(1, bgp={"multihop": 4, "bfd": True}), "b": vi(2, bgp={"bfd": True})})
+    assert "bfd profile dcedge-300-3-multihop" in session_lines(order, "10.255.1.1")
+    assert "bfd profile dcedge-300-3" in session_lines(order, "10.255.2.1")
+    lines = {line for block in order.blocks.values() for line in block.lines if line.text.startswith("minimum-ttl")}
+    assert lines == {Line(("bfd", "profile dcedge-300-3-multihop"), "minimum-ttl 1")}
+
+
 def test_an_asn_of_its_own_replaces_the_routers_towards_that_cloud() -> None:
     order = derived({"a": vi(1, preference="backup", bgp={"customer_asn": 4_200_000_001})})
     assert "local-as 4200000001 no-prepend replace-as" in session_lines(order, "10.255.1.1")
