@@ -1,7 +1,6 @@
 # Everything that a target lacks it installs itself: Debian's packages by apt-get (as root), Python's into .venv.
 SHELL := /bin/bash
 .DELETE_ON_ERROR:
-.NOTPARALLEL:
 .DEFAULT_GOAL := help
 MAKEFLAGS += --no-print-directory
 
@@ -11,8 +10,10 @@ PACKAGES := python3-venv frr frr-pythontools bird2 user-mode-linux kmod iproute2
             iputils-ping iperf3 fping tcpdump procps ca-certificates
 JUDGES   := prometheus  # its promtool judges our metrics in the tests
 PYTEST   := $(PYTHON) -m pytest
+ONBED    := tests/kernel/test_main_job.py tests/kernel/test_http.py  # they share the building of one testbed
+KERNEL_TESTS = $(LAB) --timeout 2700 $(PYTEST) -q -m "not alone"
 
-.PHONY: help demo shell test lint types unit kernel system bench venv deps judges lock format clean
+.PHONY: help demo shell test lint types unit kernel onbed offbed rates system bench venv deps judges lock format clean
 
 help: ## this list
 	@sed -nE 's/^([a-z]+):[^#]*## (.*)/  make \1\t\2/p' Makefile | expand -t 18
@@ -23,7 +24,16 @@ demo: deps venv ## an edge and its clouds on this machine: real daemon, FRR, BIR
 shell: deps venv ## the same, then a shell inside it with dcedge at hand, until you leave
 	@$(LAB) $(PYTHON) -m tests.lab.demo --shell
 
-test: lint types unit kernel system ## lint, types and all tests
+# Two boots of the lab kernel side by side, one processor each; what holds a rate against a bound wants both, and is last.
+test: lint types ## lint, types and all tests
+	@echo "unit and kernel tests, side by side" && $(MAKE) -j2 --output-sync=target onbed offbed
+	@$(MAKE) rates system
+
+onbed: unit
+	@echo "kernel tests on the standard testbed" && $(KERNEL_TESTS) $(ONBED)
+
+offbed: deps judges venv
+	@echo "other kernel tests" && $(KERNEL_TESTS) $(filter-out $(ONBED),$(wildcard tests/kernel/test_*.py))
 
 lint: venv ## ruff: rules and format
 	@.venv/bin/ruff check -q . && .venv/bin/ruff format --check -q . && echo "ruff: clean"
@@ -32,11 +42,15 @@ types: venv ## mypy --strict
 	@.venv/bin/mypy
 
 unit: deps judges venv ## the tests that this machine's own kernel can run
-	@echo "unit tests" && $(PYTEST) -q tests/unit $(wildcard tests/kernel)
+	@echo "unit tests" && $(PYTEST) -q -m "not alone" tests/unit $(wildcard tests/kernel)
 
 # One boot of the lab kernel for all of them; what they print and their exit status pass through.
 kernel: deps judges venv ## the tests on a kernel with 802.1Q, VRF, HTB and fq_codel
-	@echo "kernel tests" && $(LAB) --timeout 2700 $(PYTEST) -q tests/kernel
+	@echo "kernel tests" && $(KERNEL_TESTS) tests/kernel
+
+rates: deps judges venv ## the tests that want the machine to themselves: rates against what was ordered
+	@echo "rates, on this machine's kernel" && $(PYTEST) -q -m alone tests/kernel
+	@echo "rates, in the lab" && $(LAB) --timeout 1200 $(PYTEST) -q -m alone tests/kernel
 
 system: deps judges venv ## the tests of the installed service
 	@if compgen -G 'tests/system/test_*.py' >/dev/null; then echo "system tests" && $(PYTEST) -q tests/system; fi

@@ -8,6 +8,7 @@ import pytest
 
 from tests.lab.bed import ORDER, ORDERED_BPS, Bed
 from tests.lab.netns import leave_on_signals
+from tests.lab.wait import until
 
 
 @pytest.fixture(scope="session")
@@ -25,7 +26,16 @@ def running(bed: Bed) -> Bed:
     if not bed.edge.running:
         bed.edge.start_daemon()
     elif changed:
+        before = bed.edge.status()["pass"]["finished_at"]
         bed.edge.reload_daemon()
+        until(
+            "a pass of the standard order",
+            bed.edge.status,
+            accept=lambda seen: (
+                seen["pass"]["finished_at"] != before
+                and {vi["name"]: vi["ordered_bps"] for vi in seen["virtual_interfaces"]} == ORDERED_BPS
+            ),
+        )
     bed.wait_up(*ORDERED_BPS)
     return bed
 

@@ -15,7 +15,7 @@ from tests.lab.edge import COMMAND
 from tests.lab.netns import Fibre, Namespace, Port, Workspace, connect_host, fibre
 from tests.lab.wait import until
 
-pytestmark = pytest.mark.native
+pytestmark = [pytest.mark.native, pytest.mark.alone]
 
 HOST_IN_THE_CLOUD = "10.20.0.10"
 ORDER = """\
