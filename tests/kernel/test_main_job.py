@@ -285,6 +285,30 @@ def test_an_apply_is_handed_to_the_running_daemon(running: Bed) -> None:
     assert sessions(running) == flaps
 
 
+def test_an_order_nobody_confirms_goes_back_even_with_the_daemon_dead(running: Bed) -> None:
+    edge, flaps = running.edge, sessions(running)
+    before = router_state(running)
+    slower = ORDER.read_text().replace("bandwidth: 200M", "bandwidth: 150M")
+    for kill in (False, True):
+        edge.order.write_text(slower if not kill else slower.replace("bandwidth: 100M", "bandwidth: 90M"))
+        outcome = edge.dcedge("apply", "--confirm", "5s")
+        assert outcome.status == 0, outcome.said
+        assert "rate 150Mbit" in shaper(running, "eth2.201")[0]
+        if kill:
+            edge.kill_daemon()
+        until(
+            "the order before to be back",
+            lambda: differences(before, router_state(running)),
+            accept=lambda left: not left,
+        )
+    assert sessions(running) == flaps
+    # The file still holds what nobody confirmed: a daemon that starts now does not take it.
+    edge.start_daemon()
+    status = until("the daemon's first pass", edge.status, accept=lambda seen: seen["pass"]["finished_at"])
+    assert status["order"]["load_failed"], status["order"]
+    assert differences(before, router_state(running)) == {}
+
+
 def test_killing_the_daemon_leaves_traffic_and_bgp_alone(running: Bed) -> None:
     edge = running.edge
     target = running.prod.host_address(4)
