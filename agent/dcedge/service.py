@@ -76,6 +76,7 @@ class Service:
         self._wanted = asyncio.Event()
         self._scope: Scope | None = None  # where the next pass looks; None: everywhere
         self._pass = asyncio.Lock()
+        self._polling = asyncio.Lock()  # polls share one netlink socket and one connection to FRR
         self._static = StaticPaths(withheld=self._runtime.withdrawn)
         self._tasks: set[asyncio.Task[None]] = set()
         self._new_order = True  # the next pass carries out an order: what it does is no drift
@@ -325,6 +326,10 @@ class Service:
             await asyncio.sleep(max(POLL_SECONDS, (time.monotonic() - started) / POLL_SHARE))
 
     async def _make_poll(self) -> None:
+        async with self._polling:
+            await self._poll_once()
+
+    async def _poll_once(self) -> None:
         before = self.poll
         try:
             self.poll = await asyncio.to_thread(self._poll_in_thread)
