@@ -32,7 +32,8 @@ def running(bed: Bed) -> Bed:
             "a pass of the standard order",
             bed.edge.status,
             accept=lambda seen: (
-                seen["pass"]["finished_at"] != before
+                bool(seen)
+                and seen["pass"]["finished_at"] != before
                 and {vi["name"]: vi["ordered_bps"] for vi in seen["virtual_interfaces"]} == ORDERED_BPS
             ),
         )
