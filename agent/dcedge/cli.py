@@ -266,20 +266,15 @@ def _apply_alone(settings: Settings, loaded: Loaded, seconds: float | None) -> d
 @_verb
 def confirm(settings: Settings) -> None:
     """Keep the order that was applied with --confirm."""
+    from dcedge.confirm import confirm_pending
     from dcedge.expose.control import ControlClient
-    from dcedge.store import Store
 
     with _errors():
         try:
             ControlClient(settings.socket).command("confirm")
         except NotRunningError:
-            store = Store(settings.state_dir)
-            with store.writer():
-                pending = store.pending()
-                if pending is None:
-                    _fail("dcedge: nothing waits for a confirmation", EXIT_FAILED)
-                store.save_last_good_order(pending.order)
-                store.clear_pending()
+            with _reconciler(settings) as reconciler, reconciler.store.writer():
+                confirm_pending(reconciler)
         typer.echo("Confirmed.")
 
 
@@ -436,14 +431,15 @@ def purge(
             if preview.plan and not typer.confirm("Remove all this?"):
                 _fail("Nothing was removed.", EXIT_FAILED)
         result = reconciler.run(intent)
-        if result.complete:
+        done = result.complete and not result.frr_unsaved
+        if done:
             reconciler.store.clear()
         answer = applied_json(result)
         if as_json:
             _print_json(answer)
         else:
             print_applied(_console(), answer)
-        if not result.complete:
+        if not done:
             raise typer.Exit(EXIT_FAILED)
 
 

@@ -44,6 +44,18 @@ def restored_secrets(kept: Mapping[str, str]) -> dict[Credential, Secret]:
     return {Credential.model_validate(json.loads(name)): Secret(value) for name, value in kept.items()}
 
 
+def confirm_pending(reconciler: Reconciler) -> None:
+    """The pending order is what is wanted, and FRR's part of it is saved. Raises DcedgeError where none is pending."""
+    store = reconciler.store
+    pending = store.pending()
+    if pending is None:
+        raise DcedgeError("nothing waits for a confirmation")
+    store.save_last_good_order(pending.order)
+    store.clear_pending()
+    order = parse_order(pending.order, "the confirmed order").order
+    reconciler.save_frr(reconciler.intent(order, store.runtime()))
+
+
 def way_back(store: Store) -> Pending:
     """What a rollback asked for by hand goes back to. Raises NothingToRollBackError."""
     if (pending := store.pending()) is not None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from ipaddress import ip_address
 
 from dcedge import __version__
@@ -72,11 +72,13 @@ def session_place(session: Session, vrf: str | None) -> Place:
     return vrf or "default", str(session.cloud)
 
 
-def bfd_word(status: str | None) -> BfdState:
-    """bfdd's word for a BFD session as RFC 5880 has the states; whatever else it says is not up."""
+def bfd_word(status: str | None) -> BfdState | None:
+    """bfdd's word for a BFD session as RFC 5880 has the states; whatever else it says is not up. None: not known."""
     match status:
         case "up" | "init":
             return status
+        case "unknown":
+            return None
         case "shutdown" | "admindown" | "admin-down":
             return "admin_down"
     return "down"
@@ -109,6 +111,10 @@ class Picture:
                 failing.setdefault(name, []).append(text)
         for name, problem in result.intent.withheld.items():
             failing.setdefault(name, []).append(str(problem))
+        if poll.sessions is not None and not result.frr_available:
+            for interface in result.intent.interfaces.values():
+                if interface.sessions:
+                    failing.setdefault(interface.name, []).append(f"FRR's part waits: {result.frr_detail}")
         self._note_states(poll)
         self._interfaces = tuple(
             self._interface(
@@ -180,8 +186,8 @@ class Picture:
             static=not interface.sessions,
             drained=drained,
             failing=failing,
-            frr_available=poll.sessions is not None and result.frr_available,
-            frr_detail=poll.frr_detail or result.frr_detail,
+            frr_available=poll.sessions is not None,
+            frr_detail=poll.frr_detail,
             sessions=tuple(self._session_facts(interface, state, session, poll) for session, state in sessions),
             probes=tuple(self._probe_facts(p, poll, result.indices.get(link)) for p in probes),
         )
@@ -217,7 +223,11 @@ class Picture:
         if poll.sessions is None:
             return []
         found = ((s, poll.sessions.get(session_place(s, interface.vrf))) for s in interface.sessions)
-        return [(session, state) for session, state in found if state is not None]
+        return [
+            (session, state if session.bfd is not None else replace(state, bfd=None))
+            for session, state in found
+            if state is not None
+        ]
 
     def _session_facts(
         self, interface: ResolvedInterface, state: SessionState, session: Session, poll: Poll

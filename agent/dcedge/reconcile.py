@@ -1,5 +1,7 @@
 """One pass: observe, plan, execute, verify. Everything in here blocks; the daemon runs it in a worker thread.
 
+The kernel's part comes first, FRR's (`frr_part.py`) after it: what is wrong with FRR holds up no repair in the kernel.
+
 A full pass looks at everything; it is cheap, and changes nothing where nothing differs. A prompt one looks only where
 something changed: at the links that the kernel spoke of, and at what the order asks for differently. Between passes
 the reconciler remembers what it observed, so that a prompt pass plans against that.
@@ -16,18 +18,16 @@ from itertools import groupby
 from types import MappingProxyType
 from typing import Literal
 
-from dcedge.bgp.config import FrrConfig
-from dcedge.bgp.delta import delta
-from dcedge.bgp.observe import observe_frr, remember, warnings
-from dcedge.bgp.render import keep_unkeyed
+from dcedge.bgp.observe import warnings
 from dcedge.bgp.resources import FrrBlock
 from dcedge.bgp.vty import FrrClient
 from dcedge.bgp.zebra import wait_for_addresses, wait_for_links
 from dcedge.credentials import Secret, read_credentials
-from dcedge.errors import FrrError
+from dcedge.errors import FrrError, FrrUnavailableError
 from dcedge.fights import Fights
 from dcedge.firewall.nft import Firewall, FirewallError
 from dcedge.firewall.objects import FirewallTable, GatewaySources, Guard
+from dcedge.frr_part import FrrPart
 from dcedge.intent import NOTHING, Intent, changed_keys, credentials_of, derive
 from dcedge.kernel import messages as m
 from dcedge.kernel import sysctl
@@ -99,15 +99,6 @@ class KernelObserved:
 
 
 @dataclass(frozen=True, slots=True)
-class FrrObserved:
-    """FRR's side: `blocks` is None where FRR does not answer or contradicts the order; `detail` says why."""
-
-    running: FrrConfig
-    blocks: Mapping[Key, FrrBlock] | None
-    detail: str
-
-
-@dataclass(frozen=True, slots=True)
 class FirewallObserved:
     """nftables' side: `state` is None where it cannot be had; `detail` says why."""
 
@@ -139,6 +130,7 @@ class PassResult:
     frr_available: bool
     frr_detail: str
     firewall_detail: str  # why the firewall is not in force, where it is not
+    frr_unsaved: str  # why FRR would come up without its part as it is now, where it would
     warnings: tuple[str, ...]  # what the operator's own configuration does that an order cannot mend
 
     @property
@@ -158,7 +150,7 @@ class Reconciler:
         self.fq_codel = has_fq_codel(self.sock)
         self._intent: Intent = NOTHING
         self._kernel: KernelObserved | None = None
-        self._frr: FrrObserved = FrrObserved(FrrConfig(frozenset()), None, "not asked yet")
+        self.frr_part = FrrPart(frr, store)
         self.firewall = Firewall()
         self._firewall = FirewallObserved(None, "not asked yet")
         self._failures: dict[Key, Failure] = {}
@@ -181,9 +173,10 @@ class Reconciler:
     def preview(self, intent: Intent) -> Preview:
         """What a pass would do; changes nothing."""
         owned = self.store.owned()
-        kernel, frr = self._observe_kernel(intent, owned), self._observe_frr(intent, owned)
-        firewall = self._observe_firewall(intent)
-        return Preview(intent, _plan_all(intent, kernel, frr, firewall), frr.detail, firewall.detail)
+        self._kernel = self._observe_kernel(intent, owned)
+        self._firewall = self._observe_firewall(intent)
+        frr = self.frr_part.look(intent, owned)
+        return Preview(intent, self._plan_observed(intent, with_frr=True), frr.detail, self._firewall.detail)
 
     def run(self, intent: Intent, scope: Scope | None = None) -> PassResult:
         """One pass, over everything or (with a scope) where something changed.
@@ -202,27 +195,23 @@ class Reconciler:
         if self._failures:
             scope = None
         ordered = intent.order is not self._intent.order or intent.runtime != self._intent.runtime
-        todo = self._plan(intent, owned, scope)
         if ordered:
             self.fights.forget()
-        else:
-            todo = self._without_fights(todo)
+        todo = self._without_fights(self._plan(intent, owned, scope))
         before, self._intent = self._intent, intent
         failures, touched = self._carry_out(intent, todo)
         executed = time.monotonic() - started
-        if scope is not None and (scope.frr or intent.frr != before.frr):
-            # The kernel's part did not wait for FRR's; what is left of that comes now.
-            self._frr = self._observe_frr(intent, self.store.owned())
-            rest = plan(_wanted(intent, self._frr), self._frr.blocks or {})
-            more, touched_more = self._carry_out(intent, rest)
-            failures, touched, todo = failures + more, touched | touched_more, Plan(todo.operations + rest.operations)
         if todo:
             failures += self._verify(intent, todo, failures, None if scope is None or _is_wide(todo) else touched)
+        if scope is None or scope.frr or touched.frr or intent.frr != before.frr:
+            rest, more = self._run_frr(intent)
+            failures, todo = failures + more, Plan(todo.operations + rest.operations)
         self._failures = {failure.operation.key: failure for failure in failures}
         if not ordered:
             self._note_repairs(todo)
         self._forget(intent)
         assert self._kernel is not None
+        frr = self.frr_part.observed
         return PassResult(
             finished=time.time(),
             executed=executed,
@@ -231,11 +220,25 @@ class Reconciler:
             indices=self._kernel.indices,
             done=todo,
             failures=tuple(failures),
-            frr_available=self._frr.blocks is not None,
-            frr_detail=self._frr.detail,
+            frr_available=frr.blocks is not None,
+            frr_detail=frr.detail,
             firewall_detail=self._firewall.detail,
-            warnings=(*warnings(self._frr.running), *self._descriptor_warning(intent)),
+            frr_unsaved=self.frr_part.unsaved,
+            warnings=(*warnings(frr.running), *self._descriptor_warning(intent), *self.frr_part.warnings()),
         )
+
+    def save_frr(self, intent: Intent) -> None:
+        """Have FRR save what it runs with, if that is as ordered; changes nothing else."""
+        self.frr_part.look(intent, self.store.owned())
+        if not self.frr_part.plan(intent):
+            self.frr_part.settle(intent, Plan(()), ())
+
+    def _run_frr(self, intent: Intent) -> tuple[Plan, list[Failure]]:
+        """FRR's part, which comes when the kernel's is done and never holds that up; what was done, what failed."""
+        self.frr_part.look(intent, self.store.owned())
+        todo = self._without_fights(self.frr_part.plan(intent))
+        failures, _ = self._carry_out(intent, todo)
+        return todo, self.frr_part.settle(intent, todo, failures)
 
     def _descriptor_warning(self, intent: Intent) -> Iterator[str]:
         peers = sum(len(interface.sessions) for interface in intent.interfaces.values())
@@ -269,9 +272,24 @@ class Reconciler:
 
     def _plan_everything(self, intent: Intent, owned: Owned) -> Plan:
         self._kernel = self._observe_kernel(intent, owned)
-        self._frr = self._observe_frr(intent, owned)
         self._firewall = self._observe_firewall(intent)
-        return _plan_all(intent, self._kernel, self._frr, self._firewall)
+        goes = bool(self._kernel.state.keys() - intent.kernel.keys())
+        if goes:
+            # What goes is first said to FRR, so that its peer hears of it.
+            self.frr_part.look(intent, owned)
+        return self._plan_observed(intent, with_frr=goes)
+
+    def _plan_observed(self, intent: Intent, *, with_frr: bool) -> Plan:
+        """All that differs in one plan, but for what cannot be looked at now."""
+        assert self._kernel is not None
+        wanted, observed = dict(intent.kernel), dict(self._kernel.state)
+        if with_frr:
+            wanted |= self.frr_part.wanted(intent)
+            observed |= self.frr_part.observed.blocks or {}
+        if self._firewall.state is not None:
+            wanted |= intent.firewall
+            observed |= self._firewall.state
+        return plan(wanted, observed)
 
     def _plan_scope(self, intent: Intent, owned: Owned, scope: Scope, keys: set[Key]) -> Plan:
         assert self._kernel is not None
@@ -291,9 +309,9 @@ class Reconciler:
         observed: dict[Key, Resource] = {key: self._kernel.state[key] for key in keys if key in self._kernel.state}
         if observed.keys() - wanted.keys():
             # What goes is first said to FRR, so that its peer hears of it.
-            self._frr = self._observe_frr(intent, owned)
-            wanted |= _wanted(intent, self._frr)
-            observed |= self._frr.blocks or {}
+            self.frr_part.look(intent, owned)
+            wanted |= self.frr_part.wanted(intent)
+            observed |= self.frr_part.observed.blocks or {}
         if scope.firewall or intent.firewall is not self._intent.firewall:
             self._firewall = self._observe_firewall(intent)
             if self._firewall.state is not None:
@@ -367,17 +385,6 @@ class Reconciler:
                 observed.state.setdefault(resource.key, resource)  # nothing to put back on a port that is gone
         return observed
 
-    def _observe_frr(self, intent: Intent, owned: Owned) -> FrrObserved:
-        running = FrrConfig(frozenset())
-        try:
-            running = self.frr.running_config()
-            blocks = observe_frr(running, intent.frr, owned.frr_lines)
-            # As the intent's own objects where they are equal: thousands of twins cost memory.
-            shared = {key: intent.frr[key] if intent.frr.get(key) == block else block for key, block in blocks.items()}
-            return FrrObserved(running, shared, "")
-        except FrrError as error:
-            return FrrObserved(running, None, str(error))
-
     def _observe_firewall(self, intent: Intent) -> FirewallObserved:
         try:
             return FirewallObserved(self.firewall.observe(intent.firewall), "")
@@ -398,7 +405,6 @@ class Reconciler:
         executor = KernelExecutor(
             self.sock, self._kernel.indices, self._kernel.deletion_group_in_use, highest=self._highest_index
         )
-        with_frr = self._frr.blocks is not None
         told: list[Operation] = []
         for stage, stretch in groupby(todo.operations, key=_stage):
             operations = list(stretch)
@@ -406,17 +412,14 @@ class Reconciler:
                 failures += self.firewall.execute(operations)
                 continue
             if stage == "frr":
-                try:
-                    self.frr.apply(delta(operations, told))
-                    told += operations
-                except FrrError as error:
-                    failures += [Failure(operation, str(error), True) for operation in operations]
+                refused = self.frr_part.execute(operations, told)
+                told += operations if not refused else ()
+                failures += refused
                 continue
-            if stage == "upon links" and with_frr:
+            if stage == "upon links":
                 self._await_zebra(executor)
             failures += executor.execute(operations)
-            if with_frr:
-                self._have_zebra_list(executor, operations, failures)
+            self._have_zebra_list(executor, operations, failures)
         indices = self._kernel.indices | executor.created
         self._highest_index = max(self._highest_index, *indices.values(), 0)
         links = {key.name for o in todo.operations for key in (o.key, o.resource.parent) if key and key.kind == "link"}
@@ -429,6 +432,8 @@ class Reconciler:
         try:
             if not wait_for_links(self.frr, executor.created):
                 log.warning("zebra does not know the new links yet; their addresses may be late to it")
+        except FrrUnavailableError:
+            return  # FRR's own part says so
         except FrrError as error:
             log.warning("zebra: %s", error)
 
@@ -446,21 +451,18 @@ class Reconciler:
             if missing:
                 log.warning("zebra missed %d new addresses; making them again", len(missing))
                 executor.renew(made[place] for place in missing)
+        except FrrUnavailableError:
+            return
         except FrrError as error:
             log.warning("zebra: %s", error)
 
     def _verify(self, intent: Intent, done: Plan, failures: list[Failure], scope: Scope | None) -> list[Failure]:
         """Look again: whatever was done and still differs, without an error of its own, is a failure too."""
-        if scope is not None and scope.frr:
-            self._frr = self._observe_frr(intent, self.store.owned())
-            differing = plan(_wanted(intent, self._frr), self._frr.blocks or {}).operations
-        else:
-            differing = ()
         known = {failure.operation.key for failure in failures}
         attempted = {operation.key for operation in done.operations}
         return [
             Failure(operation, f"was done but is not so: {operation.describe()}", True)
-            for operation in (*self._plan(intent, self.store.owned(), scope).operations, *differing)
+            for operation in self._plan(intent, self.store.owned(), scope).operations
             if operation.key in attempted and operation.key not in known
         ]
 
@@ -471,13 +473,12 @@ class Reconciler:
                 owned = owned.with_sysctl(operation.before.path, operation.before.value)
             if isinstance(operation.before, Port) and any(change.attribute == "MTU" for change in operation.changes):
                 owned = owned.with_port_mtu(operation.before.name, operation.before.mtu_min)
-        lines = owned.frr_lines
-        if self._frr.blocks is not None and any(_stage(operation) == "frr" for operation in todo.operations):
-            lines = remember(lines, self._frr.running, intent.frr)
+        if any(_stage(operation) == "frr" for operation in todo.operations):
+            owned = self.frr_part.remembered(intent, owned)
         made = {
             r.name for o in todo.operations if isinstance(r := o.after, Link) and r.tag is not None and not o.before
         }
-        self.store.save_owned(replace(owned, links=owned.links | made, frr_lines=lines))
+        self.store.save_owned(replace(owned, links=owned.links | made))
 
     def _forget(self, intent: Intent) -> None:
         """Once something is gone it is no longer ours: a later link of the same name may be anybody's."""
@@ -485,24 +486,9 @@ class Reconciler:
         owned = self.store.owned()
         links = _links(self._kernel.state)
         lines = owned.frr_lines
-        if self._frr.blocks is not None:
-            lines &= self._frr.running.lines
+        if self.frr_part.observed.blocks is not None:
+            lines &= self.frr_part.observed.running.lines
         self.store.save_owned(replace(owned, links=links, frr_lines=lines))
-
-
-def _wanted(intent: Intent, frr: FrrObserved) -> Mapping[Key, FrrBlock]:
-    """FRR's part of the intent as far as it can be had now; nothing while FRR does not answer."""
-    return keep_unkeyed(intent.frr, frr.blocks, intent.withheld) if frr.blocks is not None else {}
-
-
-def _plan_all(intent: Intent, kernel: KernelObserved, frr: FrrObserved, firewall: FirewallObserved) -> Plan:
-    """Everything in one plan, but for what cannot be looked at now."""
-    wanted: dict[Key, Resource] = {**intent.kernel, **_wanted(intent, frr)}
-    observed: dict[Key, Resource] = {**kernel.state, **(frr.blocks or {})}
-    if firewall.state is not None:
-        wanted |= intent.firewall
-        observed |= firewall.state
-    return plan(wanted, observed)
 
 
 def _is_wide(todo: Plan) -> bool:

@@ -81,7 +81,8 @@ class Service:
         self._tasks: set[asyncio.Task[None]] = set()
         self._new_order = True  # the next pass carries out an order: what it does is no drift
         self._poll_socket = RouteSocket()
-        self._poll_frr = FrrClient(settings.frr_pathspace)
+        # What one client knows of a silent daemon, the other need not find out by waiting.
+        self._poll_frr = FrrClient(settings.frr_pathspace, silent=self.reconciler.frr.silent)
         self._events = EventSocket()
         self._firewall_events = FirewallEvents()
 
@@ -138,7 +139,7 @@ class Service:
             self.store.save_pending(pending)
         self.in_force.take(loaded)
         self._new_order = True
-        result = await self._make_pass()
+        result = await self._make_pass_and_look()
         answer = applied_json(result)
         if pending is None:
             return answer
@@ -156,6 +157,7 @@ class Service:
         self.store.save_last_good_order(pending.order)
         self.store.clear_pending()
         log.info("confirmed")
+        self.want_pass(Scope(frr=True))  # what is confirmed is saved
         return {"confirmed": True}
 
     async def _await_confirmation(self) -> None:
@@ -201,7 +203,7 @@ class Service:
         self._runtime = replace(self._runtime, drained=drained)
         self.store.save_runtime(self._runtime)
         self._new_order = True
-        return {**applied_json(await self._make_pass()), "virtual_interfaces": sorted(chosen)}
+        return {**applied_json(await self._make_pass_and_look()), "virtual_interfaces": sorted(chosen)}
 
     def _keep(self, coroutine: Coroutine[Any, Any, None]) -> None:
         """Run something beside the loop; the loop itself holds tasks only weakly."""
@@ -264,6 +266,11 @@ class Service:
                 scope = Scope() if ordered else None
             result = await asyncio.to_thread(self._pass_in_thread, loaded, scope, ordered)
             await self._account(result, ordered=ordered)
+        return result
+
+    async def _make_pass_and_look(self) -> PassResult:
+        """A pass, and a look at what it led to, for whoever asks next."""
+        result = await self._make_pass()
         await self._make_poll()
         return result
 
@@ -302,9 +309,10 @@ class Service:
         """Make a pass whenever one is wanted."""
         patience = RETRY_SECONDS
         while True:
-            complete = self.result is not None and self.result.complete
+            done = self.result is not None and self.result.complete and not self.result.frr_unsaved
             try:
-                await asyncio.wait_for(self._wanted.wait(), FULL_PASS_SECONDS if complete else patience)
+                await asyncio.wait_for(self._wanted.wait(), FULL_PASS_SECONDS if done else patience)
+                patience = RETRY_SECONDS
                 await asyncio.sleep(DEBOUNCE_SECONDS)
             except TimeoutError:
                 patience = min(patience * 2, RETRY_SECONDS_MAX)
@@ -315,6 +323,8 @@ class Service:
                 continue
             if result.complete:
                 patience = RETRY_SECONDS
+            if not self._polling.locked():
+                self._keep(self._make_poll())  # beside the loop: a daemon of FRR's that is silent holds up no pass
             for failure in result.failures:
                 log.warning("%s %s: %s", failure.operation.action, failure.operation.key, failure.text)
 
@@ -323,7 +333,11 @@ class Service:
         while True:
             started = time.monotonic()
             await self._make_poll()
-            await asyncio.sleep(max(POLL_SECONDS, (time.monotonic() - started) / POLL_SHARE))
+            # To wait for a silent FRR is no work: whether it is back is to be known soon.
+            silent = self.poll is None or self.poll.sessions is None
+            await asyncio.sleep(
+                POLL_SECONDS if silent else max(POLL_SECONDS, (time.monotonic() - started) / POLL_SHARE)
+            )
 
     async def _make_poll(self) -> None:
         async with self._polling:
@@ -443,7 +457,7 @@ class Service:
             if pending is not None and not pending.seconds_left and pending.previous is not None:
                 result = await self._roll_back(pending)
             else:
-                result = await self._make_pass()
+                result = await self._make_pass_and_look()
         except (KernelError, StateError) as error:
             log.error("the first pass failed: %s", error)
             return

@@ -36,6 +36,7 @@ class Owned:
 
     links: frozenset[str] = frozenset()
     frr_lines: frozenset[Line] = frozenset()  # those that do not show by themselves whose they are; no secret
+    frr_saved: str = ""  # the fingerprint of our part of FRR's configuration that FRR has saved
     sysctl_before: Mapping[str, int] = field(default_factory=dict)  # what a setting was before we first changed it
     port_mtu_before: Mapping[str, int] = field(default_factory=dict)  # likewise of ports
 
@@ -123,6 +124,7 @@ class Store:
         return Owned(
             links=frozenset(data.get("links", ())),
             frr_lines=frozenset(Line(tuple(path), text) for *path, text in data.get("frr_lines", ())),
+            frr_saved=str(data.get("frr_saved", "")),
             sysctl_before=dict(data.get("sysctl_before", {})),
             port_mtu_before=dict(data.get("port_mtu_before", {})),
         )
@@ -133,6 +135,7 @@ class Store:
             data = {
                 "links": sorted(owned.links),
                 "frr_lines": sorted([*line.path, line.text] for line in owned.frr_lines),
+                "frr_saved": owned.frr_saved,
                 "sysctl_before": dict(owned.sysctl_before),
                 "port_mtu_before": dict(owned.port_mtu_before),
             }

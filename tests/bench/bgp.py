@@ -98,10 +98,10 @@ class Clocked(FrrClient):
 
     waited = 0.0
 
-    def ask(self, daemon: str, command: str) -> str:
+    def ask(self, daemon: str, command: str, *, timeout: float | None = None) -> str:
         started = time.perf_counter()
         try:
-            return super().ask(daemon, command)
+            return super().ask(daemon, command, timeout=timeout)
         finally:
             self.waited += time.perf_counter() - started
 

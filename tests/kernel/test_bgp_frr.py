@@ -19,7 +19,7 @@ from hypothesis import HealthCheck, given, settings
 
 from dcedge.bgp.config import Line
 from dcedge.bgp.delta import delta
-from dcedge.bgp.md5 import KeyedPeer, keyed_peers, missing_keys, secure
+from dcedge.bgp.md5 import KeyedPeer, KeySearch, hold_shut, keyed_peers, look_for_keys, secure
 from dcedge.bgp.observe import observe_frr, remember
 from dcedge.bgp.state import SessionState
 from dcedge.bgp.vty import FrrClient, FrrRejectedError
@@ -452,12 +452,11 @@ def test_keys_are_found_in_force_and_another_one_is_told(edge: Edge) -> None:
     edge.apply(BOTH_KEYED)
     wanted = keyed_peers(BOTH_KEYED.blocks)
     assert len(wanted) == 2
-    assert in_edge(lambda: missing_keys(wanted)) == frozenset()
+    assert in_edge(lambda: look_for_keys(wanted)) == KeySearch(frozenset(), "")
     other = dict(wanted) | {peer: Secret("another") for peer in wanted if peer.virtual_interface == "b"}
-    assert in_edge(lambda: missing_keys(other)) == {
+    assert in_edge(lambda: look_for_keys(other).missing) == {
         KeyedPeer("b", "router bgp 65010", None, ip_address("10.255.2.1")),
     }
-    assert in_edge(lambda: secure(edge.client, BOTH_KEYED.blocks)) == frozenset()
 
 
 def test_a_session_whose_key_the_kernel_refused_is_shut_until_it_is_in_force(edge: Edge, cloud: Frr) -> None:
@@ -465,16 +464,18 @@ def test_a_session_whose_key_the_kernel_refused_is_shut_until_it_is_in_force(edg
     option_memory(200)  # room for one key
     with pytest.raises(FrrRejectedError, match="TCP-Sig"):
         edge.apply(BOTH_KEYED)
-    unsafe = in_edge(lambda: secure(edge.client, BOTH_KEYED.blocks))
-    assert len(unsafe) == 1
-    (name,) = unsafe
-    peer = {"a": "10.255.1.1", "b": "10.255.2.1"}[name]
-    assert edge.session(peer).admin_down
-    shut = replace(BOTH_KEYED, unsafe=unsafe)
-    assert edge.pending(shut) == []
-    assert in_edge(lambda: secure(edge.client, shut.blocks)) == unsafe
+    keyed_ = keyed_peers(BOTH_KEYED.blocks)
+
+    def secured() -> frozenset[KeyedPeer]:
+        missing = look_for_keys(keyed_).missing
+        return secure(edge.client, BOTH_KEYED.blocks, keyed_, missing) if missing else missing
+
+    (unsafe,) = in_edge(secured)
+    assert edge.session(str(unsafe.peer)).admin_down
+    observed = observe_frr(edge.client.running_config(), BOTH_KEYED.blocks, edge.owned)
+    assert not plan(hold_shut(BOTH_KEYED.blocks, {unsafe}), observed)
+    assert in_edge(secured) == {unsafe}
     option_memory(1 << 20)
-    assert in_edge(lambda: secure(edge.client, shut.blocks)) == frozenset()
-    assert edge.session(peer).admin_down
-    assert edge.apply(BOTH_KEYED) == f"router bgp 65010\n no neighbor {peer} shutdown\nexit\n"
-    assert not edge.session(peer).admin_down
+    assert in_edge(secured) == frozenset()
+    assert not edge.session(str(unsafe.peer)).admin_down
+    assert edge.pending(BOTH_KEYED) == []

@@ -12,11 +12,12 @@ import logging
 import os
 import socket
 import struct
-from collections.abc import Iterable, Iterator, Mapping
+import time
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from ipaddress import ip_address
 
-from dcedge.bgp.config import Line, mask, render_lines
+from dcedge.bgp.config import Line, render_lines
 from dcedge.bgp.resources import SESSION, FrrBlock
 from dcedge.bgp.vty import FrrClient, FrrRejectedError
 from dcedge.credentials import Secret
@@ -39,6 +40,7 @@ _MESSAGE_BYTES = 72  # inet_diag_msg
 _KEY = struct.Struct("=BBH16s80s")  # tcp_diag_md5sig in linux/tcp.h
 _ANSWER_BYTES = 8 << 20
 _TIMEOUT_SECONDS = 5.0
+_SOCKET_SECONDS, _SOCKET_PAUSE_SECONDS = 2.0, 0.05
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,24 +67,45 @@ def keyed_peers(blocks: Mapping[Key, FrrBlock]) -> dict[KeyedPeer, Secret]:
     return found
 
 
-def missing_keys(wanted: Mapping[KeyedPeer, Secret]) -> frozenset[KeyedPeer]:
-    """Those of the sessions whose key is not in force on bgpd's listening socket, or is another one.
+@dataclass(frozen=True, slots=True)
+class KeySearch:
+    """Sessions whose key is not in force, or is another one; and in words where keys could not be looked for."""
+
+    missing: frozenset[KeyedPeer]
+    unheard: str
+
+
+def look_for_keys(wanted: Mapping[KeyedPeer, Secret], *, patient: bool = False) -> KeySearch:
+    """Whether the sessions' keys are in force on bgpd's listening sockets.
+
+    A socket that is not there yet is waited for, if `patient`: bgpd opens that of a new VRF in its own time. Where
+    nobody listens nobody comes in without a key either.
 
     Raises KernelError where the kernel cannot be asked.
     """
-    installed: dict[tuple[int, str | None], Mapping[Address, bytes]] = {}
+    installed: dict[tuple[int, str | None], Mapping[Address, bytes] | None] = {}
     missing = set()
     for peer, secret in wanted.items():
         place = peer.peer.version, peer.vrf
         if place not in installed:
-            installed[place] = installed_keys(*place)
-        if installed[place].get(peer.peer) != secret.reveal().encode():
+            installed[place] = _awaited(*place) if patient else installed_keys(*place)
+        keys = installed[place]
+        if keys is not None and keys.get(peer.peer) != secret.reveal().encode():
             missing.add(peer)
-    return frozenset(missing)
+    deaf = sorted(f"IPv{version} in {vrf or 'default'}" for (version, vrf), keys in installed.items() if keys is None)
+    unheard = f"TCP-MD5 keys cannot be verified: bgpd does not listen for {', '.join(deaf)}" if deaf else ""
+    return KeySearch(frozenset(missing), unheard)
 
 
-def installed_keys(version: int, vrf: str | None = None, port: int = BGP_PORT) -> dict[Address, bytes]:
-    """The keys of the socket that listens on that port, by peer; none where nobody listens.
+def _awaited(version: int, vrf: str | None) -> Mapping[Address, bytes] | None:
+    deadline = time.monotonic() + _SOCKET_SECONDS
+    while (keys := installed_keys(version, vrf)) is None and time.monotonic() < deadline:
+        time.sleep(_SOCKET_PAUSE_SECONDS)
+    return keys
+
+
+def installed_keys(version: int, vrf: str | None = None, port: int = BGP_PORT) -> dict[Address, bytes] | None:
+    """The keys of the socket that listens on that port, by peer; None where nobody listens (or cannot be seen to).
 
     Raises KernelError where the kernel cannot be asked.
     """
@@ -91,36 +114,48 @@ def installed_keys(version: int, vrf: str | None = None, port: int = BGP_PORT) -
         answer = _ask(version, device, port)
     except OSError as error:
         if error.errno in {errno.ENOENT, errno.ENODEV}:
-            return {}
+            return None
         raise KernelError(f"reading TCP-MD5 keys: {error.strerror or error}", error.errno or 0) from error
     return dict(_keys(answer, version))
 
 
-def secure(frr: FrrClient, blocks: Mapping[Key, FrrBlock]) -> frozenset[str]:
-    """See to it that every session of the intent that has a key runs with it; else shut it.
+def secure(
+    frr: FrrClient, ordered: Mapping[Key, FrrBlock], keyed: Mapping[KeyedPeer, Secret], missing: Collection[KeyedPeer]
+) -> frozenset[KeyedPeer]:
+    """Shut the sessions whose key is missing, try to install it anew, and open those again where that helped.
 
-    Returns the virtual interfaces that have a session without its key, which are shut now: derive the next intent with
-    these as `unsafe`, and call this again, which tries to install their keys anew.
+    Those that the order itself has shut stay so. Returns the ones that remain without their key: see `hold_shut`.
 
     Raises:
         FrrError: FRR does not answer, or cannot be made to shut a session.
         KernelError: The kernel cannot be asked.
     """
-    wanted = keyed_peers(blocks)
-    missing = missing_keys(wanted)
-    if not missing:
-        return frozenset()
+    frr.apply(_lines(missing, "shutdown"))
     try:
-        frr.apply(_lines(missing, ("shutdown",)))
-        frr.apply(_again(missing, wanted))
+        frr.apply(_again(missing, keyed))
     except FrrRejectedError as error:
-        log.warning("%s", mask(str(error)))
-    still = missing_keys({peer: wanted[peer] for peer in missing})
-    shut = {entry for block in blocks.values() for entry in block.entries if entry.endswith(" shutdown")}
-    well = {peer for peer in missing - still if f"{peer.router}\tneighbor {peer.peer} shutdown" not in shut}
-    frr.apply(_lines(still, ("shutdown",)))
-    frr.apply(_lines(well, ("no shutdown",)))
-    return frozenset(peer.virtual_interface for peer in still)
+        log.warning("%s", error)
+    still = look_for_keys({peer: keyed[peer] for peer in missing}).missing
+    shut = {entry for block in ordered.values() for entry in block.entries if entry.endswith(" shutdown")}
+    well = {peer for peer in missing if peer not in still and _shut(peer) not in shut}
+    frr.apply(_lines(still, "shutdown") + _lines(well, "shutdown", "no "))
+    return still
+
+
+def hold_shut(wanted: Mapping[Key, FrrBlock], unsafe: Collection[KeyedPeer]) -> Mapping[Key, FrrBlock]:
+    """The intent, but with sessions shut that would run without their key."""
+    held = dict(wanted) if unsafe else wanted
+    for peer in unsafe:
+        key = Key(SESSION, peer.virtual_interface)
+        block = held.get(key)
+        if block is not None and f"{peer.router}\tneighbor {peer.peer} remote-as " in block.packed:
+            entries = {*block.entries, _shut(peer)}
+            held = {**held, key: FrrBlock.of_entries(key, block.affects, entries)}
+    return held
+
+
+def _shut(peer: KeyedPeer) -> str:
+    return f"{peer.router}\tneighbor {peer.peer} shutdown"
 
 
 def _again(peers: Iterable[KeyedPeer], secrets: Mapping[KeyedPeer, Secret]) -> str:
@@ -132,14 +167,8 @@ def _again(peers: Iterable[KeyedPeer], secrets: Mapping[KeyedPeer, Secret]) -> s
     return render_lines(lines)
 
 
-def _lines(peers: Iterable[KeyedPeer], words: tuple[str, ...]) -> str:
-    return render_lines(
-        Line(
-            (peer.router,), f"{'no ' if word.startswith('no ') else ''}neighbor {peer.peer} {word.removeprefix('no ')}"
-        )
-        for peer in _in_order(peers)
-        for word in words
-    )
+def _lines(peers: Iterable[KeyedPeer], words: str, no: str = "") -> str:
+    return render_lines(Line((peer.router,), f"{no}neighbor {peer.peer} {words}") for peer in _in_order(peers))
 
 
 def _in_order(peers: Iterable[KeyedPeer]) -> list[KeyedPeer]:

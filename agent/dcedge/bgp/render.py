@@ -107,13 +107,11 @@ def derive_frr(
     drained: frozenset[str] = frozenset(),
     unchanged: Collection[str] = (),
     before: Mapping[Key, FrrBlock] = MappingProxyType({}),
-    unsafe: Collection[str] = (),
 ) -> dict[Key, FrrBlock]:
     """The FRR blocks of an order.
 
-    `unchanged` names the virtual interfaces for which nothing differs from when `before` was derived, router, secrets,
-    `drained` and `unsafe` included: what concerns only them is taken over from there. `unsafe` names those that run
-    without their key (`md5.secure`): they stay shut.
+    `unchanged` names the virtual interfaces for which nothing differs from when `before` was derived, router, secrets
+    and `drained` included: what concerns only them is taken over from there.
 
     A session whose secret is not among `secrets` is shut, never run without its key; see `keep_unkeyed`.
 
@@ -138,7 +136,7 @@ def derive_frr(
     blocks += [_router(vrf, members, router) for vrf, members in by_vrf.items()]
     for interface in chosen:
         same = before.get(session_key(interface.name)) if interface.name in unchanged else None
-        blocks.append(same or _session(interface, router, secrets, interface.name in drained, interface.name in unsafe))
+        blocks.append(same or _session(interface, router, secrets, interface.name in drained))
     return {block.key: before[block.key] if before.get(block.key) == block else block for block in blocks}
 
 
@@ -325,7 +323,7 @@ class _Outbound:
 
 
 def _session(
-    interface: ResolvedInterface, router: Router, secrets: Mapping[Credential, Secret], drained: bool, unsafe: bool
+    interface: ResolvedInterface, router: Router, secrets: Mapping[Credential, Secret], drained: bool
 ) -> FrrBlock:
     preference = _local_preference(interface, drained)
     says = _Outbound.of(interface, drained).name
@@ -335,7 +333,7 @@ def _session(
         "session",
         peers=[
             {
-                **_peer(session, interface, secrets, unsafe),
+                **_peer(session, interface, secrets),
                 "list_out": policy_name(interface.virtual_gateway, session.family, "out"),
                 "map_in": inbound_map_name(interface.virtual_gateway, session.family, preference),
                 "map_out": says,
@@ -348,15 +346,13 @@ def _session(
     )
 
 
-def _peer(
-    session: Session, interface: ResolvedInterface, secrets: Mapping[Credential, Secret], unsafe: bool
-) -> dict[str, object]:
+def _peer(session: Session, interface: ResolvedInterface, secrets: Mapping[Credential, Secret]) -> dict[str, object]:
     secret = secrets.get(session.password) if session.password is not None else None
     return {
         "address": session.cloud,
         "asn": session.cloud_asn,
         "customer_asn": session.customer_asn,
-        "shut": unsafe or not session.admin_up or (session.password is not None and secret is None),
+        "shut": not session.admin_up or (session.password is not None and secret is None),
         "bfd_profile": bfd_profile_name(session.bfd, multihop=session.multihop > 1) if session.bfd else None,
         "password": _password(secret, interface.name) if secret is not None else None,
         "ttl_security": session.ttl_security,

@@ -22,6 +22,8 @@ from dcedge.errors import FrrError, FrrUnavailableError
 DAEMONS = ("zebra", "bfdd", "bgpd")
 RUN_FOLDER = Path("/var/run/frr")
 ANSWER_SECONDS = 5.0
+# What a daemon that was silent once gets, until it answers again: whoever else is waiting must not wait for it.
+SILENT_SECONDS = 0.5
 WRITE_SECONDS = 30.0  # and for each line that is written
 WRITE_SECONDS_PER_LINE = 0.01
 _REPLY_END = b"\0\0\0"  # then one byte, the status (vty_sock_serv in lib/vty.c)
@@ -50,14 +52,23 @@ class FrrRejectedError(FrrError):
 
 
 class FrrClient:
-    """One FRR. `pathspace` is vtysh's `-N`; None is the machine's own instance."""
+    """One FRR. `pathspace` is vtysh's `-N`; None is the machine's own instance.
+
+    `silent` are the daemons that did not answer in time when they were last asked; clients may share the set.
+    """
 
     def __init__(
-        self, pathspace: str | None = None, *, run_folder: Path = RUN_FOLDER, timeout: float = ANSWER_SECONDS
+        self,
+        pathspace: str | None = None,
+        *,
+        run_folder: Path = RUN_FOLDER,
+        timeout: float = ANSWER_SECONDS,
+        silent: set[str] | None = None,
     ) -> None:
         self._folder = run_folder / pathspace if pathspace else run_folder
         self._vtysh = ["vtysh", *(["-N", pathspace] if pathspace else [])]
         self._timeout = timeout
+        self.silent: set[str] = set() if silent is None else silent
         self._sockets: dict[str, socket.socket] = {}
         self._lock = threading.Lock()
         self._reader = SessionReader()
@@ -69,29 +80,38 @@ class FrrClient:
                 connection.close()
             self._sockets.clear()
 
-    def ask(self, daemon: str, command: str) -> str:
-        """What the daemon prints for a command.
+    def ask(self, daemon: str, command: str, *, timeout: float | None = None) -> str:
+        """What the daemon prints for a command, within `timeout` seconds (else the client's own).
 
         Raises:
             FrrUnavailableError: It is not there or does not answer in time.
             FrrError: It refused the command.
         """
+        patience = self._timeout if timeout is None else min(timeout, self._timeout)
         with self._lock:
-            deadline = time.monotonic() + self._timeout
-            # A daemon may have been restarted since the last question: an old connection gets a second try.
-            for last in (daemon not in self._sockets, True):
-                try:
-                    answer, status = self._exchange(daemon, command, deadline)
-                    break
-                except TimeoutError:
-                    self._drop(daemon)
-                    raise FrrUnavailableError(f"{daemon} does not answer within {self._timeout:g} s") from None
-                except OSError as error:
-                    self._drop(daemon)
-                    if last:
-                        raise self._absent(daemon, error) from error
+            if daemon in self.silent:
+                self._answer(daemon, "show version", min(SILENT_SECONDS, patience))
+            answer, status = self._answer(daemon, command, patience)
         if status != 0:
             raise FrrError(f"{daemon} refused `{mask(command)}`: {escape(mask(answer.strip()))} (status {status})")
+        return answer
+
+    def _answer(self, daemon: str, command: str, patience: float) -> tuple[str, int]:
+        deadline = time.monotonic() + patience
+        # A daemon may have been restarted since the last question: an old connection gets a second try.
+        for last in (daemon not in self._sockets, True):
+            try:
+                answer = self._exchange(daemon, command, deadline)
+                break
+            except TimeoutError:
+                self._drop(daemon)
+                self.silent.add(daemon)
+                raise FrrUnavailableError(f"{daemon} does not answer") from None
+            except OSError as error:
+                self._drop(daemon)
+                if last:
+                    raise self._absent(daemon, error) from error
+        self.silent.discard(daemon)
         return answer
 
     def unavailable(self) -> dict[str, str]:
@@ -112,6 +132,14 @@ class FrrClient:
                 found[daemon] = int((self._folder / f"{daemon}.pid").read_text())
         return found
 
+    def age(self) -> float | None:
+        """Seconds since the daemon that started last did so; None where that is not known."""
+        starts = []
+        for daemon in DAEMONS:
+            with contextlib.suppress(OSError):
+                starts.append((self._folder / f"{daemon}.pid").stat().st_mtime)
+        return time.time() - max(starts) if starts else None
+
     def running_config(self) -> FrrConfig:
         """What bgpd and bfdd run with now.
 
@@ -121,12 +149,12 @@ class FrrClient:
         return config.merged(FrrConfig.parse(self.ask("bfdd", "show running-config")))
 
     def sessions(self) -> tuple[SessionState, ...]:
-        """Every BGP session of every VRF, the operator's too; `bfd` is None also where bfdd does not answer."""
+        """Every BGP session of every VRF, the operator's too; `bfd` is `unknown` where bfdd does not answer."""
         states = self._reader.read(lambda question: self.ask("bgpd", question))
         try:
             bfd = {(peer.vrf, peer.peer): peer.status.lower() for peer in self.bfd_peers()}
         except FrrUnavailableError:
-            bfd = {}
+            return tuple(replace(state, bfd="unknown") for state in states)
         return tuple(replace(state, bfd=bfd.get(state.place)) for state in states) if bfd else states
 
     def bfd_peers(self) -> tuple[BfdPeer, ...]:

@@ -16,6 +16,7 @@ from dcedge.bgp.vty import FrrClient
 from dcedge.errors import FrrError, FrrUnavailableError
 
 WAIT_SECONDS = 5.0
+ANSWER_SECONDS = 2.0  # a pass waits here with addresses still to be made
 _FIRST_PAUSE_SECONDS, _PAUSE_SECONDS_MAX = 0.002, 0.1
 
 
@@ -60,7 +61,7 @@ def _lists(entry: Any, address: str) -> bool:
 
 def _json(frr: FrrClient, command: str) -> dict[str, Any]:
     try:
-        found = json.loads(frr.ask("zebra", command))
+        found = json.loads(frr.ask("zebra", command, timeout=ANSWER_SECONDS))
     except ValueError as error:
         raise FrrError(f"zebra's answer to `{command}` is not JSON") from error
     return found if isinstance(found, dict) else {}

@@ -161,7 +161,11 @@ def _sessions(vis: list[_Labelled]) -> Iterator[tuple[Family, Iterator[str]]]:
     name = "dcedge_bfd_session_up"
     yield (
         Family(name, "gauge", "Whether BFD sees the path, where it is used."),
-        (f"{name}{{{labels}}} {1 if s.bfd.lower() == 'up' else 0}\n" for s, labels in sessions if s.bfd is not None),
+        (
+            f"{name}{{{labels}}} {1 if s.bfd.lower() == 'up' else 0}\n"
+            for s, labels in sessions
+            if s.bfd is not None and s.bfd != "unknown"
+        ),
     )
 
 

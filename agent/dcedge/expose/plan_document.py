@@ -46,7 +46,10 @@ def applied_json(result: PassResult) -> dict[str, Any]:
              "affects": list(f.operation.affects)}
             for f in result.failures
         ],
-        "notes": notes(result.intent, "" if result.frr_available else result.frr_detail, result.firewall_detail),
+        "notes": [
+            *notes(result.intent, "" if result.frr_available else result.frr_detail, result.firewall_detail),
+            *([result.frr_unsaved] if result.frr_unsaved else []),
+        ],
     }  # fmt: skip
 
 

@@ -207,11 +207,13 @@ def sessions_down(facts: Facts) -> Verdict | None:
     if not lacking:
         return None
     reason, side = _why_not_established(lacking[0], facts.probe_of(lacking[0].peer))
+    if lacking[0].admin_shutdown and facts.failing:
+        reason += f": {facts.failing[0]}"
     if len(lacking) > 1:
         reason += f" (and {len(lacking) - 1} more)"
     if len(lacking) < len(facts.sessions):
         return Verdict("degraded", reason, "bgp", side)
-    settling = all(s.duration is not None and s.duration < _SETTLING for s in lacking)
+    settling = all(s.duration is not None and s.duration < _SETTLING and not s.admin_shutdown for s in lacking)
     if settling and not any(s.last_reset for s in lacking):
         return Verdict("pending", f"BGP to {lacking[0].peer} is coming up ({lacking[0].state})", "bgp", side)
     return Verdict("down", reason, "bgp", side)

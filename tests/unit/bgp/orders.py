@@ -43,14 +43,13 @@ class Derived:
     interfaces: tuple[ResolvedInterface, ...]
     secrets: Mapping[Credential, Secret]
     drained: frozenset[str] = field(default=frozenset())
-    unsafe: frozenset[str] = field(default=frozenset())
 
     def __repr__(self) -> str:
         return f"Derived({sorted(line for block in self.blocks.values() for line in block.lines)})"
 
     @property
     def blocks(self) -> dict[Key, FrrBlock]:
-        return derive_frr(self.interfaces, self.router, self.secrets, self.drained, unsafe=self.unsafe)
+        return derive_frr(self.interfaces, self.router, self.secrets, self.drained)
 
     @property
     def texts(self) -> set[str]:

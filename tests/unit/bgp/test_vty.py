@@ -78,7 +78,7 @@ def test_an_absent_daemon_is_said_by_name(tmp_path: Path) -> None:
 
 
 def test_a_wedged_daemon_does_not_hang_its_client(tmp_path: Path) -> None:
-    with daemon(tmp_path, "bgpd", lambda _: b""), pytest.raises(FrrUnavailableError, match="does not answer within"):
+    with daemon(tmp_path, "bgpd", lambda _: b""), pytest.raises(FrrUnavailableError, match="does not answer"):
         client(tmp_path, timeout=0.2).ask("bgpd", "show version")
 
 

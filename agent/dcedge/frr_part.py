@@ -1,0 +1,179 @@
+"""FRR's part of a pass: look, write, read back; see that every key is in force; save what is meant to stay.
+
+Everything in here blocks. It comes after the kernel's part, which must never wait for a daemon that is wedged; only
+where something of the kernel's goes, FRR is told first, so that the peer hears of it.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from hashlib import blake2b
+
+from dcedge.bgp.config import FrrConfig
+from dcedge.bgp.delta import delta
+from dcedge.bgp.md5 import KeyedPeer, hold_shut, keyed_peers, look_for_keys, secure
+from dcedge.bgp.observe import observe_frr, remember
+from dcedge.bgp.render import keep_unkeyed, session_key
+from dcedge.bgp.resources import FrrBlock
+from dcedge.bgp.vty import FrrClient
+from dcedge.errors import FrrError, KernelError
+from dcedge.intent import Intent
+from dcedge.kernel.execute import Failure
+from dcedge.plan import Operation, Plan, plan
+from dcedge.resource import Key
+from dcedge.store import Owned, Store
+
+log = logging.getLogger(__name__)
+
+# A FRR that starts is empty first and reads its file then (`vtysh -b`): to write that file meanwhile would lose what
+# the operator has in it.
+SETTLED_SECONDS = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class FrrObserved:
+    """FRR's side: `blocks` is None where FRR does not answer or contradicts the order; `detail` says why."""
+
+    running: FrrConfig
+    blocks: Mapping[Key, FrrBlock] | None
+    detail: str
+
+
+class FrrPart:
+    """What is known of FRR, and what is done to it."""
+
+    def __init__(self, client: FrrClient, store: Store) -> None:
+        self.client = client
+        self.store = store
+        self.observed = FrrObserved(FrrConfig(frozenset()), None, "not asked yet")
+        self.unsaved = ""  # why FRR would come up without our part as it is now; empty where it would not
+        self.unverified = ""  # why keys cannot be looked for; empty where they can
+        self._unsafe: frozenset[KeyedPeer] = frozenset()  # shut, as their keys are not in force
+
+    def look(self, intent: Intent, owned: Owned) -> FrrObserved:
+        """What FRR has now; an error is in the result."""
+        running = FrrConfig(frozenset())
+        try:
+            running = self.client.running_config()
+            blocks = observe_frr(running, intent.frr, owned.frr_lines)
+            # As the intent's own objects where they are equal: thousands of twins cost memory.
+            shared = {key: intent.frr[key] if intent.frr.get(key) == block else block for key, block in blocks.items()}
+            self.observed = FrrObserved(running, shared, "")
+        except FrrError as error:
+            self.observed = FrrObserved(running, None, str(error))
+        return self.observed
+
+    def wanted(self, intent: Intent) -> Mapping[Key, FrrBlock]:
+        """FRR's part of the intent as far as it can be had now; nothing while FRR does not answer."""
+        return hold_shut(self._ordered(intent), self._unsafe) if self.observed.blocks is not None else {}
+
+    def plan(self, intent: Intent) -> Plan:
+        """What is to be done to FRR as it was last seen."""
+        return plan(self.wanted(intent), self.observed.blocks or {})
+
+    def remembered(self, intent: Intent, owned: Owned) -> Owned:
+        """The state file's contents, with the lines of ours that do not show whose they are."""
+        if self.observed.blocks is None:
+            return owned
+        return replace(owned, frr_lines=remember(owned.frr_lines, self.observed.running, intent.frr))
+
+    def execute(self, operations: Sequence[Operation], done: Iterable[Operation]) -> list[Failure]:
+        """Write what the operations ask for, `done` being those that were carried out before."""
+        try:
+            self.client.apply(delta(operations, done))
+        except FrrError as error:
+            return [Failure(operation, str(error), True) for operation in operations]
+        return []
+
+    def settle(self, intent: Intent, done: Plan, failed: Collection[Failure]) -> list[Failure]:
+        """See that what was done is so, that every key is in force, and that what is to stay is saved.
+
+        `failed` are those of `done` that did not succeed; returned are the failures that remain.
+        """
+        failures = list(failed)
+        if done:
+            self.look(intent, self.store.owned())
+            if self.observed.blocks is not None:
+                failures = self._differing(intent, done, failures)
+        if self.observed.blocks is None:
+            return failures
+        failures += self._see_to_keys(intent, fresh=bool(done))
+        if not failures and self.store.pending() is None:
+            self._save(intent)
+        return failures
+
+    def warnings(self) -> tuple[str, ...]:
+        """What could not be seen to, in words."""
+        return tuple(text for text in (self.unverified, self.unsaved) if text)
+
+    def _ordered(self, intent: Intent) -> Mapping[Key, FrrBlock]:
+        assert self.observed.blocks is not None
+        return keep_unkeyed(intent.frr, self.observed.blocks, intent.withheld)
+
+    def _differing(self, intent: Intent, done: Plan, failures: Iterable[Failure]) -> list[Failure]:
+        """One failure for all that is not so now. FRR goes on after a line that it refuses, and does the rest."""
+        said = {failure.operation.key: failure for failure in failures}
+        left = {operation.key: operation for operation in self.plan(intent).operations}
+        attempted = {operation.key for operation in done.operations}
+        for text in sorted({failure.text for key, failure in said.items() if key not in left}):
+            log.warning("%s, but what runs is as ordered", text)
+        return [
+            said.get(key) or Failure(operation, f"was done but is not so: {operation.describe()}", True)
+            for key, operation in left.items()
+            if key in attempted
+        ]
+
+    def _see_to_keys(self, intent: Intent, *, fresh: bool) -> list[Failure]:
+        """Shut the sessions whose key the kernel does not have; a failure for each. `fresh`: FRR was written to."""
+        ordered = self._ordered(intent)
+        keyed = keyed_peers(ordered)
+        fate = "its session is shut until the key is in force"
+        try:
+            found = look_for_keys(keyed, patient=fresh)
+            missing, self.unverified = found.missing, found.unheard
+            if missing:
+                missing = secure(self.client, ordered, keyed, missing)
+        except KernelError as error:
+            missing, self.unverified = self._unsafe, f"TCP-MD5 keys cannot be verified: {error}"
+        except FrrError as error:
+            fate = f"its session could not be shut: {error}"
+        if missing != self._unsafe:
+            self._unsafe = missing
+            self.look(intent, self.store.owned())
+        return [
+            Failure(
+                Operation("change", key, block, block, (), "its key is not in force", "none", block.affects),
+                f"the kernel refused the TCP-MD5 key of {peer.peer}: {fate}",
+                True,
+            )
+            for peer in sorted(missing, key=lambda peer: (peer.virtual_interface, str(peer.peer)))
+            if (block := ordered.get(key := session_key(peer.virtual_interface))) is not None
+        ]
+
+    def _save(self, intent: Intent) -> None:
+        """Have FRR save its configuration where our part of it has changed since the last time."""
+        part = digest_of(self.wanted(intent))
+        owned = self.store.owned()
+        if part == owned.frr_saved:
+            self.unsaved = ""
+            return
+        age = self.client.age()
+        if age is not None and age < SETTLED_SECONDS:
+            self.unsaved = "FRR's configuration is not saved yet: FRR has only just started"
+            return
+        try:
+            self.client.write_config()
+        except FrrError as error:
+            self.unsaved = str(error)
+            return
+        self.unsaved = ""
+        self.store.save_owned(replace(owned, frr_saved=part))
+
+
+def digest_of(blocks: Mapping[Key, FrrBlock]) -> str:
+    """What identifies FRR's part of an intent; empty where there is none."""
+    if not blocks:
+        return ""
+    return blake2b("\n".join(sorted(block.packed for block in blocks.values())).encode(), digest_size=16).hexdigest()
