@@ -10,6 +10,7 @@ import atexit
 import contextlib
 import ctypes
 import fcntl
+import itertools
 import os
 import secrets
 import shutil
@@ -36,6 +37,7 @@ NAMESPACES = Path("/run/netns")  # iproute2's folder
 CLONE_NEWNET = 0x40000000  # sched.h
 SIOCGIFFLAGS, SIOCSIFFLAGS, IFF_UP = 0x8913, 0x8914, 1  # sockios.h, if.h
 ENDING_SECONDS = 5.0
+_INDICES = itertools.count(1001)  # above all that the kernel chooses itself
 MARK = "DCEDGE_TESTBED"  # in the environment of every process started here, to find it by
 
 
@@ -168,11 +170,12 @@ class Fibre:
         self.cloud.namespace.ip(f"link set dev {self.cloud.name} up")
 
 
-def fibre(customer: Port, cloud: Port, mtu: int = 1500) -> Fibre:
+def fibre(customer: Port, cloud: Port, mtu: int = 1500, *, cloud_index: int | None = None) -> Fibre:
     """Lay a fibre between two ports that do not exist yet; it goes with either namespace."""
+    index = ("index", str(cloud_index)) if cloud_index is not None else ()
     execute(
         *("ip", "link", "add", "name", customer.name, "mtu", str(mtu), "netns", customer.namespace.name),
-        *("type", "veth", "peer", "name", cloud.name, "mtu", str(mtu), "netns", cloud.namespace.name),
+        *("type", "veth", "peer", "name", cloud.name, "mtu", str(mtu), "netns", cloud.namespace.name, *index),
     )
     for port in (customer, cloud):
         # IPv6 addresses on what hangs on the cloud's port outlive a cut.
@@ -180,6 +183,54 @@ def fibre(customer: Port, cloud: Port, mtu: int = 1500) -> Fibre:
         port.namespace.run("ethtool", "-K", port.name, "tso", "off", "gso", "off", "txvlan", "off")
         port.namespace.call(_raise_link, port.name)
     return Fibre(customer, cloud)
+
+
+@dataclass(frozen=True)
+class Span(Fibre):
+    """A fibre with a provider's site halfway, where frames can get lost while both ends keep their light."""
+
+    middle: Namespace
+    bridge: str
+
+    def silence(self, *, to_cloud: bool = True, to_customer: bool = True) -> None:
+        """Lose every frame halfway, in both directions unless told."""
+        ways = [half for half, lost in ((0, to_cloud), (1, to_customer)) if lost]
+        chains = "".join(
+            f"chain half{half} {{ type filter hook ingress device {self.bridge}-{half} priority 0; policy drop; }}\n"
+            for half in ways
+        )
+        self.middle.run("nft", "-f", "-", text=f"table netdev {self.bridge} {{\n{chains}}}\n")
+
+    def speak(self) -> None:
+        """Undo a silence."""
+        self.middle.run("nft", "delete", "table", "netdev", self.bridge)
+
+    def cut(self) -> None:
+        """Take the light away from both ends."""
+        self._halves("down")
+
+    def splice(self) -> None:
+        """Undo a cut."""
+        self._halves("up")
+
+    def darken_customer(self) -> None:
+        """Take the light away from the customer's end alone; `splice` undoes that too."""
+        self.middle.ip(f"link set dev {self.bridge}-0 down")
+
+    def _halves(self, state: str) -> None:
+        self.middle.ip(*(f"link set dev {self.bridge}-{half} {state}" for half in (0, 1)))
+
+
+def span(customer: Port, cloud: Port, middle: Namespace) -> Span:
+    """Lay a fibre through a provider's site; the ports do not exist yet."""
+    halves = [Port(middle, f"{customer.name}-{half}") for half in (0, 1)]
+    middle.ip(f"link add name {customer.name} type bridge forward_delay 0", f"link set dev {customer.name} up")
+    for far_end, half in zip((customer, cloud), halves, strict=True):
+        # Where both ends of a veth have one index, the kernel takes its time (up to a second) to tell of a lost carrier
+        # (linkwatch_urgent_event() in net/core/link_watch.c).
+        fibre(far_end, half, cloud_index=next(_INDICES))
+        middle.ip(f"link set dev {half.name} master {customer.name}")
+    return Span(customer, cloud, middle, customer.name)
 
 
 def connect_host(router: Namespace, port: str, host: Namespace, networks: Sequence[IPv4Network | IPv6Network]) -> None:

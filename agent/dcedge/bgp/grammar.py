@@ -2,7 +2,7 @@
 
 Disruptions are those of FRR 8.4.4, measured on an established session. `timers` and `graceful-restart-disable` take
 effect on the next session, `bfd` at once and without a reset, policy (route-maps, prefix-lists, limits) by route
-refresh.
+refresh or (where `soft-reconfiguration inbound` stands) from what the peer announced before.
 """
 
 from __future__ import annotations
@@ -97,6 +97,7 @@ RULES: tuple[Rule, ...] = (
     Rule(r"(?P<slot>network \S+)(?: route-map \S+)?", "{slot}", "no {slot}", FAMILY, 0),
     _neighbor_family(r"prefix-list (?P<name>\S+) (?P<way>in|out)", "prefix-list {way}", "prefix-list {name} {way}", 1),
     _neighbor_family(r"route-map (?P<name>\S+) (?P<way>in|out)", "route-map {way}", "route-map {name} {way}", 1),
+    _neighbor_family(r"soft-reconfiguration inbound", "soft-reconfiguration", "soft-reconfiguration inbound", 1),
     _neighbor_family(r"maximum-prefix \d.*", "maximum-prefix", "maximum-prefix", 1),
     _neighbor_family(r"maximum-prefix-out \d+", "maximum-prefix-out", "maximum-prefix-out", 1),
     _neighbor_family(r"allowas-in(?: \S+)?", "allowas-in", "allowas-in", 1),
