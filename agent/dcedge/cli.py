@@ -195,7 +195,10 @@ def plan(
         loaded = load_order(settings.order)
         with _reconciler(settings) as reconciler:
             preview = reconciler.preview(reconciler.intent(loaded.order, reconciler.store.runtime()))
+            drained = sorted(preview.intent.runtime.drained & preview.intent.interfaces.keys())
             said = [*_own_session_notes(reconciler, preview.plan), *notes_of(preview)]
+            if drained:
+                said.append(f"drained: {', '.join(drained)} (until `dcedge undrain`)")
         if as_json:
             _print_json(plan_json(preview.plan, said))
         else:
@@ -325,36 +328,59 @@ def drain(
     from dcedge.units import parse_duration
 
     with _errors():
+        patience = parse_duration(wait)
         client = ControlClient(settings.socket)
         parameters = {"force": "yes"} if force else {}
         answer = client.command("drain", json.dumps({"names": names, "all_but": all_but}), **parameters)
-        busy = _wait_for_silence(client, answer["virtual_interfaces"], parse_duration(wait))
+        busy: dict[str, str] = {}
+        if not answer["undone"]:
+            if not as_json:
+                typer.echo(f"Drained: {', '.join(answer['virtual_interfaces'])}. Waiting for traffic to leave.")
+            busy = _wait_for_silence(client, answer["quiet_bps"], patience)
         if as_json:
             _print_json({**answer, "still_carrying": busy})
-        else:
-            typer.echo(f"Drained: {', '.join(answer['virtual_interfaces'])}.")
+        _say_undone(answer, "drained", as_json)
         if busy:
-            told = ", ".join(f"{name} ({rate})" for name, rate in busy.items())
-            _fail(f"Traffic has not left: {told}. The cloud may not heed what it was told.", EXIT_FAILED)
-        if not answer["complete"]:
-            raise typer.Exit(EXIT_FAILED)
+            told = ", ".join(f"{name} ({rates})" for name, rates in busy.items())
+            static = [name for name in answer["static"] if name in busy]
+            why = "No other path may be left, or the cloud does not heed what it was told."
+            if static:
+                why = f"{', '.join(static)} is static: the cloud cannot be told, change its routes there."
+            _fail(f"Traffic has not left: {told}. {why}", EXIT_FAILED)
+        if not as_json:
+            typer.echo("Traffic has left.")
 
 
-def _wait_for_silence(client: ControlClient, names: list[str], seconds: float) -> dict[str, str]:
-    """Wait until virtual interfaces carry no more than control traffic; what they carry where they do at the end."""
+def _say_undone(answer: dict[str, Any], what: str, as_json: bool) -> None:
+    """End with a failure where what was asked for is not in force everywhere."""
+    if not answer["undone"]:
+        return
+    if not as_json:
+        for said in (*(failure["text"] for failure in answer["failures"]), *answer["notes"]):
+            typer.echo(said, err=True)
+    _fail(f"Not {what} yet: {', '.join(answer['undone'])}. It is remembered and will be retried.", EXIT_FAILED)
+
+
+def _wait_for_silence(client: ControlClient, quiet_bps: dict[str, float], seconds: float) -> dict[str, str]:
+    """Wait until virtual interfaces carry no more than they need themselves; what the others carry at the end."""
     import time
 
-    from dcedge.drain import QUIET_BPS
     from dcedge.units import format_rate
 
     deadline = time.monotonic() + seconds
+    quiet_before = False
     while True:
-        used = {vi["name"]: vi["used"] for vi in client.status()["virtual_interfaces"] if vi["name"] in names}
-        rates = {name: max(u["receive_bps"], u["transmit_bps"]) for name, u in used.items() if u is not None}
-        busy = {name: format_rate(rate) for name, rate in rates.items() if rate > QUIET_BPS}
-        if (not busy and len(rates) == len(used)) or time.monotonic() > deadline:
-            return busy
+        # A rate is that of the last second or so: the first one may be of the time before.
         time.sleep(1.0)
+        used = {vi["name"]: vi["used"] for vi in client.status()["virtual_interfaces"] if vi["name"] in quiet_bps}
+        busy = {
+            name: f"{format_rate(rates['receive_bps'])} in, {format_rate(rates['transmit_bps'])} out"
+            for name, rates in used.items()
+            if rates is not None and max(rates["receive_bps"], rates["transmit_bps"]) > quiet_bps[name]
+        }
+        if (not busy and quiet_before) or time.monotonic() > deadline:
+            return busy
+        quiet_before = not busy
 
 
 @_verb
@@ -369,10 +395,13 @@ def undrain(
         answer = ControlClient(settings.socket).command("undrain", body)
         if as_json:
             _print_json(answer)
-        else:
-            typer.echo(f"In use again: {', '.join(answer['virtual_interfaces'])}.")
-        if not answer["complete"]:
-            raise typer.Exit(EXIT_FAILED)
+        _say_undone(answer, "in use again", as_json)
+        if not as_json:
+            undrained, chosen = answer["changed"], answer["virtual_interfaces"]
+            if undrained:
+                typer.echo(f"In use again: {', '.join(undrained)}.")
+            if others := sorted(set(chosen) - set(undrained)):
+                typer.echo(f"Not drained before: {', '.join(others)}.")
 
 
 def _print_answer(answer: dict[str, Any], as_json: bool) -> None:

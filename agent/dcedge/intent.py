@@ -112,7 +112,8 @@ def derive(
     if runtime != previous.runtime or not all(
         _differs_in_rate_only(previous.interfaces.get(name), interfaces.get(name)) for name in differing
     ):
-        resources = {r.key: r for r in shared_resources(interfaces.values(), withdrawn=runtime.withdrawn)}
+        made = shared_resources(interfaces.values(), withdrawn=runtime.withdrawn, drained=runtime.drained)
+        resources = {r.key: r for r in made}
         for key in previous.shared:
             kernel.pop(key, None)
         for key, resource in resources.items():

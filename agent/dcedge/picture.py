@@ -10,6 +10,7 @@ from ipaddress import ip_address
 
 from dcedge import __version__
 from dcedge.bgp.state import SessionState
+from dcedge.drain import quiet_bps
 from dcedge.expose.snapshot import (
     ConnectionSnapshot,
     FrrSnapshot,
@@ -18,6 +19,7 @@ from dcedge.expose.snapshot import (
     RateMeter,
     RouterSnapshot,
     Snapshot,
+    Used,
     VirtualInterfaceSnapshot,
     read_process,
     session_snapshot,
@@ -28,11 +30,12 @@ from dcedge.health.verdict import BfdState, Facts, LinkFacts, PortFacts, ProbeFa
 from dcedge.kernel.counters import Counters
 from dcedge.kernel.naming import interface_link
 from dcedge.kernel.neighbours import Neighbours
-from dcedge.order.model import Address, Order
+from dcedge.order.model import Address, Family, Order
 from dcedge.order.resolve import ResolvedInterface, Session, root_connection
 from dcedge.probe.prober import ProberStats
 from dcedge.probe.stream import Probed
 from dcedge.reconcile import PassResult
+from dcedge.units import format_rate
 
 Place = tuple[str, str]  # VRF as bgpd calls it, peer
 
@@ -70,6 +73,13 @@ def neighbour_answers(poll: Poll, index: int | None, address: Address) -> bool |
 def session_place(session: Session, vrf: str | None) -> Place:
     """Where bgpd lists a session."""
     return vrf or "default", str(session.cloud)
+
+
+def _carried(interface: ResolvedInterface, used: Used) -> str:
+    """The traffic that a virtual interface carries, in words; empty where it is no more than what it needs itself."""
+    quiet = quiet_bps(interface)
+    ways = ((used.receive_bps, "in"), (used.transmit_bps, "out"))
+    return ", ".join(f"{format_rate(bps)} {way}" for bps, way in ways if bps > quiet)
 
 
 def bfd_word(status: str | None) -> BfdState | None:
@@ -148,9 +158,15 @@ class Picture:
             prober=prober,
         )
 
-    def carrying(self) -> frozenset[str]:
-        """The virtual interfaces that carry traffic."""
-        return frozenset(vi.name for vi in self._interfaces if vi.verdict.state in {"up", "degraded"})
+    def carrying(self, order: Order) -> dict[str, frozenset[Family]]:
+        """The virtual interfaces that carry traffic, and of which families."""
+        return {
+            vi.name: frozenset(pair.family for pair in order.virtual_interfaces[vi.name].addresses)
+            if vi.static
+            else frozenset(s.family for s in vi.sessions if s.state == "Established" and s.accepted)
+            for vi in self._interfaces
+            if vi.verdict.state in {"up", "degraded"} and vi.name in order.virtual_interfaces
+        }
 
     def _note_states(self, poll: Poll) -> None:
         if poll.sessions is None:
@@ -174,6 +190,7 @@ class Picture:
         counters = poll.counters.links.get(link)
         sessions = self._sessions(interface, poll)
         port = poll.counters.links.get(interface.port)
+        used = self.meter.feed(link, counters, poll.at) if counters is not None else None
         facts = Facts(
             admin=interface.admin,
             port=PortFacts(
@@ -185,6 +202,7 @@ class Picture:
             link=LinkFacts(link, present=counters is not None, admin_up=counters is None or counters.up),
             static=not interface.sessions,
             drained=drained,
+            carries=_carried(interface, used) if drained and used is not None else "",
             failing=failing,
             frr_available=poll.sessions is not None,
             frr_detail=poll.frr_detail,
@@ -203,7 +221,7 @@ class Picture:
             ordered_bps=interface.rate_bps,
             preference=interface.preference,
             static=not interface.sessions,
-            used=self.meter.feed(link, counters, poll.at) if counters is not None else None,
+            used=used,
             counters=counters,
             shaper=poll.counters.shapers.get(link),
             sessions=tuple(session_snapshot(state, session.family) for session, state in sessions),

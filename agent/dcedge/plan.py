@@ -13,6 +13,9 @@ from dcedge.resource import DISRUPTIONS, Change, Disruption, Key, Resource, Stat
 
 Action = Literal["create", "change", "replace", "delete"]
 
+# What leads somewhere goes only when what takes its place is there: a route whose metric changes is two routes.
+_LEADING = frozenset({"route"})
+
 
 @dataclass(frozen=True, slots=True)
 class Operation:
@@ -64,6 +67,8 @@ def worst(disruptions: Iterable[Disruption]) -> Disruption:
 def plan(intent: State, observed: State) -> Plan:
     """The operations that take `observed` to `intent`: deletions first, children before parents, then the rest upwards.
 
+    Routes are deleted last.
+
     A resource whose parent goes (or is made anew) goes with it without an operation of its own, and is created again
     where the intent has it.
     """
@@ -105,7 +110,8 @@ def plan(intent: State, observed: State) -> Plan:
                 harm = worst(change.disruption for change in differences)
                 upwards.append(Operation("change", key, present, wanted, differences, "differs", harm, wanted.affects))
     upwards.sort(key=lambda operation: (operation.resource.rank, operation.key))
-    return Plan((*deletions, *upwards))
+    last = [operation for operation in deletions if operation.key.kind in _LEADING]
+    return Plan((*(o for o in deletions if o.key.kind not in _LEADING), *upwards, *last))
 
 
 def _absence(key: Key, intent: State, observed: State) -> str:

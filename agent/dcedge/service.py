@@ -23,7 +23,7 @@ from cysystemd.daemon import Notification, notify
 from dcedge import memory
 from dcedge.bgp.vty import FrrClient
 from dcedge.confirm import accept_again, kept_secrets, roll_back, way_back
-from dcedge.drain import refuse_last_paths, select
+from dcedge.drain import quiet_bps, refuse_last_paths, select, undone
 from dcedge.errors import BusyError, DcedgeError, FrrError, KernelError, OrderInvalidError, StateError
 from dcedge.expose.control import Command, Reply, start_control
 from dcedge.expose.http import start_http
@@ -187,23 +187,37 @@ class Service:
     async def _drain(self, body: str, parameters: Mapping[str, str]) -> Reply:
         """Move traffic away from virtual interfaces."""
         assert self.in_force.loaded is not None
-        chosen = select(self.in_force.loaded.order, json.loads(body))
+        order = self.in_force.loaded.order
+        chosen = select(order, json.loads(body))
         drained = self._runtime.drained | chosen
         if "force" not in parameters:
-            refuse_last_paths(self.in_force.loaded.order, drained, self.picture.carrying())
+            refuse_last_paths(order, chosen - self._runtime.drained, drained, self.picture.carrying(order))
         return await self._set_drained(drained, chosen)
 
     async def _undrain(self, body: str, _: Mapping[str, str]) -> Reply:
         """Let virtual interfaces carry traffic again."""
         assert self.in_force.loaded is not None
-        chosen = select(self.in_force.loaded.order, json.loads(body))
+        # What was drained and has left the order since would be drained again if it came back.
+        chosen = select(self.in_force.loaded.order, json.loads(body), also=self._runtime.drained)
         return await self._set_drained(self._runtime.drained - chosen, chosen)
 
     async def _set_drained(self, drained: frozenset[str], chosen: frozenset[str]) -> Reply:
+        changed = self._runtime.drained ^ drained
         self._runtime = replace(self._runtime, drained=drained)
         self.store.save_runtime(self._runtime)
         self._new_order = True
-        return {**applied_json(await self._make_pass_and_look()), "virtual_interfaces": sorted(chosen)}
+        result = await self._make_pass_and_look()
+        interfaces = result.intent.interfaces
+        failing = {name for failure in result.failures for name in failure.operation.affects}
+        withheld = result.intent.withheld
+        return {
+            **applied_json(result),
+            "virtual_interfaces": sorted(chosen),
+            "changed": sorted(changed),
+            "undone": undone(chosen, interfaces, failing, withheld, frr_available=result.frr_available),
+            "static": sorted(name for name in chosen if name in interfaces and not interfaces[name].sessions),
+            "quiet_bps": {name: round(quiet_bps(interfaces[name])) for name in chosen if name in interfaces},
+        }
 
     def _keep(self, coroutine: Coroutine[Any, Any, None]) -> None:
         """Run something beside the loop; the loop itself holds tasks only weakly."""

@@ -108,13 +108,17 @@ class ProbeFacts:
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """All that the verdict rests on. `failing` are the texts of the operations that do not succeed on this VI."""
+    """All that the verdict rests on. `failing` are the texts of the operations that do not succeed on this VI.
+
+    `carries` is the traffic that a drained one still has, in words.
+    """
 
     admin: Literal["up", "down", "planned"]
     port: PortFacts
     link: LinkFacts
     static: bool = False
     drained: bool = False
+    carries: str = ""
     failing: tuple[str, ...] = ()
     frr_available: bool = True
     frr_detail: str = ""
@@ -142,6 +146,10 @@ def drained(facts: Facts) -> Verdict | None:
         return None
     beneath = judge(replace(facts, drained=False))
     reason = "drained by an operator"
+    if facts.carries:
+        reason += f", but carries {facts.carries}"
+    if facts.static:
+        reason += "; it is static: the cloud cannot be told"
     if beneath.state != "up":
         reason += f"; besides it is {beneath.state}: {beneath.reason}"
     return Verdict("drained", reason, beneath.layer, beneath.side)

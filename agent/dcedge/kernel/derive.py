@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 
 from dcedge.kernel.limits import kernel_limits
 from dcedge.kernel.naming import CONNECTION_ALIAS, alias, altname, interface_link, link_name, vrf_tables
@@ -28,15 +29,18 @@ FORWARDING = (Sysctl("net/ipv4/ip_forward", 1), Sysctl("net/ipv6/conf/all/forwar
 
 # zebra takes the top byte of a kernel route's metric for its distance, and eBGP has 20.
 DISTANCE_SHIFT = 24
-DISTANCE_PREFERRED, DISTANCE_BEHIND_BGP, DISTANCE_BACKUP = 15, 205, 210
+DISTANCE_PREFERRED, DISTANCE_BEFORE_BGP, DISTANCE_BEHIND_BGP, DISTANCE_BACKUP, DISTANCE_DRAINED = 15, 18, 205, 210, 250
 
 
 def shared_resources(
-    interfaces: Iterable[ResolvedInterface], *, withdrawn: frozenset[str] = frozenset()
+    interfaces: Iterable[ResolvedInterface],
+    *,
+    withdrawn: frozenset[str] = frozenset(),
+    drained: frozenset[str] = frozenset(),
 ) -> Iterator[Resource]:
     """What virtual interfaces have in common: forwarding, limits, VRFs, ports, the links for outer tags, static routes.
 
-    The static routes of the virtual interfaces in `withdrawn` are left out.
+    The static routes of the virtual interfaces in `withdrawn` are left out, those of the ones in `drained` rank last.
     """
     interfaces = list(interfaces)
     if interfaces:
@@ -46,7 +50,7 @@ def shared_resources(
     yield from _bonds(interfaces)
     yield from _ports(interfaces)
     yield from _carriers(interfaces)
-    yield from _routes(interfaces, withdrawn)
+    yield from _routes(interfaces, withdrawn, drained)
 
 
 def _vrfs(interfaces: Iterable[ResolvedInterface]) -> Iterator[Vrf]:
@@ -71,16 +75,18 @@ def _bonds(interfaces: Iterable[ResolvedInterface]) -> Iterator[Bond]:
         )
 
 
-def _routes(interfaces: Iterable[ResolvedInterface], withdrawn: frozenset[str]) -> Iterator[Route]:
+def _routes(
+    interfaces: Iterable[ResolvedInterface], withdrawn: frozenset[str], drained: frozenset[str]
+) -> Iterator[Route]:
     """The static routes; those of one rank to one prefix are one route that shares the traffic."""
     interfaces = list(interfaces)
     static = [i for i in interfaces if i.static and i.admin != "down" and i.name not in withdrawn]
     if not static:
         return
-    with_bgp = {i.virtual_gateway for i in interfaces if i.sessions and i.admin != "down" and i.preference != "backup"}
+    bgp = _Bgp.of(interfaces, drained)
     ways: dict[tuple[Prefix, str | None, int], list[tuple[Hop, str]]] = {}
     for interface in static:
-        metric = static_metric(interface, with_bgp)
+        metric = (DISTANCE_DRAINED if interface.name in drained else bgp.static_distance(interface)) << DISTANCE_SHIFT
         link = interface_link(interface)
         for prefix in interface.static:
             for pair in interface.addresses:
@@ -93,16 +99,36 @@ def _routes(interfaces: Iterable[ResolvedInterface], withdrawn: frozenset[str]) 
         yield Route(prefix, vrf, metric, tuple(hop for hop, _ in found), users)
 
 
-def static_metric(interface: ResolvedInterface, with_bgp: Collection[str]) -> int:
-    """The metric of a virtual interface's static routes.
+@dataclass(frozen=True, slots=True)
+class _Bgp:
+    """The gateways that have BGP, on what path soever; on one that is not drained; on one that is no backup besides."""
 
-    A backup ranks behind everything. Any other ranks before BGP, unless a virtual interface of the same gateway that
-    is no backup itself speaks BGP (the gateway is in `with_bgp`): that knows more than a static route does.
-    """
-    if interface.preference == "backup":
-        return DISTANCE_BACKUP << DISTANCE_SHIFT
-    preferred = interface.virtual_gateway not in with_bgp
-    return (DISTANCE_PREFERRED if preferred else DISTANCE_BEHIND_BGP) << DISTANCE_SHIFT
+    anywhere: frozenset[str]
+    undrained: frozenset[str]
+    preferred: frozenset[str]
+
+    @classmethod
+    def of(cls, interfaces: Iterable[ResolvedInterface], drained: frozenset[str]) -> _Bgp:
+        speaking = [i for i in interfaces if i.sessions and i.admin != "down"]
+        undrained = [i for i in speaking if i.name not in drained]
+        preferred = (i.virtual_gateway for i in undrained if i.preference != "backup")
+        return cls(
+            frozenset(i.virtual_gateway for i in speaking),
+            frozenset(i.virtual_gateway for i in undrained),
+            frozenset(preferred),
+        )
+
+    def static_distance(self, interface: ResolvedInterface) -> int:
+        """Where a virtual interface's static routes rank among its gateway's.
+
+        A backup ranks behind everything, but before BGP where all of that is drained. Any other ranks before BGP,
+        unless a virtual interface that is no backup itself speaks it: that knows more than a static route does.
+        """
+        gateway = interface.virtual_gateway
+        if interface.preference == "backup":
+            only_drained = gateway in self.anywhere - self.undrained
+            return DISTANCE_BEFORE_BGP if only_drained else DISTANCE_BACKUP
+        return DISTANCE_BEHIND_BGP if gateway in self.preferred else DISTANCE_PREFERRED
 
 
 def _ports(interfaces: Iterable[ResolvedInterface]) -> Iterator[Port]:

@@ -210,7 +210,8 @@ class KernelExecutor:
                 fine = _THERE_ALREADY if add else _FINE_ON_REMOVAL
                 yield _Step(operation, m.address(self._index(address.link), address.interface, add=add), fine)
             case Route() as route:
-                yield self._route_step(operation, route)
+                if after is not None or route.vrf is None or route.vrf in self._indices:
+                    yield self._route_step(operation, route)  # else it is gone with its VRF
             case Shaper():
                 assert before is None or isinstance(before, Shaper)
                 assert after is None or isinstance(after, Shaper)
