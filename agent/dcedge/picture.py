@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from ipaddress import ip_address
 
 from dcedge import __version__
+from dcedge.bgp.names import milliseconds
 from dcedge.bgp.state import SessionState
 from dcedge.drain import quiet_bps
 from dcedge.expose.snapshot import (
@@ -263,6 +264,10 @@ class Picture:
             advertised=counts.advertised if counts is not None else None,
             advertise_ordered=any(prefix.version == session.customer.version for prefix in interface.advertise),
             bfd=bfd_word(state.bfd) if session.bfd is not None else None,
+            bfd_detection_ms=state.bfd_detection_ms,
+            bfd_detection_ordered_ms=milliseconds(session.bfd.interval) * session.bfd.multiplier
+            if session.bfd
+            else None,
         )
 
     def _connection(self, order: Order, name: str, poll: Poll) -> ConnectionSnapshot:

@@ -8,6 +8,7 @@ import pytest
 
 from tests.lab.bed import ORDER, ORDERED_BPS, Bed
 from tests.lab.netns import leave_on_signals
+from tests.lab.twins import Twins
 from tests.lab.wait import until
 
 
@@ -66,7 +67,8 @@ def pytest_runtest_makereport(
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """Add the testbed's own account to the report of a failure."""
     report = yield
-    made = getattr(item, "funcargs", {}).get("bed")
-    if report.failed and isinstance(made, Bed):
-        report.sections.append(("testbed", made.report()))
+    for made in getattr(item, "funcargs", {}).values():
+        if report.failed and isinstance(made, Bed | Twins):
+            report.sections.append(("testbed", made.report()))
+            break
     return report

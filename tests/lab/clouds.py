@@ -7,16 +7,19 @@ it. Nothing here comes from dcedge: a mistake of its renderer cannot cancel itse
 
 from __future__ import annotations
 
+import re
 import subprocess
 from abc import ABC, abstractmethod
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from ipaddress import ip_address, ip_interface, ip_network
 
 from tests.lab.frr import Frr
-from tests.lab.netns import Fibre, Namespace, Port, Workspace, connect_host, end, nodad
+from tests.lab.netns import Fibre, Namespace, Port, Workspace, connect_host, end, execute, nodad
 from tests.lab.wait import until
 
+HEADER_BYTES = 14  # of Ethernet (IEEE 802.3, 3.1.1), which an ingress qdisc does not count by itself
+POLICER_SECONDS = 0.004  # how much of its rate a provider's policer takes at once
 BIRD_STATES = {"up": "Established"}  # BIRD's word for it in `show protocols`
 
 
@@ -58,11 +61,30 @@ class Attachment:
     ttl_security: bool = False  # takes nothing whose TTL is below 255 (RFC 5082)
     trunk: str | None = None  # what carries the VLAN in the exchange; None: the fibre's cloud end itself
     outer_tags: int = 0
+    mtu: int = 1500
+    policed_bps: int | None = None  # what comes in above it is dropped, counted as Ethernet frames without tag and FCS
 
     @property
     def tags(self) -> int:
         """802.1Q tags on each of its frames."""
         return self.outer_tags + (1 if self.vlan else 0)
+
+
+@dataclass(frozen=True)
+class Announcement:
+    """What a customer's announcement of one prefix says."""
+
+    as_path: tuple[int, ...]
+    communities: frozenset[str]  # high:low (RFC 1997)
+    med: int | None
+
+
+@dataclass(frozen=True)
+class Policed:
+    """What a policer has let through and dropped, in packets."""
+
+    passed: int
+    dropped: int
 
 
 class Cloud(ABC):
@@ -78,6 +100,8 @@ class Cloud(ABC):
         self.networks = tuple(ip_network(network) for network in networks)
         self.router_id = router_id
         self.attachments: dict[str, Attachment] = {}
+        # The communities by which a customer ranks his paths, and the local preference that each gets.
+        self.heeds: Mapping[str, int] = {}
         self.label = f"{work.token}-{name}"
         self.folder = work.folder / name
         self.folder.mkdir()
@@ -109,10 +133,43 @@ class Cloud(ABC):
         # Redirects would tell the edge to bypass its gateway where two VIs share a fibre.
         self.router.sysctl(**{f"ipv4__conf__{device}__send_redirects": 0})
         self.router.ip(
+            f"link set dev {device} mtu {attachment.mtu}",
             f"link set dev {device} up",
             *(f"address add {peer.cloud} dev {device}{nodad(ip_address(peer.customer))}" for peer in attachment.peers),
         )
         self.attachments[attachment.name] = attachment
+        self._guard(attachment)
+
+    def police(self, name: str, bps: int) -> None:
+        """Let a virtual interface's customer send so much from now on; the counts begin anew."""
+        self.attachments[name] = replace(self.attachments[name], policed_bps=bps)
+        self.router.run("tc", "qdisc", "delete", "dev", name, "ingress", check=False)
+        self._guard(self.attachments[name])
+
+    def policed(self, name: str) -> Policed:
+        """What the policer of a virtual interface has done."""
+        said = self.router.run("tc", "-s", "filter", "show", "dev", name, "ingress").stdout
+        counts = re.search(r"Sent \d+ bytes (\d+) pkts? \(dropped (\d+), ", said)
+        if counts is None:
+            raise AssertionError(f"{name} at {self.name} has no policer:\n{said}")
+        sent, dropped = map(int, counts.groups())
+        return Policed(sent - dropped, dropped)
+
+    def _guard(self, attachment: Attachment) -> None:
+        """Drop what the port would: the too fast, the too long and, several hops away, what has no TTL left."""
+        device = attachment.name
+        rules = []
+        if attachment.hops > 1:
+            # The router is not the device at the fibre's end, which forwards nothing that has a TTL of 1.
+            rules.append(f"filter add dev {device} ingress prio 1 protocol ip u32 match ip ttl 1 0xff action drop")
+        if attachment.policed_bps is not None:
+            burst = max(2 * (attachment.mtu + HEADER_BYTES), int(attachment.policed_bps / 8 * POLICER_SECONDS))
+            police = f"rate {attachment.policed_bps}bit burst {burst}b mtu {attachment.mtu} overhead {HEADER_BYTES}"
+            verdict = "conform-exceed drop/ok"
+            rules.append(f"filter add dev {device} ingress prio 2 matchall action police {police} {verdict}")
+        if rules:
+            text = "\n".join([f"qdisc add dev {device} ingress", *rules])
+            execute("tc", "-n", self.router.name, "-batch", "-", text=f"{text}\n")
 
     def detach(self, name: str) -> None:
         """Take a virtual interface out: BGP, addresses, VLAN."""
@@ -145,6 +202,10 @@ class Cloud(ABC):
     @abstractmethod
     def routes(self, customer: str) -> set[str]:
         """The prefixes that the customer's address has announced and this cloud uses or could use."""
+
+    @abstractmethod
+    def announcement(self, customer: str, prefix: str) -> Announcement | None:
+        """What the customer's address says of a prefix; None where it does not announce it."""
 
     def wait_established(self, *names: str) -> None:
         """Wait until all sessions (of the named attachments, or of all) are established."""
@@ -203,6 +264,17 @@ class BirdCloud(Cloud):
         said = self._birdc(f"show route protocol {self._protocols()[customer]}")
         first_words = (line.split()[0] for line in said.splitlines() if line.strip())
         return {word for word in first_words if "/" in word}
+
+    def announcement(self, customer: str, prefix: str) -> Announcement | None:
+        said = self._birdc(f"show route all {prefix} protocol {self._protocols()[customer]}")
+        told = dict(re.findall(r"^\s*BGP\.(\w+): ?(.*)$", said, re.MULTILINE))
+        if "as_path" not in told:
+            return None
+        return Announcement(
+            tuple(map(int, told["as_path"].split())),
+            frozenset(f"{high}:{low}" for high, low in re.findall(r"\((\d+),(\d+)\)", told.get("community", ""))),
+            int(told["med"]) if "med" in told else None,
+        )
 
     def _file(self, suffix: str) -> str:
         return str(self.folder / f"bird.{suffix}")
@@ -285,17 +357,47 @@ class FrrCloud(Cloud):
     def configure(self) -> None:
         self.frr.load(f"no router bgp {self.asn}\n{self._config()}")
 
+    def change(self, name: str, **fields: object) -> None:
+        self.attachments[name] = replace(self.attachments[name], **fields)  # type: ignore[arg-type]
+        # The neighbour anew, since FRR would keep what the text no longer says; the others are told what they have.
+        gone = "".join(f" no neighbor {peer.customer}\n" for peer in self.attachments[name].peers)
+        self.frr.load(f"router bgp {self.asn}\n{gone}exit\n{self._config()}")
+
     def state(self, customer: str) -> str:
         facts = self.frr.json(f"show bgp neighbors {customer} json")
         return str(facts.get(customer, {}).get("bgpState", "absent"))
 
     def routes(self, customer: str) -> set[str]:
         family = "ipv4" if ip_address(customer).version == 4 else "ipv6"
-        # `routes` are those that passed the inbound policy, of which this cloud has none.
+        # `routes` are those that passed the inbound policy, which refuses none.
         return set(self.frr.json(f"show bgp {family} unicast neighbors {customer} routes json").get("routes", {}))
+
+    def announcement(self, customer: str, prefix: str) -> Announcement | None:
+        family = "ipv4" if ip_address(customer).version == 4 else "ipv6"
+        for path in self.frr.json(f"show bgp {family} unicast {prefix} json").get("paths", ()):
+            if path["peer"]["peerId"] == customer:
+                return Announcement(
+                    tuple(map(int, path["aspath"]["string"].split())),
+                    frozenset(path.get("community", {}).get("string", "").split()),
+                    path.get("metric"),
+                )
+        return None
+
+    def _heeding(self) -> list[str]:
+        lines = []
+        for number, (community, preference) in enumerate(self.heeds.items(), 1):
+            lines += [
+                f"bgp community-list standard HEED-{number} permit {community}",
+                f"route-map HEED permit {number}",
+                f" match community HEED-{number}",
+                f" set local-preference {preference}",
+                "exit",
+            ]
+        return [*lines, "route-map HEED permit 65535", "exit"]
 
     def _config(self) -> str:
         lines = [
+            *self._heeding(),
             f"router bgp {self.asn}",
             f" bgp router-id {self.router_id}",
             " no bgp ebgp-requires-policy",
@@ -326,6 +428,7 @@ class FrrCloud(Cloud):
                 for peer in attachment.peers:
                     if peer.ipv4 == (version == 4):
                         lines.append(f"  neighbor {peer.customer} activate")
+                        lines.append(f"  neighbor {peer.customer} route-map HEED in")
                         if attachment.prefix_cap is not None:
                             lines.append(f"  neighbor {peer.customer} maximum-prefix {attachment.prefix_cap}")
             lines.append(" exit-address-family")

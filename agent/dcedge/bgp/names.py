@@ -38,9 +38,9 @@ def policy_owner(name: str) -> str | None:
     return found["owner"] if found else None
 
 
-def bfd_profile_name(timers: BfdTimers, *, multihop: bool = False) -> str:
+def bfd_profile_name(timers: BfdTimers) -> str:
     """The BFD profile of those timers; equal timers share one."""
-    return f"{PREFIX}{milliseconds(timers.interval)}-{timers.multiplier}{'-multihop' if multihop else ''}"
+    return f"{PREFIX}{milliseconds(timers.interval)}-{timers.multiplier}"
 
 
 def milliseconds(seconds: float) -> int:

@@ -50,6 +50,9 @@ MED: Mapping[Preference, int] = {"primary": 0, "equal": 0, "backup": 100}
 DRAINED_MED = 1000
 GRACEFUL_SHUTDOWN = 65535 << 16  # RFC 8326
 CONNECT_RETRY_SECONDS = 5  # FRR's 120 leaves a repaired line idle for two minutes
+# bfdd refuses a multihop BFD packet whose TTL is below 256 minus bgpd's hop count, whatever the profile's minimum-ttl
+# says (8.4.4, measured). RFC 5883 sets no TTL, and BIRD sends 64, so with BFD the most that bgpd prints is said.
+BFD_MULTIHOP = 254
 RESTART_MINUTES = 5
 LAST_SEQ = 2_147_483_647  # FRR takes twice that, but prints what is above as if it were negative: first
 BAND = 8_000_000
@@ -177,14 +180,14 @@ def _common(interfaces: Sequence[ResolvedInterface]) -> FrrBlock:
 
 
 def _profiles(interfaces: Sequence[ResolvedInterface]) -> list[FrrBlock]:
-    users: dict[tuple[BfdTimers, bool], list[str]] = {}
+    users: dict[BfdTimers, list[str]] = {}
     for interface in interfaces:
         for session in interface.sessions:
             if session.bfd:
-                users.setdefault((session.bfd, session.multihop > 1), []).append(interface.name)
+                users.setdefault(session.bfd, []).append(interface.name)
     blocks = []
-    for (timers, multihop), names in users.items():
-        name = bfd_profile_name(timers, multihop=multihop)
+    for timers, names in users.items():
+        name = bfd_profile_name(timers)
         blocks.append(
             _block(
                 Key(PROFILE, name),
@@ -193,7 +196,6 @@ def _profiles(interfaces: Sequence[ResolvedInterface]) -> list[FrrBlock]:
                 name=name,
                 milliseconds=milliseconds(timers.interval),
                 multiplier=timers.multiplier,
-                multihop=multihop,
             )
         )
     return blocks
@@ -353,10 +355,10 @@ def _peer(session: Session, interface: ResolvedInterface, secrets: Mapping[Crede
         "asn": session.cloud_asn,
         "customer_asn": session.customer_asn,
         "shut": not session.admin_up or (session.password is not None and secret is None),
-        "bfd_profile": bfd_profile_name(session.bfd, multihop=session.multihop > 1) if session.bfd else None,
+        "bfd_profile": bfd_profile_name(session.bfd) if session.bfd else None,
         "password": _password(secret, interface.name) if secret is not None else None,
         "ttl_security": session.ttl_security,
-        "hops": session.multihop,
+        "hops": _hops(session),
         "keepalive": session.keepalive,
         "hold": session.hold,
         "connect": CONNECT_RETRY_SECONDS,
@@ -370,6 +372,12 @@ def _peer(session: Session, interface: ResolvedInterface, secrets: Mapping[Crede
         "advertise_limit": session.advertise_limit,
         "allowas_in": session.allowas_in,
     }
+
+
+def _hops(session: Session) -> int:
+    """What `ebgp-multihop` says where it is more than 1; `ttl-security` counts the same way and keeps to the order."""
+    far = session.multihop > 1 and session.bfd is not None and not session.ttl_security
+    return BFD_MULTIHOP if far else session.multihop
 
 
 def _password(secret: Secret, virtual_interface: str) -> str:

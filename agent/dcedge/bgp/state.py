@@ -17,6 +17,7 @@ from dcedge.order.model import Address, Family
 
 _FAMILY_NAMES: Mapping[str, Family] = {"ipv4Unicast": "ipv4", "ipv6Unicast": "ipv6"}
 _TEXT_MAX = 200
+_BFD_SETTLED = 5  # seconds
 _ALL_NEIGHBORS, _SUMMARY = "show bgp vrf all neighbors json", "show bgp vrf all summary json"
 # More sessions than this are asked for all at once: a question costs a millisecond, the account of a session a third.
 _SINGLE_QUESTIONS_MAX = 16
@@ -52,6 +53,7 @@ class SessionState:
     last_reset: str | None
     transitions: int  # how often it was lost
     bfd: str | None = None  # `up`, `down`, …; None: no BFD
+    bfd_detection_ms: int | None = None  # the silence after which BFD calls the path dead; None: not known (yet)
 
     @property
     def up(self) -> bool:
@@ -66,7 +68,7 @@ class SessionState:
 
 @dataclass(frozen=True, slots=True)
 class BfdPeer:
-    """One BFD session as bfdd sees it. Intervals in milliseconds, what is in force after the peers agreed."""
+    """One BFD session as bfdd sees it. Intervals in milliseconds, as each end has said them."""
 
     peer: Address
     vrf: str
@@ -79,6 +81,17 @@ class BfdPeer:
     remote_receive_interval: int
     remote_transmit_interval: int
     remote_detect_multiplier: int
+    uptime: int = 0  # seconds
+
+    @property
+    def detection_ms(self) -> int | None:
+        """The silence after which this end calls the path dead (RFC 5880, 6.8.4); None: not settled yet.
+
+        A session that has just come up still sends once a second (6.8.3), whatever its timers.
+        """
+        if self.status != "up" or self.uptime < _BFD_SETTLED:
+            return None
+        return self.remote_detect_multiplier * max(self.receive_interval, self.remote_transmit_interval)
 
 
 def escape(text: str) -> str:
@@ -268,6 +281,7 @@ def _bfd(facts: Mapping[str, object]) -> BfdPeer:
         remote_receive_interval=_number(facts, "remote-receive-interval"),
         remote_transmit_interval=_number(facts, "remote-transmit-interval"),
         remote_detect_multiplier=_number(facts, "remote-detect-multiplier"),
+        uptime=_number(facts, "uptime"),
     )
 
 

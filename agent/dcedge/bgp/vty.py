@@ -152,10 +152,10 @@ class FrrClient:
         """Every BGP session of every VRF, the operator's too; `bfd` is `unknown` where bfdd does not answer."""
         states = self._reader.read(lambda question: self.ask("bgpd", question))
         try:
-            bfd = {(peer.vrf, peer.peer): peer.status.lower() for peer in self.bfd_peers()}
+            bfd = {(peer.vrf, peer.peer): peer for peer in self.bfd_peers()}
         except FrrUnavailableError:
             return tuple(replace(state, bfd="unknown") for state in states)
-        return tuple(replace(state, bfd=bfd.get(state.place)) for state in states) if bfd else states
+        return tuple(_with_bfd(state, bfd.get(state.place)) for state in states) if bfd else states
 
     def bfd_peers(self) -> tuple[BfdPeer, ...]:
         """Every BFD session of every VRF."""
@@ -241,6 +241,12 @@ def _send(connection: socket.socket, command: str, deadline: float) -> tuple[str
         if len(answer) > _ANSWER_MAX:
             raise ConnectionResetError("the answer does not end")
     return answer[:-4].decode("utf-8", "backslashreplace"), answer[-1]
+
+
+def _with_bfd(state: SessionState, peer: BfdPeer | None) -> SessionState:
+    if peer is None:
+        return state
+    return replace(state, bfd=peer.status.lower(), bfd_detection_ms=peer.detection_ms)
 
 
 def _failures(text: str, done: subprocess.CompletedProcess[str]) -> tuple[Failure, ...]:

@@ -72,6 +72,8 @@ class SessionFacts:
     advertised: int | None = None
     advertise_ordered: bool = False
     bfd: BfdState | None = None
+    bfd_detection_ms: int | None = None  # in force; None: not known
+    bfd_detection_ordered_ms: int | None = None
 
     @property
     def established(self) -> bool:
@@ -273,6 +275,17 @@ def failing_operations(facts: Facts) -> Verdict | None:
     return Verdict("degraded", f"not as ordered: {'; '.join(facts.failing)}", "order", "customer")
 
 
+def bfd_slow(facts: Facts) -> Verdict | None:
+    """The slower of the two ends sets the pace (RFC 5880, 6.8.4): a silent failure is noticed later than ordered."""
+    for session in facts.sessions:
+        seen, ordered = session.bfd_detection_ms, session.bfd_detection_ordered_ms
+        if session.bfd == "up" and seen is not None and ordered is not None and seen > ordered:
+            takes = f"{seen} ms to notice a failure, not {ordered} ms as ordered"
+            reason = f"BFD to {session.peer} takes {takes}: the cloud's timers are slower"
+            return Verdict("degraded", reason, "bfd", "cloud")
+    return None
+
+
 def lossy(facts: Facts) -> Verdict | None:
     """Pings get lost. Where BFD says that the path is sound, or BGP lives without any ping answered, it is the
     cloud that polices ICMP, not the link that loses."""
@@ -309,6 +322,7 @@ RULES: tuple[Rule, ...] = (
     static_unreachable,
     no_prefixes,
     failing_operations,
+    bfd_slow,
     lossy,
     as_ordered,
 )

@@ -66,10 +66,8 @@ def test_multihop_only_where_it_is_more_than_one_and_ttl_security_only_where_ord
 
 def test_bfd_over_several_hops_takes_any_ttl() -> None:
     order = derived({"a": vi(1, bgp={"multihop": 4, "bfd": True}), "b": vi(2, bgp={"bfd": True})})
-    assert "bfd profile dcedge-300-3-multihop" in session_lines(order, "10.255.1.1")
-    assert "bfd profile dcedge-300-3" in session_lines(order, "10.255.2.1")
-    lines = {line for block in order.blocks.values() for line in block.lines if line.text.startswith("minimum-ttl")}
-    assert lines == {Line(("bfd", "profile dcedge-300-3-multihop"), "minimum-ttl 1")}
+    assert "ebgp-multihop 254" in session_lines(order, "10.255.1.1")  # FRR then takes a TTL of 2 and more
+    assert not any(line.startswith("ebgp-multihop") for line in session_lines(order, "10.255.2.1"))
 
 
 def test_an_asn_of_its_own_replaces_the_routers_towards_that_cloud() -> None:

@@ -135,3 +135,19 @@ def test_bfd_peers() -> None:
         json.dumps([{"peer": "10.0.0.1", "vrf": "default", "status": "up", "receive-interval": 300, "interface": "v0"}])
     )
     assert (peer.status, peer.receive_interval, peer.interface) == ("up", 300, "v0")
+
+
+@pytest.mark.parametrize(
+    ("facts", "detection_ms"),
+    [
+        ({"uptime": 60}, 900),
+        ({"uptime": 60, "remote-transmit-interval": 2000}, 6000),
+        ({"uptime": 60, "receive-interval": 1000, "remote-detect-multiplier": 5}, 5000),
+        ({"uptime": 1, "remote-transmit-interval": 1000}, None),  # it sends slowly until both ends are up
+        ({"uptime": 60, "status": "down"}, None),
+    ],
+)
+def test_the_slower_end_sets_bfds_pace(facts: dict[str, object], detection_ms: int | None) -> None:
+    usual = {"remote-detect-multiplier": 3, "receive-interval": 300, "remote-transmit-interval": 300}
+    (peer,) = parse_bfd(json.dumps([{"peer": "10.0.0.1", "status": "up", **usual, **facts}]))
+    assert peer.detection_ms == detection_ms

@@ -117,6 +117,20 @@ ROWS = [
         "customer",
     ),
     Row(
+        "the cloud's BFD is slower",
+        replace(GOOD, sessions=(replace(UP, bfd="up", bfd_detection_ms=6000, bfd_detection_ordered_ms=900),)),
+        "degraded",
+        "takes 6000 ms to notice a failure, not 900 ms as ordered",
+        "cloud",
+    ),
+    Row(
+        "the cloud's BFD is as fast as ordered",
+        replace(GOOD, sessions=(replace(UP, bfd="up", bfd_detection_ms=900, bfd_detection_ordered_ms=900),)),
+        "up",
+        "as ordered",
+        "unknown",
+    ),
+    Row(
         "session on its way",
         replace(GOOD, sessions=(replace(ACTIVE, duration=2),)),
         "pending",
