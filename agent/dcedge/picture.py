@@ -43,7 +43,10 @@ Place = tuple[str, str]  # VRF as bgpd calls it, peer
 
 @dataclass(frozen=True, slots=True)
 class Poll:
-    """One look at counters and sessions; `sessions` is None while FRR does not answer, and `frr_detail` says why."""
+    """One look at counters and sessions; `sessions` is None while bgpd does not answer.
+
+    `frr_detail` says which of FRR's daemons do not, and why.
+    """
 
     at: float
     counters: Counters
@@ -122,10 +125,10 @@ class Picture:
                 failing.setdefault(name, []).append(text)
         for name, problem in result.intent.withheld.items():
             failing.setdefault(name, []).append(str(problem))
-        if poll.sessions is not None and not result.frr_available:
-            for interface in result.intent.interfaces.values():
-                if interface.sessions:
-                    failing.setdefault(interface.name, []).append(f"FRR's part waits: {result.frr_detail}")
+        waits = poll.frr_detail or ("" if result.frr_available else result.frr_detail)
+        for interface in result.intent.interfaces.values() if waits and poll.sessions is not None else ():
+            if interface.sessions:
+                failing.setdefault(interface.name, []).append(f"FRR's part waits: {waits}")
         self._note_states(poll)
         self._interfaces = tuple(
             self._interface(

@@ -416,7 +416,8 @@ class Service:
             states = self._poll_frr.sessions()
         except FrrError as error:
             return Poll(time.time(), counters, None, str(error), neighbours)
-        return Poll(time.time(), counters, {(s.vrf, str(s.peer)): s for s in states}, "", neighbours)
+        absent = "; ".join(self._poll_frr.unavailable().values())
+        return Poll(time.time(), counters, {(s.vrf, str(s.peer)): s for s in states}, absent, neighbours)
 
     def _asks_for_neighbours(self) -> bool:
         """Whether anything depends on who answers ARP or neighbour discovery: there are thousands of them."""

@@ -79,18 +79,36 @@ class Frr:
         self._write("vtysh.conf", "service integrated-vtysh-config\n")
         self._write("frr.conf", config)
         try:
-            # The others look for zebra once, and then again only after ten seconds.
-            first, *others = self.daemons
-            self.start_daemon(first)
-            for daemon in others:
-                self._launch(daemon)
-            for daemon in others:
-                self._await(daemon)
-            if config:
-                self._run(["vtysh", "-N", self.name, "-b"])
+            self.boot()
         except BaseException:
             self.stop()
             raise
+
+    def boot(self) -> None:
+        """Start every daemon and load what is saved, as the machine's start does."""
+        # The others look for zebra once, and then again only after ten seconds.
+        first, *others = self.daemons
+        self.start_daemon(first)
+        for daemon in others:
+            self._launch(daemon)
+        for daemon in others:
+            self._await(daemon)
+        if self.saved:
+            self._run(["vtysh", "-N", self.name, "-b"])
+
+    def kill(self) -> None:
+        """SIGKILL every daemon; their files stay."""
+        for daemon in reversed(self.daemons):
+            self.stop_daemon(daemon, signal.SIGKILL)
+
+    @property
+    def saved(self) -> str:
+        """The configuration that FRR would start with."""
+        return (self.folder / "frr.conf").read_text()
+
+    @saved.setter
+    def saved(self, config: str) -> None:
+        self._write("frr.conf", config)
 
     def stop(self) -> None:
         """Stop every daemon and remove every file; fine when it is not running."""

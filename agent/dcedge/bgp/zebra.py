@@ -16,7 +16,7 @@ from dcedge.bgp.vty import FrrClient
 from dcedge.errors import FrrError, FrrUnavailableError
 
 WAIT_SECONDS = 5.0
-ANSWER_SECONDS = 2.0  # a pass waits here with addresses still to be made
+ANSWER_SECONDS = 1.0  # a pass waits here with addresses still to be made
 _FIRST_PAUSE_SECONDS, _PAUSE_SECONDS_MAX = 0.002, 0.1
 
 

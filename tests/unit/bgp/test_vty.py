@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import subprocess
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -49,8 +50,8 @@ def says(text: str, status: int = 0) -> bytes:
     return text.encode() + b"\0\0\0" + bytes([status])
 
 
-def client(folder: Path, timeout: float = 5.0) -> FrrClient:
-    return FrrClient(run_folder=folder, timeout=timeout)
+def client(folder: Path, timeout: float = 5.0, silent: set[str] | None = None) -> FrrClient:
+    return FrrClient(run_folder=folder, timeout=timeout, silent=silent)
 
 
 def test_an_answer_comes_back_whole(tmp_path: Path) -> None:
@@ -80,6 +81,27 @@ def test_an_absent_daemon_is_said_by_name(tmp_path: Path) -> None:
 def test_a_wedged_daemon_does_not_hang_its_client(tmp_path: Path) -> None:
     with daemon(tmp_path, "bgpd", lambda _: b""), pytest.raises(FrrUnavailableError, match="does not answer"):
         client(tmp_path, timeout=0.2).ask("bgpd", "show version")
+
+
+def test_who_was_silent_once_is_given_little_time_until_it_answers_again(tmp_path: Path) -> None:
+    silent: set[str] = set()
+    speaks = threading.Event()
+
+    def answer(command: str) -> bytes:
+        return says("ok") if speaks.is_set() else b""
+
+    with daemon(tmp_path, "bgpd", answer, connections=3):
+        with pytest.raises(FrrUnavailableError):
+            client(tmp_path, timeout=0.1, silent=silent).ask("bgpd", "show version")
+        assert silent == {"bgpd"}
+        other = client(tmp_path, timeout=30, silent=silent)
+        started = time.monotonic()
+        with pytest.raises(FrrUnavailableError):
+            other.ask("bgpd", "show running-config")
+        assert time.monotonic() - started < 10
+        speaks.set()
+        assert other.ask("bgpd", "show running-config") == "ok"
+    assert silent == set()
 
 
 def test_a_restarted_daemon_is_asked_again(tmp_path: Path) -> None:

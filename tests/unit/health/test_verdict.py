@@ -79,6 +79,13 @@ ROWS = [
         "cloud",
     ),
     Row(
+        "shut by us, just now, as its key is not in force",
+        replace(GOOD, sessions=(replace(ACTIVE, admin_shutdown=True, duration=1),), failing=("the kernel refused",)),
+        "down",
+        f"BGP to {PEER} is shut down on this router: the kernel refused",
+        "customer",
+    ),
+    Row(
         "cloud silent",
         replace(GOOD, sessions=(ACTIVE,), probes=(SILENT,)),
         "down",
