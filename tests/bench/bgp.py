@@ -1,7 +1,7 @@
 """FRR's part at scale: a thousand BGP peers, each on a port of its own, against frr-reload.py and Debian's exporter.
 
-Native, in namespaces. `ours` is a whole pass over FRR's side: derive, read, compare, plan, write, read back. The cloud
-is a BIRD. The references do the very same work on the same FRR in the same run.
+Native, in namespaces. `ours` is a whole pass over FRR's side: derive, read, compare, plan, write, read back, look for
+every key in the kernel, save. The cloud is a BIRD. The references do the very same work on the same FRR in the same run.
 """
 
 from __future__ import annotations
@@ -9,28 +9,29 @@ from __future__ import annotations
 import contextlib
 import gc
 import os
+import shutil
 import socket
 import subprocess
 import time
 import urllib.request
 from collections.abc import Callable, Collection, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from ipaddress import IPv4Address
 from pathlib import Path
 
-from dcedge.bgp.config import Line
-from dcedge.bgp.delta import delta
-from dcedge.bgp.observe import observe_frr, remember
 from dcedge.bgp.render import derive_frr
 from dcedge.bgp.resources import FrrBlock
 from dcedge.bgp.vty import FrrClient
 from dcedge.credentials import Secret
+from dcedge.frr_part import FrrPart
+from dcedge.intent import NOTHING, Later
 from dcedge.kernel.limits import kernel_limits
 from dcedge.order.load import parse_order
 from dcedge.order.model import Credential, Order
 from dcedge.order.resolve import ResolvedInterface, resolve_interface
-from dcedge.plan import plan
+from dcedge.plan import Plan
 from dcedge.resource import Key
+from dcedge.store import Store
 from tests.bench.cases import Report
 from tests.lab.frr import DAEMON_FOLDER, Frr
 from tests.lab.netns import Namespace, Workspace, leave_on_signals
@@ -113,31 +114,33 @@ class Clocked(FrrClient):
             self.waited += time.perf_counter() - started
 
 
-@dataclass
 class Ours:
-    """FRR's side of the agent, which remembers its last intent as the daemon does."""
+    """FRR's part of the agent, which remembers its last intent as the daemon does. To be called in the namespace."""
 
-    client: Clocked
-    owned: frozenset[Line] = field(default_factory=frozenset)
-    intent: dict[Key, FrrBlock] = field(default_factory=dict)
+    def __init__(self, client: Clocked, folder: Path) -> None:
+        self.store = Store(folder)
+        self.part = FrrPart(client, self.store)
+        self.intent: Mapping[Key, FrrBlock] = {}
 
-    def apply(self, ordered: Ordered, unchanged: Collection[str] = ()) -> str:
-        """One pass; returns what was written. Fails where FRR is not as ordered afterwards.
+    def apply(self, ordered: Ordered, unchanged: Collection[str] = ()) -> Plan:
+        """One pass; returns what was done. Fails where FRR is not as ordered afterwards, each key in force.
 
         `unchanged` names what is as at the last pass.
         """
         secrets = {Credential(credential="k"): Secret(SECRET)}
         wanted = derive_frr(ordered.interfaces, ordered.order.router, secrets, unchanged=unchanged, before=self.intent)
         self.intent = wanted
-        running = self.client.running_config()
-        todo = plan(wanted, observe_frr(running, wanted, self.owned))
-        self.owned = remember(self.owned, running, wanted)
-        text = delta(todo.operations)
-        if text:
-            self.client.apply(text)
-            left = plan(wanted, observe_frr(self.client.running_config(), wanted, self.owned))
-            assert not left, left.operations[0].describe()
-        return text
+        intent = replace(NOTHING, later_frr=Later(lambda: wanted))
+        self.part.look(intent, self.store.owned())
+        todo = self.part.plan(intent)
+        failures = []
+        if todo:
+            self.store.save_owned(self.part.remembered(intent, self.store.owned()))
+            failures = self.part.execute(todo.operations, ())
+        failures = self.part.settle(intent, todo, failures)
+        assert not failures, failures[0].text
+        assert not self.part.unverified, self.part.unverified
+        return todo
 
 
 class Router:
@@ -155,7 +158,13 @@ class Router:
         """An agent on an FRR without configuration."""
         self.frr.stop()
         self.frr.start()
-        return Ours(self.client)
+        folder = self.work.folder / "state"
+        shutil.rmtree(folder, ignore_errors=True)
+        return Ours(self.client, folder)
+
+    def timed(self, action: Callable[..., object], *arguments: object) -> float:
+        """Seconds that an action takes in the router's namespace."""
+        return self.namespace.call(timed, action, *arguments)
 
     def config(self, name: str) -> Path:
         """What runs now as a file, which frr-reload.py can be told to come back to."""
@@ -280,26 +289,26 @@ def writes(report: Report, router: Router) -> None:
     changed = [Ordered.parse(order_text(range(COUNT), receive_limit={7: 200 + round_})) for round_ in range(REPEATS)]
     fewer = Ordered.parse(order_text([n for n in range(COUNT) if n != 7]))
     ours = router.empty()
-    configuring = timed(ours.apply, everything)
+    configuring = router.timed(ours.apply, everything)
     config = router.config("everything")
     router.empty()
     report.add(f"configure-{COUNT}", configuring, router.reload("--reload", config), RELOAD)
     everyone = everything.same_as(everything)
-    doing_nothing = median([timed(ours.apply, everything, everyone) for _ in range(REPEATS)])
+    doing_nothing = median([router.timed(ours.apply, everything, everyone) for _ in range(REPEATS)])
     report.add(f"noop-{COUNT}", doing_nothing, router.reload("--test", config), "frr-reload.py --test")
     whole, agents = [], []
     before = everything
     for order in changed:
         router.client.waited = 0.0
-        whole.append(timed(ours.apply, order, order.same_as(before)))
+        whole.append(router.timed(ours.apply, order, order.same_as(before)))
         before = order
         agents.append(whole[-1] - router.client.waited)
     reference = router.reload("--reload", config)
     report.add(f"change-one-{COUNT}", median(agents), reference, RELOAD)
     report.add(f"change-one-{COUNT}-with-frr", median(whole), reference, RELOAD)
-    removing = timed(ours.apply, fewer, fewer.same_as(before))
+    removing = router.timed(ours.apply, fewer, fewer.same_as(before))
     config = router.config("fewer")
-    ours.apply(everything)
+    router.namespace.call(ours.apply, everything)
     report.add(f"remove-one-{COUNT}", removing, router.reload("--reload", config), RELOAD)
 
 
@@ -308,10 +317,10 @@ def removal(report: Report, router: Router) -> None:
     hundred = Ordered.parse(order_text(range(SMALL)))
     fifty = Ordered.parse(order_text(range(0, SMALL, SMALL // REMOVED)))
     ours = router.empty()
-    ours.apply(hundred)
-    removing = timed(ours.apply, fifty, fifty.same_as(hundred))
+    router.namespace.call(ours.apply, hundred)
+    removing = router.timed(ours.apply, fifty, fifty.same_as(hundred))
     config = router.config("fifty")
-    ours.apply(hundred)
+    router.namespace.call(ours.apply, hundred)
     report.add(f"remove-{REMOVED}-of-{SMALL}", removing, router.reload("--reload", config), RELOAD)
 
 
@@ -323,7 +332,7 @@ def reads(report: Report, router: Router, cloud: Namespace) -> None:
     start_bird(router.work, cloud, COUNT)
     ours = router.empty()
     started = time.perf_counter()
-    ours.apply(everything)
+    router.namespace.call(ours.apply, everything)
 
     def up() -> int:
         return sum(session.up for session in router.client.sessions())
