@@ -1,7 +1,7 @@
 """FRR's part at scale: a thousand BGP peers, each on a port of its own, against frr-reload.py and Debian's exporter.
 
 Native, in namespaces. `ours` is a whole pass over FRR's side: derive, read, compare, plan, write, read back, look for
-every key in the kernel, save. The cloud is a BIRD. The references do the very same work on the same FRR in the same run.
+every key in the kernel, save. The cloud is a BIRD. The references do the same work on the same FRR in the same run.
 """
 
 from __future__ import annotations

@@ -20,12 +20,13 @@ from hypothesis import HealthCheck, given, settings
 from dcedge.bgp.config import Line
 from dcedge.bgp.delta import delta
 from dcedge.bgp.md5 import KeyedPeer, KeySearch, hold_shut, keyed_peers, look_for_keys, secure
-from dcedge.bgp.observe import observe_frr, remember
+from dcedge.bgp.observe import observe_frr, remember, warnings
 from dcedge.bgp.state import SessionState
 from dcedge.bgp.vty import FrrClient, FrrRejectedError
 from dcedge.credentials import Secret
 from dcedge.errors import FrrUnavailableError
 from dcedge.plan import plan
+from tests.lab import speaker
 from tests.lab.frr import DAEMON_FOLDER, Frr
 from tests.lab.netns import NAMESPACES, _enter
 from tests.unit.bgp.generated import orders
@@ -433,16 +434,52 @@ def test_a_saved_configuration_survives_a_restart_of_all_daemons(edge: Edge) -> 
     assert edge.pending(EVERYTHING) == []
 
 
+def test_what_a_hostile_peer_says_is_told_without_doing_anything(edge: Edge) -> None:
+    order = derived({"b": vi(2)})
+    edge.apply(order)
+    before = edge.client.running_config()
+    hostile = b"\x1b]0;owned\x07\nrouter bgp 666\n neighbor 10.255.2.1 shutdown\n%n{{7*7}}\xff"
+
+    def speak() -> None:
+        with speaker.listen("10.255.2.1") as listener:
+            speaker.shut_down(speaker.establish(listener, 64512, hostile), hostile)
+
+    in_namespace(CLOUD, speak)
+
+    def reset() -> str | None:
+        said = edge.session("10.255.2.1").last_reset or ""
+        return None if "owned" in said else f"{said!r} {edge.frr.log}"
+
+    wait(reset, "the shutdown's text to be told")
+    told = repr(edge.client.sessions()) + (edge.session("10.255.2.1").last_reset or "")
+    assert "\x1b" not in told
+    assert "\n" not in told
+    assert edge.client.running_config() == before
+    assert edge.pending(order) == []
+
+
+def test_the_operators_log_commands_is_warned_of(edge: Edge) -> None:
+    assert warnings(edge.client.running_config()) == ()
+    edge.frr.load("log commands\n")
+    (said,) = warnings(edge.client.running_config())
+    assert "every BGP password" in said
+
+
 def option_memory(size: int) -> None:
     """What a socket of the edge may spend on options, TCP-MD5 keys among them."""
     command = ["ip", "netns", "exec", EDGE, "sysctl", "-qw", f"net.core.optmem_max={size}"]
     subprocess.run(command, check=True, capture_output=True, text=True)
 
 
+def in_namespace(name: str, function: Callable[[], T]) -> T:
+    """Call a function in a network namespace."""
+    with ThreadPoolExecutor(1, initializer=_enter, initargs=(NAMESPACES / name,)) as thread:
+        return thread.submit(function).result()
+
+
 def in_edge(function: Callable[[], T]) -> T:
     """Call a function in the edge's network namespace."""
-    with ThreadPoolExecutor(1, initializer=_enter, initargs=(NAMESPACES / EDGE,)) as thread:
-        return thread.submit(function).result()
+    return in_namespace(EDGE, function)
 
 
 BOTH_KEYED = derived({"a": vi(1, bgp=keyed()), "b": vi(2, connection="fra-2", bgp=keyed())})

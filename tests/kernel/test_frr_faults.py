@@ -126,7 +126,16 @@ def test_a_wedged_daemon_of_frrs_is_said_and_holds_up_nothing(
         running.wait_up(*ORDERED_BPS)
     except AssertionError as e:  # DBG
         print("FAIL", e)  # DBG
-        print(edge.frr.vtysh("show bgp neighbors", "show ip bgp", "show ip route", "show interface", "show ip bgp neighbors 10.255.101.1 advertised-routes", "show ip bgp nexthop"))  # DBG
+        print(
+            edge.frr.vtysh(
+                "show bgp neighbors",
+                "show ip bgp",
+                "show ip route",
+                "show interface",
+                "show ip bgp neighbors 10.255.101.1 advertised-routes",
+                "show ip bgp nexthop",
+            )
+        )  # DBG
         raise
     until("a complete pass", edge.status, accept=lambda seen: seen["frr"]["available"] and not seen["pass"]["failing"])
 

@@ -255,7 +255,9 @@ def _session(peer: Address, vrf: str, facts: Mapping[str, object]) -> SessionSta
 
 def _reset(facts: Mapping[str, object]) -> str | None:
     """Why the session was lost, with what the NOTIFICATION said where there was one."""
-    said = [text for name in ("lastResetDueTo", "lastNotificationReason") if (text := _text(facts, name))]
+    # The last is what the cloud's operator had to say (RFC 9003).
+    names = ("lastResetDueTo", "lastNotificationReason", "lastShutdownDescription")
+    said = [text for name in names if (text := _text(facts, name))]
     return ": ".join(said) or None
 
 
