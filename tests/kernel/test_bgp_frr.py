@@ -298,6 +298,93 @@ def test_prefixes_pass_as_the_policy_says(edge: Edge, cloud: Frr) -> None:
     assert (counts.accepted, counts.advertised) == (1, 1)
 
 
+GENEROUS_CLOUD = """
+router bgp 64512
+ no bgp ebgp-requires-policy
+ no bgp network import-check
+ neighbor 10.255.1.2 remote-as 65010
+ neighbor 10.255.1.2 timers connect 1
+ neighbor 10.255.2.2 remote-as 65010
+ neighbor 10.255.2.2 timers connect 1
+ neighbor 10.255.3.2 remote-as 4200000001
+ neighbor 10.255.3.2 local-as 4200000002 no-prepend replace-as
+ neighbor 10.255.3.2 timers connect 1
+ address-family ipv4 unicast
+  network 0.0.0.0/0
+  network 10.30.0.0/16
+  network 10.30.1.0/24
+  network 10.30.1.128/25
+  network 10.40.0.0/16
+  network 100.64.0.0/16
+  network 192.0.2.128/25
+  network 203.0.113.0/24
+  neighbor 10.255.3.2 route-map through-us out
+ exit-address-family
+exit
+route-map through-us permit 10
+ set as-path prepend 4200000001
+exit
+"""
+
+
+def test_each_gateway_hears_what_it_accepts_and_says_what_it_may(edge: Edge, cloud: Frr) -> None:
+    cloud.load(GENEROUS_CLOUD)
+    lan = ("192.0.2.0/24", "198.51.100.0/24", "198.18.0.0/24")
+    for prefix in lan:
+        ip("-n", EDGE, "route", "add", "blackhole", prefix)
+
+    def order(allowas_in: int) -> Derived:
+        other_site = {"customer_asn": 4_200_000_001, "allowas_in": allowas_in, "advertise_limit": 2}
+        return derived(
+            {"a": vi(1, gateway="open"), "b": vi(2, connection="fra-2"), "c": vi(3, gateway="loop", bgp=other_site)},
+            provider="otc",
+            advertise=lan,
+            gateways={
+                "open": {"vpc": "open", "asn": 64512, "accept": "any"},
+                "prod": {"vpc": "prod", "asn": 64512, "accept": ({"prefix": "10.30.0.0/16", "le": 24},)},
+                "loop": {"vpc": "loop", "asn": 4_200_000_002, "accept": ("10.40.0.0/16",)},
+            },
+        )
+
+    def passed(frr: Frr) -> dict[str, set[str]]:
+        """What is known from each peer."""
+        found: dict[str, set[str]] = {}
+        for prefix, paths in frr.json("show bgp ipv4 unicast json").get("routes", {}).items():
+            for path in paths:
+                found.setdefault(str(path["peerId"]), set()).add(prefix)
+        return found
+
+    def wait_for(heard: dict[str, set[str]], told: dict[str, int]) -> None:
+        def missing() -> str | None:
+            here, there = passed(edge.frr), passed(cloud)
+            here.pop("(unspec)", None)
+            there.pop("(unspec)", None)
+            counts = {peer: len(prefixes) for peer, prefixes in there.items()}
+            return None if (here, counts) == (heard, told) else f"{here} {there}"
+
+        wait(missing, "what each gateway accepts and may hear")
+
+    edge.apply(order(allowas_in=0))
+    established(edge, ["10.255.1.1", "10.255.2.1", "10.255.3.1"])
+    heard = {
+        # Not the default route, which nobody named; nothing that the provider reserves; no part of our own.
+        "10.255.1.1": {"10.30.0.0/16", "10.30.1.0/24", "10.30.1.128/25", "10.40.0.0/16", "203.0.113.0/24"},
+        "10.255.2.1": {"10.30.0.0/16", "10.30.1.0/24"},
+    }
+    told = {"10.255.1.2": 3, "10.255.2.2": 3, "10.255.3.2": 2}
+    wait_for(heard, told)
+    assert set().union(*(prefixes for peer, prefixes in passed(cloud).items() if peer != "(unspec)")) == set(lan)
+    paths = cloud.json("show bgp ipv4 unicast json")["routes"]["192.0.2.0/24"]
+    assert {path["path"] for path in paths if path["peerId"] != "10.255.3.2"} == {"65010"}
+    known = cloud.json("show bgp ipv4 unicast neighbors 10.255.3.2 routes json")["routes"].values()
+    assert {path["path"] for paths in known for path in paths} == {"4200000001"}
+    # Our own AS in the path: another site of ours behind the cloud, heard only where that is ordered.
+    edge.apply(order(allowas_in=1))
+    wait_for({**heard, "10.255.3.1": {"10.40.0.0/16"}}, told)
+    ip("-n", EDGE, "route", "del", "blackhole", "198.51.100.0/24")
+    wait_for({**heard, "10.255.3.1": {"10.40.0.0/16"}}, dict.fromkeys(told, 2))
+
+
 def test_equal_paths_share_the_traffic_and_a_drained_one_carries_none(edge: Edge, cloud: Frr) -> None:
     cloud.load(CLOUD_CONFIG)
     equal = derived(
