@@ -19,6 +19,7 @@ from dataclasses import dataclass, replace
 from ipaddress import IPv4Address
 from pathlib import Path
 
+from dcedge import memory
 from dcedge.bgp.render import derive_frr
 from dcedge.bgp.resources import FrrBlock
 from dcedge.bgp.vty import FrrClient
@@ -84,9 +85,10 @@ class Ordered:
 
     @classmethod
     def parse(cls, text: str) -> Ordered:
-        """Read and resolve it."""
-        order = parse_order(text, "bench").order
-        return cls(order, tuple(resolve_interface(order, name) for name in order.virtual_interfaces))
+        """Read and resolve it, as the daemon does."""
+        with memory.building():
+            order = parse_order(text, "bench").order
+            return cls(order, tuple(resolve_interface(order, name) for name in order.virtual_interfaces))
 
     def same_as(self, other: Ordered) -> set[str]:
         """The virtual interfaces that are alike in another order, as the daemon knows them from reading its file."""
@@ -350,6 +352,7 @@ def reads(report: Report, router: Router, cloud: Namespace) -> None:
 def main() -> None:
     """Run it all."""
     leave_on_signals()
+    memory.prepare()
     report = Report("bgp")
     with Workspace() as work:
         router = Router(work, COUNT)

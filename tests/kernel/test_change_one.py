@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import yaml
+from pydantic import BaseModel
 
 from dcedge.expose.control import ControlClient
 from dcedge.order.model import AddressPair, Bgp, Probe, Shaping, VirtualGateway, VirtualInterface
@@ -104,7 +105,7 @@ def disturbed(before: dict[str, tuple[int, int, int]], after: dict[str, tuple[in
 
 def test_every_kind_of_change_is_among_these() -> None:
     keys = {path for change in CHANGES for path in change}
-    ours = {"bgp": Bgp, "probe": Probe, "shaping": Shaping, "gateway": VirtualGateway}
+    ours: dict[str, type[BaseModel]] = {"bgp": Bgp, "probe": Probe, "shaping": Shaping, "gateway": VirtualGateway}
     wanted = {f"{prefix}.{name}" for prefix, model in ours.items() for name in model.model_fields}
     wanted |= VirtualInterface.model_fields.keys() - {"probe", "shaping"}
     assert wanted <= keys

@@ -98,8 +98,8 @@ def test_no_secret_is_told_anywhere(running: Bed) -> None:
     told["FRR's log"] = edge.frr.log
     assert all(text for text in told.values()), [name for name, text in told.items() if not text]
     places = (edge.state_dir, edge.folder, edge.frr.folder, edge.frr.sockets, Path("/var/log"))
-    for path in {path for place in places for path in open_to_others(place)}:
-        told[str(path)] = path.read_bytes().decode("utf-8", "replace")
+    for file in {file for place in places for file in open_to_others(place)}:
+        told[str(file)] = file.read_bytes().decode("utf-8", "replace")
     assert {name: found for name, text in told.items() if (found := telling(text))} == {}
     assert watch.seen == set()
     assert watch.vtysh_seen, "nothing was looked at while FRR was written to"

@@ -92,7 +92,7 @@ def site() -> Iterator[Site]:
         cloud.start()
         for edge, (_, lines) in zip(edges, recipe(), strict=True):
             edge.frr.start(lines)
-        yield Site(*edges, host, cloud, fibres)
+        yield Site(edges[0], edges[1], host, cloud, fibres)
 
 
 def plug_in(switch: Namespace, namespace: Namespace, port: str, number: int) -> None:

@@ -15,6 +15,7 @@ import struct
 import time
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from ipaddress import ip_address
 
 from dcedge.bgp.config import Line, render_lines
@@ -55,16 +56,24 @@ class KeyedPeer:
 
 def keyed_peers(blocks: Mapping[Key, FrrBlock]) -> dict[KeyedPeer, Secret]:
     """The sessions of FRR's intent that have a key, and which."""
-    found = {}
+    found: dict[KeyedPeer, Secret] = {}
     for key, block in blocks.items():
-        if key.kind == SESSION and " password " in block.packed:
-            for entry in block.entries:
-                router, _, text = entry.partition("\t")
-                words = text.split(" ")
-                if words[0] == "neighbor" and words[2:3] == ["password"]:
-                    vrf = router.partition(" vrf ")[2] or None
-                    found[KeyedPeer(key.name, router, vrf, ip_address(words[1]))] = Secret(words[3])
+        if key.kind == SESSION:
+            found.update(_keyed_in(block))
     return found
+
+
+@lru_cache(maxsize=8192)
+def _keyed_in(block: FrrBlock) -> tuple[tuple[KeyedPeer, Secret], ...]:
+    """The sessions of one virtual interface that have a key; remembered, as blocks are the same pass after pass."""
+    found = []
+    for entry in block.entries if " password " in block.packed else ():
+        router, _, text = entry.partition("\t")
+        words = text.split(" ")
+        if words[0] == "neighbor" and words[2:3] == ["password"]:
+            vrf = router.partition(" vrf ")[2] or None
+            found.append((KeyedPeer(block.key.name, router, vrf, ip_address(words[1])), Secret(words[3])))
+    return tuple(found)
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 from dcedge.bgp.config import FrrConfig, Line, unpack
 from dcedge.bgp.grammar import slot_of
@@ -76,8 +77,8 @@ def observe_frr(
         FrrConflictError: The operator runs BGP with another ASN or router ID than the order's.
     """
     remembered = frozenset(line.packed() for line in owned)
-    seen = _Sorted.of(running)
-    found = seen.named
+    seen = _sorted(running)
+    found = {key: set(entries) for key, entries in seen.named.items()}
     foreign = set()
     intended = _intended_peers(wanted)
     for (router, peer), entries in seen.peers.items():
@@ -98,6 +99,12 @@ def observe_frr(
         key: FrrBlock.of_entries(key, wanted[key].affects if key in wanted else _affects(key), entries)
         for key, entries in found.items()
     }
+
+
+@lru_cache(maxsize=1)
+def _sorted(running: FrrConfig) -> _Sorted:
+    """What was sorted last: a pass looks again at what the one before has read back. Not to be changed."""
+    return _Sorted.of(running)
 
 
 def remember(owned: Collection[Line], running: FrrConfig, wanted: Mapping[Key, FrrBlock]) -> frozenset[Line]:
@@ -162,6 +169,7 @@ def _key_by_name(top: str, rest: str) -> Key | None:
     return None
 
 
+@lru_cache(maxsize=16384)
 def _named(name: str, kind: str) -> Key | None:
     if name in {ORIGIN_MAP, OWN_PATHS}:
         return COMMON_KEY

@@ -96,7 +96,10 @@ class BfdPeer:
 
 def escape(text: str) -> str:
     """Text that a peer may have supplied, made harmless to a terminal and a log: one line, printable, bounded."""
-    safe = "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
+    if text.isprintable():
+        safe = text
+    else:
+        safe = "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
     return safe if len(safe) <= _TEXT_MAX else safe[: _TEXT_MAX - 1] + "…"
 
 

@@ -12,6 +12,7 @@ import subprocess
 import threading
 import time
 from dataclasses import dataclass, replace
+from hashlib import blake2b
 from pathlib import Path
 
 from dcedge.bgp.config import FrrConfig, mask
@@ -72,6 +73,7 @@ class FrrClient:
         self._sockets: dict[str, socket.socket] = {}
         self._lock = threading.Lock()
         self._reader = SessionReader()
+        self._read: tuple[bytes, FrrConfig] = b"", FrrConfig()
 
     def close(self) -> None:
         """Close the sockets; a later call opens them anew."""
@@ -145,8 +147,12 @@ class FrrClient:
 
         Each is asked itself: vtysh's sum also shows what only zebra still knows after a restart of bgpd.
         """
-        config = FrrConfig.parse(self.ask("bgpd", "show running-config"))
-        return config.merged(FrrConfig.parse(self.ask("bfdd", "show running-config")))
+        texts = [self.ask(daemon, "show running-config") for daemon in ("bgpd", "bfdd")]
+        digest = blake2b("\0".join(texts).encode("utf-8", "surrogatepass"), digest_size=16).digest()
+        if digest != self._read[0]:  # mostly it is as it was the last time, which need not be parsed again
+            bgpd, bfdd = map(FrrConfig.parse, texts)
+            self._read = digest, bgpd.merged(bfdd)
+        return self._read[1]
 
     def sessions(self) -> tuple[SessionState, ...]:
         """Every BGP session of every VRF, the operator's too; `bfd` is `unknown` where bfdd does not answer."""
