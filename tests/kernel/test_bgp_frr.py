@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import signal
 import subprocess
 import time
@@ -17,7 +18,7 @@ from typing import TypeVar
 import pytest
 from hypothesis import HealthCheck, given, settings
 
-from dcedge.bgp.config import Line
+from dcedge.bgp.config import Line, render_lines
 from dcedge.bgp.delta import delta
 from dcedge.bgp.md5 import KeyedPeer, KeySearch, hold_shut, keyed_peers, look_for_keys, secure
 from dcedge.bgp.observe import observe_frr, remember, warnings
@@ -38,6 +39,7 @@ T = TypeVar("T")
 
 EDGE, CLOUD = "dcfrr-edge", "dcfrr-cloud"
 WAIT_SECONDS = 40.0
+DEBIANS = Path("/etc/frr/frr.conf")
 OPERATOR = """router bgp 65010
  bgp router-id 10.255.0.1
  neighbor 192.168.0.9 remote-as 65010
@@ -182,21 +184,43 @@ def test_what_is_loaded_is_what_frr_prints(edge: Edge) -> None:
     assert edge.pending(EVERYTHING) == []
 
 
-def test_frrs_own_tool_finds_nothing_to_change(edge: Edge, tmp_path: Path) -> None:
-    edge.apply(EVERYTHING)
-    blocks = EVERYTHING.blocks
-    ours = {line for block in blocks.values() for line in block.lines}
-    running = tmp_path / "frr.conf"
-    running.write_text(edge.frr.vtysh("show running-config").split("Current configuration:")[1])
-    judged = subprocess.run(
-        [str(DAEMON_FOLDER / "frr-reload.py"), "--test", "--stdout", "--pathspace", EDGE, str(running)],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+def is_default(line: Line) -> bool:
+    """Whether FRR leaves a line unsaid: a neighbour is active in IPv4 unless told, in IPv6 only if told."""
+    inactive = "address-family ipv6 unicast" in line.path
+    return bool(re.fullmatch(r"no neighbor \S+ activate" if inactive else r"neighbor \S+ activate", line.text))
+
+
+def frrs_own_judgement(edge: Edge, order: Derived) -> str:
+    """What `frr-reload.py --test` would still change, were the order's lines FRR's file; they come from the order."""
+    lines = {line for block in order.blocks.values() for line in block.lines if not is_default(line)}
+    preamble = r"^(?:frr |hostname |service |log |no ipv6 forwarding|no ip forwarding).*$"
+    base = re.findall(preamble, edge.frr.vtysh("show running-config"), re.MULTILINE)
+    wanted = edge.frr.folder / "wanted.conf"
+    wanted.touch(mode=0o600)
+    wanted.write_text("\n".join([*base, render_lines(sorted(lines, key=lambda line: (line.path, line.text)))]))
+    command = [str(DAEMON_FOLDER / "frr-reload.py"), "--test", "--stdout", "--pathspace", EDGE, str(wanted)]
+    judged = subprocess.run(command, capture_output=True, text=True, check=False)
     assert judged.returncode == 0, judged.stderr
-    assert "Lines To" not in judged.stdout
-    assert len(ours) > 80
+    return judged.stdout.partition("Lines To")[2]
+
+
+def test_frrs_own_tool_finds_nothing_to_change(edge: Edge) -> None:
+    assert frrs_own_judgement(edge, EVERYTHING)
+    edge.apply(EVERYTHING)
+    assert frrs_own_judgement(edge, EVERYTHING) == ""
+
+
+def test_it_converges_on_frr_as_debian_ships_it(edge: Edge) -> None:
+    edge.frr.stop()
+    edge.frr.start(DEBIANS.read_text())
+    before = edge.frr.vtysh("show running-config")
+    assert "log syslog informational" in before
+    edge.apply(EVERYTHING)
+    assert edge.pending(EVERYTHING) == []
+    assert frrs_own_judgement(edge, EVERYTHING) == ""
+    edge.client.write_config()
+    edge.apply(derived({}))
+    assert edge.frr.vtysh("show running-config") == before
 
 
 @settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -204,6 +228,7 @@ def test_frrs_own_tool_finds_nothing_to_change(edge: Edge, tmp_path: Path) -> No
 def test_any_order_after_any_other_is_taken_to_the_end(edge: Edge, order: Derived) -> None:
     edge.apply(order)
     assert edge.pending(order) == []
+    assert frrs_own_judgement(edge, order) == ""
 
 
 def test_a_drain_and_its_end_come_back_to_the_same_configuration(edge: Edge) -> None:
