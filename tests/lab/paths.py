@@ -16,7 +16,7 @@ from typing import Literal, Self
 from tests.lab import traffic
 from tests.lab.clouds import Attachment, BirdCloud, Cloud, FrrCloud, Peer
 from tests.lab.edge import Edge
-from tests.lab.netns import Port, Span, Workspace, span
+from tests.lab.netns import Namespace, Port, Span, Workspace, span
 from tests.lab.wait import until
 
 PRIMARY, BACKUP = "prod-a", "prod-b"
@@ -84,13 +84,13 @@ class Paths:
         self.work.close()
 
     def order(self, preferences: Mapping[str, str] = _PREFERENCES, more: Mapping[str, str] | None = None) -> None:
-        """Put this order in force, the daemon running from then on, and wait until all of it is up."""
+        """Put this order in force, the daemon running from then on, and wait until the edge has it up."""
         self.edge.order.write_text(order_of(preferences, more or {}))
         if self.edge.running:
             assert self.edge.dcedge("apply").status == 0
         else:
             self.edge.start_daemon()
-        self.wait_up(*preferences)
+        self.edge.wait_up(*preferences)
 
     def wait_up(self, *names: str) -> None:
         """Wait until these virtual interfaces are up at both ends, and the best path is used both ways."""
@@ -99,16 +99,18 @@ class Paths:
 
     def used(self) -> set[str]:
         """The virtual interfaces that the kernels at both ends route over, both families."""
-        found = set()
-        for namespace, ends in (
-            (self.edge.namespace, [self.cloud.host_address(4), self.cloud.host_address(6)]),
-            (self.cloud.router, [self.edge.host_address(4), self.edge.host_address(6)]),
-        ):
-            for address in ends:
-                words = namespace.run("ip", "route", "get", address, check=False).stdout.split()
-                found.add(words[words.index("dev") + 1] if "dev" in words else "none")
+        far = self._routed(self.cloud.router, self.edge.host_address(4), self.edge.host_address(6))
+        return self.used_by_edge() | far
+
+    def used_by_edge(self) -> set[str]:
+        """The virtual interfaces that the edge's kernel routes over, both families."""
         ports = {laid.customer.name: name for name, laid in self.spans.items()}
+        found = self._routed(self.edge.namespace, self.cloud.host_address(4), self.cloud.host_address(6))
         return {ports.get(name, name) for name in found}
+
+    def _routed(self, namespace: Namespace, *addresses: str) -> set[str]:
+        said = [namespace.run("ip", "route", "get", address, check=False).stdout.split() for address in addresses]
+        return {words[words.index("dev") + 1] if "dev" in words else "none" for words in said}
 
     @contextlib.contextmanager
     def streams(self, *versions: int) -> Iterator[Streams]:
