@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import pytest
 
@@ -11,7 +11,7 @@ from tests.lab.netns import leave_on_signals
 from tests.lab.paths import BACKUP, DETECTION_SECONDS, PRIMARY, Paths, Streams
 from tests.lab.wait import until
 
-pytestmark = [pytest.mark.native, pytest.mark.alone]
+pytestmark = pytest.mark.native
 
 SWITCHING_SECONDS = 0.3  # what routing may take once BFD has noticed
 CARRIER_SECONDS = 0.2
@@ -47,41 +47,34 @@ with_bird = pytest.mark.parametrize("paths", ["bird"], indirect=True)
 with_either = pytest.mark.parametrize("paths", ["bird", "frr"], indirect=True)
 
 
-def outage(paths: Paths, failure: Callable[[], None], repair: Callable[[], None]) -> dict[str, float]:
-    """For how long each stream falls silent when the primary fails: until the backup carries both ways."""
-    with paths.streams() as streams:
-        failure()
-        until("the backup to be used both ways", paths.used, accept=lambda used: used == {BACKUP})
-        time.sleep(0.1)  # the first packets over it arrive
-    repair()
-    return {way: stream.longest_silence for way, stream in streams.items()}
-
-
 def losses(streams: Streams) -> dict[str, list[tuple[int, int]]]:
     """Which packets were lost, by stream; none are in it that lost none."""
     assert all(stream.received > 500 for stream in streams.values()), streams
     return {way: stream.missing for way, stream in streams.items() if stream.lost}
 
 
+@pytest.mark.alone
 @with_either
 def test_a_silent_primary_is_left_within_bfds_detection_time(paths: Paths) -> None:
-    lost = outage(paths, paths.spans[PRIMARY].silence, paths.spans[PRIMARY].speak)
+    lost = paths.outage(paths.spans[PRIMARY].silence, paths.spans[PRIMARY].speak)
     assert max(lost.values()) <= DETECTION_SECONDS + SWITCHING_SECONDS + EDGE_OF_PACKETS, lost
     assert min(lost.values()) > DETECTION_SECONDS / 2, "the failure was none"
 
 
+@pytest.mark.alone
 @with_bird
 @pytest.mark.parametrize("silenced", ["IPv4 to the cloud", "IPv4 to the customer"])
 def test_one_direction_that_falls_silent_takes_both_to_the_backup(paths: Paths, silenced: str) -> None:
     fibre, out = paths.spans[PRIMARY], silenced.endswith("cloud")
-    lost = outage(paths, lambda: fibre.silence(to_cloud=out, to_customer=not out), fibre.speak)
+    lost = paths.outage(lambda: fibre.silence(to_cloud=out, to_customer=not out), fibre.speak)
     assert DETECTION_SECONDS / 2 < lost.pop(silenced) <= DETECTION_SECONDS + SWITCHING_SECONDS + EDGE_OF_PACKETS
     assert max(lost.values()) < CARRIER_SECONDS, "the sound direction stood still too"
 
 
+@pytest.mark.alone
 @with_either
 def test_a_cut_primary_is_left_at_once_and_taken_up_again_without_loss(paths: Paths) -> None:
-    lost = outage(paths, paths.spans[PRIMARY].cut, lambda: None)
+    lost = paths.outage(paths.spans[PRIMARY].cut, lambda: None)
     assert max(lost.values()) <= CARRIER_SECONDS + EDGE_OF_PACKETS, lost
     with paths.streams() as streams:
         paths.spans[PRIMARY].splice()
@@ -90,6 +83,7 @@ def test_a_cut_primary_is_left_at_once_and_taken_up_again_without_loss(paths: Pa
     assert losses(streams) == {}
 
 
+@pytest.mark.alone
 @with_either
 def test_a_drain_and_its_end_lose_nothing_and_the_operator_is_told(paths: Paths) -> None:
     edge = paths.edge
@@ -160,6 +154,7 @@ def test_a_drain_while_frr_is_away_is_remembered_and_not_called_done(paths: Path
     assert edge.dcedge("undrain", PRIMARY).status == 0
 
 
+@pytest.mark.alone
 @with_bird
 def test_a_static_path_is_drained_without_loss_and_the_cloud_is_said_to_know_nothing(paths: Paths) -> None:
     edge, router = paths.edge, paths.cloud.router
@@ -189,6 +184,7 @@ def test_a_static_path_is_drained_without_loss_and_the_cloud_is_said_to_know_not
         paths.order()
 
 
+@pytest.mark.alone
 @with_bird
 def test_a_static_path_that_is_cut_is_left_at_once(paths: Paths) -> None:
     paths.order(more={PRIMARY: STATIC, BACKUP: STATIC})

@@ -9,7 +9,8 @@ Streams of 1,000 packets a second each way tell what a failure costs, in packets
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping
 from types import TracebackType
 from typing import Literal, Self
 
@@ -107,6 +108,15 @@ class Paths:
         ports = {laid.customer.name: name for name, laid in self.spans.items()}
         found = self._routed(self.edge.namespace, self.cloud.host_address(4), self.cloud.host_address(6))
         return {ports.get(name, name) for name in found}
+
+    def outage(self, failure: Callable[[], None], repair: Callable[[], None]) -> dict[str, float]:
+        """For how many seconds each stream falls silent when the primary fails, until the backup carries both ways."""
+        with self.streams() as streams:
+            failure()
+            until("the backup to be used both ways", self.used, accept=lambda used: used == {BACKUP})
+            time.sleep(0.1)  # the first packets over it arrive
+        repair()
+        return {way: stream.longest_silence for way, stream in streams.items()}
 
     def _routed(self, namespace: Namespace, *addresses: str) -> set[str]:
         said = [namespace.run("ip", "route", "get", address, check=False).stdout.split() for address in addresses]
