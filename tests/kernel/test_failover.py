@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -133,10 +134,19 @@ def test_a_drain_that_cannot_be_is_refused_in_words(paths: Paths) -> None:
     assert "'fra-3'; did you mean 'fra-" in both.stderr
     assert "'prod-aa'; did you mean 'prod-a'?" in both.stderr
     forced = edge.dcedge("drain", PRIMARY, "--force", "--wait", "1s")
-    assert forced.status in {0, 1}, forced.said
+    assert f"Drained: {PRIMARY}." in forced.stdout
     again = edge.dcedge("undrain", PRIMARY, BACKUP)
     assert again.status == 0, again.said
     assert "Not drained before: prod-b." in edge.dcedge("undrain", BACKUP).stdout
+
+
+@with_bird
+def test_of_two_drains_at_once_the_second_sees_the_first(paths: Paths) -> None:
+    with ThreadPoolExecutor() as pool:
+        outcomes = list(pool.map(lambda name: paths.edge.dcedge("drain", name), (PRIMARY, BACKUP)))
+    assert sorted(outcome.status for outcome in outcomes) == [0, 1], outcomes
+    assert "without a path" in "".join(outcome.stderr for outcome in outcomes)
+    assert paths.edge.dcedge("undrain", PRIMARY, BACKUP).status == 0
 
 
 @with_bird
