@@ -7,6 +7,7 @@ failure (with growing patience), and once a minute for whatever nobody told us o
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import logging
 import os
@@ -77,6 +78,8 @@ class Service:
         self._scope: Scope | None = None  # where the next pass looks; None: everywhere
         self._pass = asyncio.Lock()
         self._polling = asyncio.Lock()  # polls share one netlink socket and one connection to FRR
+        self._poll_now = asyncio.Event()  # something happened that the next poll should not wait a second for
+        self._static_links: frozenset[int] = frozenset()  # the links and ports of static virtual interfaces
         self._static = StaticPaths(withheld=self._runtime.withdrawn)
         self._tasks: set[asyncio.Task[None]] = set()
         self._new_order = True  # the next pass carries out an order: what it does is no drift
@@ -293,6 +296,12 @@ class Service:
         self.result = replace(result, done=Plan(()))
         self._operations = len(result.done.operations)
         self._durations.observe(result.duration)
+        self._static_links = frozenset(
+            result.indices.get(name, 0)
+            for interface in result.intent.interfaces.values()
+            if interface.static
+            for name in (interface_link(interface), interface.port)
+        )
         if ordered:
             self.applied = result.finished
         else:
@@ -343,15 +352,19 @@ class Service:
                 log.warning("%s %s: %s", failure.operation.action, failure.operation.key, failure.text)
 
     async def poll_forever(self) -> None:
-        """Look at counters and sessions about once a second; a session that is not there calls for a pass."""
+        """Look at counters and sessions about once a second; a session that is not there calls for a pass.
+
+        At once where the kernel speaks of a static virtual interface's port: nobody else notices a lost carrier there.
+        """
         while True:
             started = time.monotonic()
+            self._poll_now.clear()
             await self._make_poll()
             # To wait for a silent FRR is no work: whether it is back is to be known soon.
             silent = self.poll is None or self.poll.sessions is None
-            await asyncio.sleep(
-                POLL_SECONDS if silent else max(POLL_SECONDS, (time.monotonic() - started) / POLL_SHARE)
-            )
+            pause = POLL_SECONDS if silent else max(POLL_SECONDS, (time.monotonic() - started) / POLL_SHARE)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._poll_now.wait(), pause)
 
     async def _make_poll(self) -> None:
         async with self._polling:
@@ -433,6 +446,8 @@ class Service:
             self.want_pass()
         elif changed.links:
             self.want_pass(Scope(changed.links, changed.queues))
+            if changed.links & self._static_links:
+                self._poll_now.set()
 
     def on_firewall_event(self) -> None:
         """nftables' rules changed."""

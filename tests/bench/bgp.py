@@ -36,11 +36,13 @@ from dcedge.store import Store
 from tests.bench.cases import Report
 from tests.lab.frr import DAEMON_FOLDER, Frr
 from tests.lab.netns import Namespace, Workspace, leave_on_signals
+from tests.lab.paths import BACKUP, DETECTION_SECONDS, PRIMARY, Paths
 from tests.lab.wait import until
 
 COUNT = int(os.environ.get("BENCH_PEERS", "1000"))
 SMALL, REMOVED = 100, 50
 REPEATS = 5
+FAILURES = 3
 SECRET = "Eschersheim-1000"
 ROOT = Path(__file__).resolve().parents[2]
 RELOAD, EXPORTER = "frr-reload.py --reload", "prometheus-frr-exporter"
@@ -349,6 +351,21 @@ def reads(report: Report, router: Router, cloud: Namespace) -> None:
     report.add(f"read-{COUNT}", mine, reference, f"{EXPORTER}'s scrape")
 
 
+def failover(report: Report) -> None:
+    """How long traffic stands still when the primary falls silent, and when it is cut: the worst of several times."""
+    with Paths() as paths:
+        paths.order()
+        fibre = paths.spans[PRIMARY]
+        silent, dark = [], []
+        for _ in range(FAILURES):
+            for figures, failure, repair in ((silent, fibre.silence, fibre.speak), (dark, fibre.cut, fibre.splice)):
+                paths.wait_up(PRIMARY, BACKUP)
+                figures.append(max(paths.outage(failure, repair).values()) * 1000)
+        detection = DETECTION_SECONDS * 1000
+        report.add("failover-bfd", max(silent), detection, "BFD's detection time, 300 ms x 3", "ms")
+        report.add("failover-carrier", max(dark), detection, "BFD's detection time, 300 ms x 3", "ms")
+
+
 def main() -> None:
     """Run it all."""
     leave_on_signals()
@@ -360,6 +377,7 @@ def main() -> None:
         reads(report, router, cloud)
         writes(report, router)
         removal(report, router)
+    failover(report)
     report.write()
 
 

@@ -9,14 +9,15 @@ Streams of 1,000 packets a second each way tell what a failure costs, in packets
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping
 from types import TracebackType
 from typing import Literal, Self
 
 from tests.lab import traffic
 from tests.lab.clouds import Attachment, BirdCloud, Cloud, FrrCloud, Peer
 from tests.lab.edge import Edge
-from tests.lab.netns import Port, Span, Workspace, span
+from tests.lab.netns import Namespace, Port, Span, Workspace, span
 from tests.lab.wait import until
 
 PRIMARY, BACKUP = "prod-a", "prod-b"
@@ -84,13 +85,13 @@ class Paths:
         self.work.close()
 
     def order(self, preferences: Mapping[str, str] = _PREFERENCES, more: Mapping[str, str] | None = None) -> None:
-        """Put this order in force, the daemon running from then on, and wait until all of it is up."""
+        """Put this order in force, the daemon running from then on, and wait until the edge has it up."""
         self.edge.order.write_text(order_of(preferences, more or {}))
         if self.edge.running:
             assert self.edge.dcedge("apply").status == 0
         else:
             self.edge.start_daemon()
-        self.wait_up(*preferences)
+        self.edge.wait_up(*preferences)
 
     def wait_up(self, *names: str) -> None:
         """Wait until these virtual interfaces are up at both ends, and the best path is used both ways."""
@@ -99,16 +100,27 @@ class Paths:
 
     def used(self) -> set[str]:
         """The virtual interfaces that the kernels at both ends route over, both families."""
-        found = set()
-        for namespace, ends in (
-            (self.edge.namespace, [self.cloud.host_address(4), self.cloud.host_address(6)]),
-            (self.cloud.router, [self.edge.host_address(4), self.edge.host_address(6)]),
-        ):
-            for address in ends:
-                words = namespace.run("ip", "route", "get", address, check=False).stdout.split()
-                found.add(words[words.index("dev") + 1] if "dev" in words else "none")
+        far = self._routed(self.cloud.router, self.edge.host_address(4), self.edge.host_address(6))
+        return self.used_by_edge() | far
+
+    def used_by_edge(self) -> set[str]:
+        """The virtual interfaces that the edge's kernel routes over, both families."""
         ports = {laid.customer.name: name for name, laid in self.spans.items()}
+        found = self._routed(self.edge.namespace, self.cloud.host_address(4), self.cloud.host_address(6))
         return {ports.get(name, name) for name in found}
+
+    def outage(self, failure: Callable[[], None], repair: Callable[[], None]) -> dict[str, float]:
+        """For how many seconds each stream falls silent when the primary fails, until the backup carries both ways."""
+        with self.streams() as streams:
+            failure()
+            until("the backup to be used both ways", self.used, accept=lambda used: used == {BACKUP})
+            time.sleep(0.1)  # the first packets over it arrive
+        repair()
+        return {way: stream.longest_silence for way, stream in streams.items()}
+
+    def _routed(self, namespace: Namespace, *addresses: str) -> set[str]:
+        said = [namespace.run("ip", "route", "get", address, check=False).stdout.split() for address in addresses]
+        return {words[words.index("dev") + 1] if "dev" in words else "none" for words in said}
 
     @contextlib.contextmanager
     def streams(self, *versions: int) -> Iterator[Streams]:

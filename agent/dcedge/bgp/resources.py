@@ -91,7 +91,11 @@ class FrrBlock:
         if self.packed == observed.packed:
             return ()
         before, after = _by_slot(observed.lines), _by_slot(self.lines)
-        return tuple(_changes(before, after))
+        changes = tuple(_changes(before, after))
+        if self.key.kind != SESSION:
+            return changes
+        # A route-map that goes because the session leaves it is no news beside that.
+        return tuple(change for change in changes if not change.attribute.startswith("route-map ")) or changes
 
 
 def _tells(line: Line) -> bool:
@@ -126,5 +130,11 @@ def _told(line: Line | None) -> str:
     if line is None:
         return ""
     told = mask(line.text)
-    slot = meaning(line.text).slot
-    return told.removeprefix(slot).strip() or ("no" if told.startswith("no ") else "yes")
+    slot = meaning(line.text).slot.split(" ")
+    words = []
+    for word in told.split(" "):
+        if slot and word == slot[0]:
+            slot.pop(0)
+        else:
+            words.append(word)
+    return " ".join(words) or "yes"

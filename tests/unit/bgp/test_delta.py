@@ -46,6 +46,7 @@ def steps(before: Derived, after: Derived) -> list[str]:
 PLAIN = {"a": vi(1, bgp=keyed())}
 N = "neighbor 10.255.1.1"
 OUT_BACKUP = outbound_map_name(repr(((65010,) * 3, (), 100)))
+OUT_PRIMARY = outbound_map_name(repr(((), (), 0)))
 EMPTY = FrrConfig()
 
 
@@ -140,6 +141,12 @@ def test_a_route_map_goes_only_when_its_last_session_has_left_it() -> None:
     operations = plan(after.blocks, observe_frr(running, after.blocks, remember((), EMPTY, before.blocks))).operations
     # No operation of its own, which would come before all that is made or changed.
     assert {operation.action for operation in operations} == {"create", "change"}
+    (change,) = (operation for operation in operations if operation.action == "change")
+    family = "router bgp 65010: address-family ipv4 unicast: neighbor 10.255.1.1"
+    assert change.describe() == (
+        f"{family} route-map in dcedge-prod-v4-in-110 -> dcedge-prod-v4-in-200, "
+        f"{family} route-map out {OUT_BACKUP} -> {OUT_PRIMARY}"
+    )
     text = delta(operations).splitlines()
     assert text.index("no route-map dcedge-prod-v4-in-110 permit 10") > text.index(
         "  neighbor 10.255.1.1 route-map dcedge-prod-v4-in-200 in"

@@ -43,6 +43,20 @@ ROWS = [
     Row("planned but sound", replace(GOOD, admin="planned"), "up", "as ordered", "unknown"),
     Row("drained", replace(GOOD, drained=True), "drained", "drained by an operator", "unknown"),
     Row(
+        "drained, but the cloud does not heed it",
+        replace(GOOD, drained=True, carries="3M in"),
+        "drained",
+        "drained by an operator, but carries 3M in",
+        "unknown",
+    ),
+    Row(
+        "drained and static",
+        replace(STATIC, drained=True),
+        "drained",
+        "drained by an operator; it is static: the cloud cannot be told",
+        "unknown",
+    ),
+    Row(
         "drained, then the fibre is cut",
         replace(GOOD, drained=True, port=replace(PORT, carrier=False)),
         "drained",

@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
-from dcedge.kernel.derive import DISTANCE_BACKUP, DISTANCE_BEHIND_BGP, DISTANCE_PREFERRED, shared_resources
+from dcedge.kernel.derive import (
+    DISTANCE_BACKUP,
+    DISTANCE_BEFORE_BGP,
+    DISTANCE_BEHIND_BGP,
+    DISTANCE_DRAINED,
+    DISTANCE_PREFERRED,
+    shared_resources,
+)
 from dcedge.kernel.naming import VRF_TABLE_FIRST, VRF_TABLES, free_table, vrf_tables
 from dcedge.kernel.objects import Bond, Port, Route, Vrf
+from dcedge.plan import plan
 from tests.unit.kernel.orders import interfaces_of, of_kind, vi
 
 TEN, SIX = "10.20.0.0/16", "2001:db8:20::/48"
 
 
-def metrics(**interfaces: dict[str, object]) -> dict[str, int]:
+def metrics(drained: str = "", **interfaces: dict[str, object]) -> dict[str, int]:
     """The distance of each static route as zebra sees it, by the customer's links."""
-    routes = of_kind(shared_resources(interfaces_of(**interfaces)), Route)
+    routes = of_kind(shared_resources(interfaces_of(**interfaces), drained=frozenset(drained.split())), Route)
     return {"+".join(hop.link for hop in route.hops): route.metric >> 24 for route in routes}
 
 
@@ -58,6 +66,33 @@ def test_bgp_wins_unless_it_is_the_backup() -> None:
     assert metrics(a=vi(1, static=(TEN,)), b=vi(2)) == {"eth1.1": DISTANCE_BEHIND_BGP}
     assert metrics(a=vi(1, static=(TEN,)), b=vi(2, preference="backup")) == {"eth1.1": DISTANCE_PREFERRED}
     assert metrics(a=vi(1, static=(TEN,)), b=vi(2, admin="down")) == {"eth1.1": DISTANCE_PREFERRED}
+
+
+def test_a_drained_static_path_ranks_last_and_its_siblings_take_the_traffic() -> None:
+    one, other = vi(1, static=(TEN,), preference="equal"), vi(2, static=(TEN,), preference="equal")
+    assert metrics("a", a=one, b=other) == {"eth1.1": DISTANCE_DRAINED, "eth1.2": DISTANCE_PREFERRED}
+    assert metrics("a b", a=one, b=other) == {"eth1.1+eth1.2": DISTANCE_DRAINED}
+
+
+def test_a_static_path_goes_before_bgp_that_is_drained() -> None:
+    for preference, otherwise in (("primary", DISTANCE_BEHIND_BGP), ("backup", DISTANCE_BACKUP)):
+        static = vi(1, static=(TEN,), preference=preference)
+        assert metrics("", a=static, b=vi(2)) == {"eth1.1": otherwise}
+        assert metrics("b", a=static, b=vi(2), c=vi(3, preference="backup"))["eth1.1"] in {
+            DISTANCE_PREFERRED,
+            DISTANCE_BACKUP,
+        }
+        assert metrics("b", a=static, b=vi(2))["eth1.1"] <= DISTANCE_BEFORE_BGP
+
+
+def test_a_static_route_goes_only_when_what_takes_its_place_is_there() -> None:
+    both = interfaces_of(a=vi(1, static=(TEN,)), b=vi(2, static=(TEN,), preference="backup"))
+    before, after = (
+        {route.key: route for route in of_kind(shared_resources(both, drained=frozenset(drained)), Route)}
+        for drained in ((), ("a",))
+    )
+    assert [operation.action for operation in plan(after, before).operations] == ["create", "delete"]
+    assert [operation.action for operation in plan(before, after).operations] == ["create", "delete"]
 
 
 def test_each_family_goes_by_its_own_address() -> None:
