@@ -149,10 +149,10 @@ class Cloud(ABC):
     def policed(self, name: str) -> Policed:
         """What the policer of a virtual interface has done."""
         said = self.router.run("tc", "-s", "filter", "show", "dev", name, "ingress").stdout
-        counts = re.search(r"Sent \d+ bytes (\d+) pkts? \(dropped (\d+), ", said)
-        if counts is None:
+        counts = re.findall(r"Sent \d+ bytes (\d+) pkts? \(dropped (\d+), ", said)
+        if not counts:
             raise AssertionError(f"{name} at {self.name} has no policer:\n{said}")
-        sent, dropped = map(int, counts.groups())
+        sent, dropped = map(int, counts[-1])  # the policer stands last
         return Policed(sent - dropped, dropped)
 
     def _guard(self, attachment: Attachment) -> None:
