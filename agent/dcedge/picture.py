@@ -267,6 +267,7 @@ class Picture:
             advertised=counts.advertised if counts is not None else None,
             advertise_ordered=any(prefix.version == session.customer.version for prefix in interface.advertise),
             bfd=bfd_word(state.bfd) if session.bfd is not None else None,
+            ttl_security=session.ttl_security,
             bfd_detection_ms=state.bfd_detection_ms,
             bfd_detection_ordered_ms=milliseconds(session.bfd.interval) * session.bfd.multiplier
             if session.bfd

@@ -149,10 +149,10 @@ class Cloud(ABC):
     def policed(self, name: str) -> Policed:
         """What the policer of a virtual interface has done."""
         said = self.router.run("tc", "-s", "filter", "show", "dev", name, "ingress").stdout
-        counts = re.search(r"Sent \d+ bytes (\d+) pkts? \(dropped (\d+), ", said)
-        if counts is None:
+        counts = re.findall(r"Sent \d+ bytes (\d+) pkts? \(dropped (\d+), ", said)
+        if not counts:
             raise AssertionError(f"{name} at {self.name} has no policer:\n{said}")
-        sent, dropped = map(int, counts.groups())
+        sent, dropped = map(int, counts[-1])  # the policer stands last
         return Policed(sent - dropped, dropped)
 
     def _guard(self, attachment: Attachment) -> None:
@@ -161,7 +161,7 @@ class Cloud(ABC):
         rules = []
         if attachment.hops > 1:
             # The router is not the device at the fibre's end, which forwards nothing that has a TTL of 1.
-            rules.append(f"filter add dev {device} ingress prio 1 protocol ip u32 match ip ttl 1 0xff action drop")
+            rules.append(f"filter add dev {device} ingress prio 1 protocol ip u32 match u8 1 0xff at 8 action drop")
         if attachment.policed_bps is not None:
             burst = max(2 * (attachment.mtu + HEADER_BYTES), int(attachment.policed_bps / 8 * POLICER_SECONDS))
             police = f"rate {attachment.policed_bps}bit burst {burst}b mtu {attachment.mtu} overhead {HEADER_BYTES}"

@@ -18,6 +18,7 @@ from dcedge.order.model import Address, Family
 _FAMILY_NAMES: Mapping[str, Family] = {"ipv4Unicast": "ipv4", "ipv6Unicast": "ipv6"}
 _TEXT_MAX = 200
 _BFD_SETTLED = 5  # seconds
+_NOTIFICATION = "Notification"  # in bgpd's words for a reset by one, sent or received
 _ALL_NEIGHBORS, _SUMMARY = "show bgp vrf all neighbors json", "show bgp vrf all summary json"
 # More sessions than this are asked for all at once: a question costs a millisecond, the account of a session a third.
 _SINGLE_QUESTIONS_MAX = 16
@@ -124,9 +125,21 @@ class SessionReader:
             for state in unclear:
                 answer = ask(f"show bgp vrf {state.vrf} neighbors {state.peer} json")
                 told |= {one.place: one for one in parse_neighbor(answer, state.vrf)}
-        states = tuple(told.get(state.place) or replace(state, last_reset=self._reset(state)) for state in seen)
+        states = tuple(
+            self._with_notification(told[state.place])
+            if state.place in told
+            else replace(state, last_reset=self._reset(state))
+            for state in seen
+        )
         self._resets = {state.place: (state.transitions, state.last_reset) for state in states}
         return states
+
+    def _with_notification(self, state: SessionState) -> SessionState:
+        """Why it was lost, rather than how the attempts since have ended: a cloud that has said why merely hangs up."""
+        known = self._reset(state)
+        if known is None or _NOTIFICATION not in known or _NOTIFICATION in (state.last_reset or ""):
+            return state
+        return replace(state, last_reset=known)
 
     def _of(self, state: SessionState) -> tuple[int, str | None] | None:
         known = self._resets.get(state.place)

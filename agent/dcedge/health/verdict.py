@@ -74,6 +74,7 @@ class SessionFacts:
     bfd: BfdState | None = None
     bfd_detection_ms: int | None = None  # in force; None: not known
     bfd_detection_ordered_ms: int | None = None
+    ttl_security: bool = False
 
     @property
     def established(self) -> bool:
@@ -358,7 +359,7 @@ def _why_not_established(session: SessionFacts, probe: ProbeFacts | None) -> tup
         if session.last_reset and sign in session.last_reset.lower():
             return f"{said}: {meaning} (last reset: {session.last_reset})", side
     if session.state == "OpenSent":
-        return f"{said}: TCP is up but the cloud sends no valid OPEN", "cloud"
+        return f"{said}: TCP is up but the cloud sends no valid OPEN{_ttl_dropped(session)}", "cloud"
     if session.state == "OpenConfirm":
         return f"{said}: the cloud does not confirm our OPEN", "cloud"
     if probe is not None and probe.neighbour is False:
@@ -368,5 +369,12 @@ def _why_not_established(session: SessionFacts, probe: ProbeFacts | None) -> tup
         return f"{said}: the cloud answers neither pings nor TCP 179{_because(probe)}", "unknown"
     reason = f"{said}: the cloud does not answer on TCP 179"
     if probe is not None and probe.probes and probe.answers:
-        reason += ", though it answers pings: a filter, another password, or no session set up there"
-    return reason, "cloud"
+        reason += ", though it answers pings: a filter, another password or TTL, or no session set up there"
+    return reason + _ttl_dropped(session), "cloud"
+
+
+def _ttl_dropped(session: SessionFacts) -> str:
+    """What `ttl_security` does to a cloud that does not speak it (RFC 5082)."""
+    return (
+        "; `ttl_security` is ordered, so what it sends with a TTL below 255 is dropped" if session.ttl_security else ""
+    )

@@ -102,6 +102,24 @@ def test_why_a_session_was_lost_is_asked_again_after_each_loss_and_while_it_is_d
     assert reader.read(bgpd.ask)[0].admin_down
 
 
+def test_what_a_notification_said_outlives_the_attempts_after_it_but_not_the_next_loss() -> None:
+    bgpd, reader = FakeBgpd(), SessionReader()
+    bgpd.peers = {"10.0.0.1": dict(NEIGHBOR)}
+    reader.read(bgpd.ask)
+    cease = {
+        "lastResetDueTo": "BGP Notification received",
+        "lastNotificationReason": "Cease/Maximum Number of Prefixes",
+    }
+    hung_up = NEIGHBOR | {"bgpState": "Active", "lastResetDueTo": "Peer closed the session"}
+    bgpd.peers["10.0.0.1"] = hung_up | {"connectionsDropped": 4} | cease
+    said = reader.read(bgpd.ask)[0].last_reset
+    assert said == "BGP Notification received: Cease/Maximum Number of Prefixes"
+    bgpd.peers["10.0.0.1"] = hung_up | {"connectionsDropped": 4}
+    assert reader.read(bgpd.ask)[0].last_reset == said
+    bgpd.peers["10.0.0.1"] = hung_up | {"connectionsDropped": 5}
+    assert reader.read(bgpd.ask)[0].last_reset == "Peer closed the session"
+
+
 def test_of_many_that_are_down_all_are_asked_at_once() -> None:
     bgpd, reader = FakeBgpd(), SessionReader()
     bgpd.peers = {f"10.0.0.{n}": NEIGHBOR | {"bgpState": "Active"} for n in range(1, 100)}

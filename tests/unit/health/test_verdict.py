@@ -131,6 +131,13 @@ ROWS = [
         "no OPEN", replace(GOOD, sessions=(replace(ACTIVE, state="OpenSent"),)), "down", "sends no valid OPEN", "cloud"
     ),
     Row(
+        "ttl_security that the cloud does not speak",
+        replace(GOOD, sessions=(replace(ACTIVE, state="OpenSent", ttl_security=True),)),
+        "down",
+        "sends no valid OPEN; `ttl_security` is ordered, so what it sends with a TTL below 255 is dropped",
+        "cloud",
+    ),
+    Row(
         "session shut here",
         replace(GOOD, sessions=(replace(ACTIVE, admin_shutdown=True),)),
         "down",
