@@ -13,34 +13,65 @@ from typing import Any
 
 import pytest
 
-from tests.lab.bed import CUSTOMER_ASN, ORDER, Bed
+from dcedge.expose.control import ControlClient
+from tests.lab.bed import CUSTOMER_ASN, Bed
 from tests.lab.clouds import Attachment, Peer
 from tests.lab.netns import Namespace, Port, end, leave_on_signals
 from tests.lab.wait import until
 
 pytestmark = pytest.mark.timeout(300)
 
-BUNDLE = """\
+ORDER = """\
+router: {asn: 65010, router_id: 10.255.0.1, advertise: [192.0.2.0/24, "2001:db8:10::/48"]}
+connections:
+  fra-1: {provider: generic, port: eth1, bandwidth: 1G, circuit_id: "LAB-4711"}
+  fra-2: {provider: generic, port: eth2, bandwidth: 1G, circuit_id: "LAB-4712"}
   fra-3: {provider: generic, port: {bond: bond0, members: [eth3, eth4]}, bandwidth: 1G, circuit_id: "LAB-4713"}
-"""
-BUNDLED = """\
+virtual_gateways:
+  prod: {vpc: vpc-prod, asn: 64512, accept: [10.20.0.0/16, "2001:db8:20::/48"]}
+  dev: {vpc: vpc-dev, asn: 64513, accept: [10.30.0.0/16]}
+virtual_interfaces:
+  prod-a:
+    connection: fra-1
+    virtual_gateway: prod
+    vlan: 101
+    bandwidth: 50M
+    addresses: [{customer: 10.255.101.2/30, cloud: 10.255.101.1}]
+    preference: primary
+    bgp: {password: {credential: prod-a}}
+    probe: {interval: 200ms}
+  prod-b:
+    connection: fra-2
+    virtual_gateway: prod
+    vlan: 102
+    bandwidth: 100M
+    addresses:
+      - {customer: 10.255.102.2/30, cloud: 10.255.102.1}
+      - {customer: "2001:db8:102::2/126", cloud: "2001:db8:102::1"}
+    preference: backup
+    bgp: {bfd: true}
+    probe: {interval: 200ms}
+  dev-a:
+    connection: fra-2
+    virtual_gateway: dev
+    vlan: 201
+    bandwidth: 200M
+    addresses: [{customer: 10.255.201.2/30, cloud: 10.255.201.1}]
+    bgp: {bfd: true, password: {credential: dev-a}}
+    probe: {interval: 200ms}
   lag-a:
     connection: fra-3
     virtual_gateway: dev
     vlan: 301
     bandwidth: 50M
-    addresses:
-      - {customer: 10.255.31.2/30, cloud: 10.255.31.1}
+    addresses: [{customer: 10.255.31.2/30, cloud: 10.255.31.1}]
+    preference: backup
+    probe: {interval: 200ms}
 """
 ALL = ("prod-a", "prod-b", "dev-a", "lag-a")
 CLOUD_A = "10.255.101.1"
+AN_HOUR = 3600  # probes, at the default of one a second
 PASSWORD = "Kaiserlei-101"
-
-
-def order_with(probe_interval: str) -> str:
-    """The standard order with a bundle, a virtual interface on it, and probes that often."""
-    text = ORDER.read_text().replace("virtual_gateways:", f"{BUNDLE}\nvirtual_gateways:", 1) + BUNDLED
-    return text.replace("    addresses:", f"    probe: {{interval: {probe_interval}}}\n    addresses:")
 
 
 @pytest.fixture(scope="module")
@@ -62,7 +93,7 @@ def faulty() -> Iterator[Bed]:
         peers = (Peer("10.255.31.1/30", "10.255.31.2"),)
         bed.dev.attach(Attachment("lag-a", fibres[0], 301, peers, CUSTOMER_ASN, trunk="fra-3"))
         bed.dev.configure()
-        bed.edge.order.write_text(order_with("200ms"))
+        bed.edge.order.write_text(ORDER)
         bed.edge.start_daemon()
         yield bed
 
@@ -321,12 +352,36 @@ def test_every_fault_is_mended_and_told_in_the_history_that_outlives_the_daemon(
 
 def history(bed: Bed, name: str) -> list[dict[str, Any]]:
     """The transitions that the daemon keeps of a virtual interface."""
-    from dcedge.expose.control import ControlClient
-
     return [dict(one) for one in ControlClient(bed.edge.socket).history(name)]
 
 
-def test_an_hour_of_probes_on_a_healthy_line_raises_no_alarm(faulty: Bed) -> None: ...
+def test_an_hour_of_probes_on_a_healthy_line_raises_no_alarm(faulty: Bed) -> None:
+    faulty.wait_up(*ALL)
+    before = {name: history(faulty, name) for name in ALL}
+    faulty.edge.order.write_text(ORDER.replace("200ms", "10ms"))
+    faulty.edge.reload_daemon()
+    started: dict[tuple[str, str], int] = {}
+    seen: set[tuple[str, str, str]] = set()
+
+    def probed() -> dict[tuple[str, str], int]:
+        vis = faulty.edge.virtual_interfaces()
+        seen.update((name, vi["verdict"], vi["reason"]) for name, vi in vis.items() if vi["verdict"] != "up")
+        streams = [(name, probe) for name, vi in vis.items() for probe in vi["probes"]]
+        sent = {(name, p["destination"]): p["sent"] for name, p in streams if p["interval_seconds"] < 0.02}
+        for key, count in sent.items():
+            started.setdefault(key, count)
+        return {key: count - started[key] for key, count in sent.items()}
+
+    until(
+        "an hour's probes on every line",
+        probed,
+        timeout=120,
+        accept=lambda counts: len(counts) == 5 and min(counts.values()) >= AN_HOUR,
+    )
+    assert seen == set()
+    assert {name: history(faulty, name) for name in ALL} == before
+    faulty.edge.order.write_text(ORDER)
+    faulty.edge.reload_daemon()
 
 
 def test_port_set_down_on_this_router(faulty: Bed) -> None:
