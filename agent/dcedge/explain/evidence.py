@@ -137,4 +137,5 @@ class Evidence:
     not_forwarding: tuple[str, ...] = ()  # sysctls that keep the router from forwarding
     routes: tuple[RouteLook, ...] = ()
     daemon: DaemonSays | None = None
+    frr_asked: bool = True  # False: not permitted to
     unseen: tuple[str, ...] = ()

@@ -88,9 +88,12 @@ def gather(settings: Settings, name: str) -> Evidence:
             ordered_bps=interface.rate_bps,
         )
         sessions, detail = _sessions(frr)
+        frr_asked = sessions is not None or os.geteuid() == 0
+        if not frr_asked:
+            unseen.append(f"FRR was not asked: {detail}")
         facts = replace(
             facts,
-            frr_available=sessions is not None,
+            frr_available=sessions is not None or not frr_asked,
             frr_detail=detail,
             sessions=tuple(_session_facts(interface, sessions or {})),
         )
@@ -122,6 +125,7 @@ def gather(settings: Settings, name: str) -> Evidence:
         not_forwarding=tuple(_not_forwarding(interface)),
         routes=routes,
         daemon=daemon,
+        frr_asked=frr_asked,
         unseen=tuple(unseen),
     )
 

@@ -266,17 +266,22 @@ def frr(e: Evidence) -> Outcome:
     """FRR is there, and has the sessions."""
     if not e.interface.sessions:
         return Outcome("skipped", "static routes, no BGP")
+    if not e.frr_asked:
+        return Outcome("unknown", "FRR was not asked, so nothing is known of the sessions")
     if (found := _first(e.facts, rules.frr_absent, rules.sessions_missing)) is not None:
         advice = "Start FRR with bgpd (and bfdd where BFD is ordered); then `dcedge status` says whether it took all."
         return Outcome("failed", found.reason, found.side, e.facts.failing, advice)
     return Outcome("ok", "FRR answers and has the sessions")
 
 
+_NO_SESSION = "no session is known"
+
+
 def tcp(e: Evidence) -> Outcome:
     """TCP 179 can be reached."""
     session = _lacking(e)
     if session is None:
-        return Outcome("ok", "TCP 179 is connected") if e.facts.sessions else Outcome("skipped", "no BGP")
+        return Outcome("ok", "TCP 179 is connected") if e.facts.sessions else Outcome("skipped", _NO_SESSION)
     look = e.tcp.get(session.peer, TcpLook())
     told = _tcp_told(session.peer, look)
     if not look.left or look.answered_unheard:
@@ -321,7 +326,7 @@ def md5(e: Evidence) -> Outcome:
     """The MD5 digests are those of the ordered password."""
     session = _lacking(e)
     if session is None:
-        return Outcome("ok", "every session is up") if e.facts.sessions else Outcome("skipped", "no BGP")
+        return Outcome("ok", "every session is up") if e.facts.sessions else Outcome("skipped", _NO_SESSION)
     ordered = next((s for s in e.interface.sessions if str(s.cloud) == session.peer), None)
     look = e.tcp.get(session.peer, TcpLook())
     facts, said = e.facts, session
@@ -350,7 +355,7 @@ def opened(e: Evidence) -> Outcome:
     """The two OPENs agree: ASNs, capabilities."""
     session = _lacking(e)
     if session is None:
-        return Outcome("ok", "every session is established") if e.facts.sessions else Outcome("skipped", "no BGP")
+        return Outcome("ok", "every session is established") if e.facts.sessions else Outcome("skipped", _NO_SESSION)
     told = e.capture.opens.get(session.peer) if e.capture is not None else None
     evidence = _open_told(session.peer, told)
     if told is not None and session.cloud_asn is not None and told.asn != session.cloud_asn:
@@ -394,8 +399,9 @@ def _reset_told(session: SessionFacts) -> tuple[str, ...]:
 def prefixes(e: Evidence) -> Outcome:
     """Prefixes are exchanged, within both ends' caps."""
     if not e.interface.sessions:
-        told = ", ".join(map(str, e.interface.static))
-        return Outcome("ok", f"static routes to {told}") if told else Outcome("skipped", "no BGP")
+        return Outcome("ok", f"static routes to {', '.join(map(str, e.interface.static))}")
+    if not e.facts.sessions:
+        return Outcome("skipped", _NO_SESSION)
     session = _lacking(e)
     if session is not None:
         found = rules.why_not_established(e.facts, session)

@@ -23,8 +23,10 @@ _LINKMODES_SPEED, _LINKMODES_DUPLEX = 5, 6
 _EEPROM_OFFSET, _EEPROM_LENGTH, _EEPROM_PAGE, _EEPROM_BANK, _EEPROM_ADDRESS, _EEPROM_DATA = 2, 3, 4, 5, 6, 7
 _SPEED_UNKNOWN = 0xFFFFFFFF
 _GENERIC = struct.Struct("=BBxx")  # genlmsghdr: command, version
-# What a driver says that has no such thing, or whose cage is empty.
-_NOT_TOLD = {errno.EOPNOTSUPP, errno.EINVAL, errno.ENODEV, errno.EIO, errno.ENXIO, errno.EREMOTEIO, errno.ETIMEDOUT}
+# What a driver says that has no such thing or whose cage is empty, and the kernel to who may not ask.
+_NOT_TOLD = {
+    errno.EOPNOTSUPP, errno.EINVAL, errno.ENODEV, errno.EIO, errno.ENXIO, errno.EREMOTEIO, errno.ETIMEDOUT, errno.EPERM,
+}  # fmt: skip
 
 Duplex = Literal["full", "half"]
 T = TypeVar("T")

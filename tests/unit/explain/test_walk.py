@@ -343,6 +343,13 @@ def test_half_of_a_dual_stack_is_found() -> None:
     assert (finding.layer, finding.side) == ("md5", "cloud")
 
 
+def test_who_may_not_ask_frr_is_told_so_and_no_fault_is_made_of_it() -> None:
+    walked = explain(evidence(facts(sessions=()), frr_asked=False))
+    assert walked.finding is None
+    states = {step.layer: step.state for step in walked.steps}
+    assert (states["frr"], states["tcp"], states["prefixes"]) == ("unknown", "skipped", "skipped")
+
+
 def test_a_missing_look_is_unknown_and_no_finding() -> None:
     walked = explain(replace(WELL, paths=(), facts=facts(probes=()), unseen=("pings were not tried: that takes root",)))
     assert walked.finding is None
