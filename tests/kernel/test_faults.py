@@ -242,7 +242,7 @@ def test_bfd_off_at_the_cloud(faulty: Bed) -> None:
     change = faulty.prod.change
     with broken(faulty, "prod-b", lambda: change("prod-b", bfd=False), lambda: change("prod-b", bfd=True)):
         told = diagnosed(faulty, "prod-b", "degraded", "bfd", "cloud")
-    assert "switch BFD on (300 ms × 3)" in told["finding"]["next_step"]
+    assert "Switch BFD on (300 ms × 3)" in told["finding"]["next_step"]
 
 
 def test_md5_missing(faulty: Bed) -> None:

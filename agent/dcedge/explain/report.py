@@ -35,7 +35,7 @@ class StepDocument(TypedDict):
 
 
 class FindingDocument(TypedDict):
-    """The fault: the lowest layer that fails, or the first that is degraded."""
+    """The fault: the lowest layer that fails, or the first that is degraded. `next_step_by`: who has to take it."""
 
     layer: str
     state: str
@@ -43,6 +43,7 @@ class FindingDocument(TypedDict):
     text: str
     evidence: list[str]
     next_step: str
+    next_step_by: str
 
 
 class DaemonDocument(TypedDict):
@@ -82,6 +83,7 @@ def explanation_json(evidence: Evidence, explanation: Explanation) -> Explanatio
             "text": escape(finding.text),
             "evidence": [escape(text) for text in finding.evidence],
             "next_step": finding.advice,
+            "next_step_by": "customer" if finding.side == "customer" else "provider",
         },
         "daemon": None
         if daemon is None
@@ -127,7 +129,8 @@ def print_explanation(console: Console, evidence: Evidence, explanation: Explana
     console.print(Text.assemble(("Side: ", "bold"), _SIDES[finding.side]))
     for text in finding.evidence:
         console.print(Padding(Text(f"- {escape(text)}"), (0, 0, 0, 2), expand=False))
-    console.print(Text.assemble(("Next: ", "bold"), finding.advice))
+    who = "Next, here: " if finding.side == "customer" else "Next, for the provider: "
+    console.print(Text.assemble((who, "bold"), finding.advice))
     if finding.side != "customer":
         console.print()
         console.print(Text("For a ticket to the provider:", "bold"))
@@ -165,9 +168,9 @@ def _ticket(e: Evidence, explanation: Explanation, finding: Step) -> Iterator[st
         yield from (f"- {escape(text)}" for text in measured)
     well = [step for step in explanation.steps if step.state == "ok" and step.layer not in {"order", "link", "frr"}]
     if well:
-        yield "Found in order below that:" if finding.state == "failed" else "Found in order besides:"
+        yield "In order below that:" if finding.state == "failed" else "In order besides:"
         yield from (f"- {step.title}: {escape(step.text)}" for step in well)
-    yield f"Please check: {finding.advice}"
+    yield f"{'To do here' if finding.side == 'customer' else 'Please'}: {finding.advice}"
 
 
 def _utc(moment: float) -> str:

@@ -20,7 +20,10 @@ StepState = Literal["ok", "degraded", "failed", "unknown", "skipped"]
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One layer's outcome. `evidence` and `advice` are there where something is wrong."""
+    """One layer's outcome. `evidence` and `advice` are there where something is wrong.
+
+    The advice is addressed to who has to act: the operator where it is the customer's side, else the provider.
+    """
 
     layer: Layer
     title: str
@@ -91,12 +94,12 @@ def light(e: Evidence) -> Outcome:
     if found is not None and found.layer == "light":
         return _failed(
             found,
-            "Have the provider check that its port sends light, and the fibre in between (patch panel, cross-connect); "
-            "swap receive and transmit once.",
+            "Check that your port sends light, and the fibre in between: patch panel, cross-connect, receive and "
+            "transmit swapped.",
             *told,
         )
     if (found := rules.weak_light(e.facts)) is not None:
-        advice = "Clean and reseat the connectors, then have the fibre measured end to end."
+        advice = "Clean the connectors and measure the fibre end to end."
         if found.side == "customer":
             advice = "Replace this router's transceiver."
         return _failed(found, advice, *told)
@@ -112,8 +115,8 @@ def carrier(e: Evidence) -> Outcome:
     found = rules.no_carrier(e.facts)
     if found is not None and found.layer == "carrier":
         advice = (
-            "Have the provider check its port (up, same speed, auto-negotiation and FEC) and the fibre to it; here, "
-            "reseat the transceiver and look for light with a meter."
+            "Check your port (up, same speed, auto-negotiation and FEC) and the fibre to it. Here, reseat the "
+            "transceiver and look for light with a meter."
         )
         return _failed(found, advice, changes)
     errors = counts.receive_errors + counts.transmit_errors
@@ -145,8 +148,8 @@ def lacp(e: Evidence) -> Outcome:
     if found is None:
         return Outcome("ok", f"all {len(members)} members of {e.facts.port.name} carry traffic")
     advice = {
-        "line": "Have the provider check the fibre and its port of that member.",
-        "cloud": "Have the provider check its LAG: LACP active on every member, the same key, no member blocked.",
+        "line": "Check the fibre and your port of that member.",
+        "cloud": "Check your LAG: LACP active on every member, the same key, no member blocked.",
         "customer": "Bring that member up on this router, and into the bond.",
         "unknown": "Check each member's fibre and LACP at both ends.",
     }[found.side]
@@ -174,12 +177,12 @@ def frames(e: Evidence) -> Outcome:
         seen = f"ordered {_vlan(e)}, seeing {_tags(first.tags)} from {first.hardware_address}"
         if first.address is not None:
             seen += f" ({first.address})"
-        advice = f"Have the provider set {_vlan(e)} on its side, or order the one that it uses."
+        advice = f"Set {_vlan(e)} on your side. (Or here: order the one that the cloud uses.)"
         told = tuple(f"{_tags(s.tags)} from {s.hardware_address} ({s.address or 'no address seen'})" for s in strangers)
         return Outcome("failed", seen, "cloud", (found.reason, *told), advice)
     seconds = f" in {format_seconds(e.capture.seconds)} of capture" if e.capture is not None else ""
     advice = (
-        f"Have the provider check that the virtual interface exists on its port with {_vlan(e)}, and that every switch "
+        f"Check that the virtual interface exists on your port with {_vlan(e)}, and that every switch "
         "on the way passes it. Some clouds send nothing before they see a tagged frame: this router has sent ARP."
     )
     return Outcome("failed", found.reason, "cloud", (f"no unknown tag was seen either{seconds}",), advice)
@@ -197,9 +200,9 @@ def neighbour(e: Evidence) -> Outcome:
         if others:
             address, hardware = others[0]
             text = f"the cloud uses {address} ({hardware}) where the order says {probe.destination}"
-            advice = f"Have the provider set {probe.destination} as its address, or put {address} into the order."
+            advice = f"Set {probe.destination} as your address. (Or here: put {address} into the order.)"
             return Outcome("failed", text, "cloud", (found.reason,), advice)
-        advice = f"Have the provider check that {probe.destination} is set on {_vlan(e)} and answers {probe.protocol}."
+        advice = f"Check that {probe.destination} is set on {_vlan(e)} and answers {probe.protocol}."
         return _failed(found, advice, f"{probe.protocol} requests for {probe.destination} were sent and not answered")
     told = [f"{path.destination} is {path.hardware_address}" for path in e.paths if path.hardware_address is not None]
     if told:
@@ -229,7 +232,7 @@ def ping(e: Evidence) -> Outcome:
         return Outcome("unknown", text, "cloud", (_counts(silent[0]),))
     if (daemon := e.daemon) is not None and daemon.layer == "ping" and daemon.verdict in {"up", "degraded"}:
         state: StepState = "ok" if daemon.verdict == "up" else "degraded"
-        advice = "Compare with BFD and with transfers; if they suffer too, give the provider times and figures of loss."
+        advice = "Check the path for loss at the times given; it is measured once or several times a second."
         return Outcome(state, daemon.reason, daemon.side, tuple(map(_counts, e.paths)), advice)
     if not e.paths:
         return Outcome("unknown", "it was not tried")
@@ -247,7 +250,7 @@ def mtu(e: Evidence) -> Outcome:
     if (found := rules.full_size_lost(e.facts)) is not None:
         path = next(path for path in e.paths if path.path_mtu is not None and path.path_mtu < e.interface.mtu)
         advice = (
-            f"Have the provider check the MTU on the whole way: {e.interface.mtu} bytes of IP are ordered. Until then "
+            f"Check the MTU on the whole way: {e.interface.mtu} bytes of IP are ordered. Until then "
             "transfers that do not lower their segment size hang."
         )
         largest = f"the largest packet that {path.destination} answers has {path.path_mtu} bytes of IP"
@@ -296,10 +299,10 @@ def tcp(e: Evidence) -> Outcome:
         return Outcome("ok", f"{session.peer} accepts TCP on port 179", evidence=told)
     if "refused" in (look.signed, look.unsigned):
         text = f"BGP to {session.peer} is {session.state}: the cloud refuses TCP 179: no BGP session is set up there"
-        advice = f"Have the provider set up the BGP session with {session.peer}, its neighbour {_customer(e, session)}."
+        advice = f"Set up the BGP session with {session.peer}, its neighbour {_customer(e, session)}."
         return Outcome("failed", text, "cloud", told, advice)
     advice = (
-        f"Have the provider check filters on TCP 179 between {_customer(e, session)} and {session.peer}, that the "
+        f"Check filters on TCP 179 between {_customer(e, session)} and {session.peer}, that the "
         "session exists there, and its MD5 password: a wrong one is answered by silence too."
     )
     return _failed(found, advice, *told)
@@ -340,10 +343,10 @@ def md5(e: Evidence) -> Outcome:
         return Outcome("unknown", "nothing was heard that would tell")
     found = rules.why_not_established(facts, said)
     advice = {
-        "missing": "Have the provider set the BGP (MD5) password on its side; agree on it elsewhere than in a ticket.",
-        "wrong": "Have the BGP (MD5) password set anew at both ends: the provider's console, and this router's "
-        "credential. A trailing blank is a different password.",
-        "unexpected": "Order the password that the cloud uses (`bgp.password`), or have the provider remove it.",
+        "missing": "Set the BGP (MD5) password on your side; let us agree on it elsewhere than in a ticket.",
+        "wrong": "Set the BGP (MD5) password anew; so do we, in this router's credential. A trailing blank is another "
+        "password.",
+        "unexpected": "Remove the BGP (MD5) password. (Or here: order it, as `bgp.password`.)",
     }[said.digest]
     if said is not session:
         text = f"BGP to {session.peer} is {session.state}: {rules.DIGESTS['missing']}"
@@ -360,19 +363,17 @@ def opened(e: Evidence) -> Outcome:
     evidence = _open_told(session.peer, told)
     if told is not None and session.cloud_asn is not None and told.asn != session.cloud_asn:
         text = f"the cloud comes with AS {told.asn}, ordered is AS {session.cloud_asn}"
-        advice = (
-            f"Put AS {told.asn} into the order (`virtual_gateways.…asn`), or have the provider set the ordered one."
-        )
+        advice = f"Put AS {told.asn} into the order (`virtual_gateways.…asn`), or set the ordered one."
         return Outcome("failed", text, "cloud", evidence, advice)
     found = rules.why_not_established(e.facts, session)
     if found.layer == "open":
         advice = (
-            f"Have the provider check the session with {_customer(e, session)}: customer AS {session.customer_asn}, "
+            f"Check the session with {_customer(e, session)}: customer AS {session.customer_asn}, "
             f"cloud AS {session.cloud_asn}, address family {session.family}."
         )
         return _failed(found, advice, *evidence, *_reset_told(session))
     if found.layer == "bgp":
-        advice = "Ask the provider why the session is shut at its side; maintenance?"
+        advice = "Say why the session is shut on your side: maintenance?"
         if found.side == "customer":
             advice = "The session is shut on this router: `dcedge status` and FRR's configuration say by whom."
         return _failed(found, advice, *evidence, *_reset_told(session))
@@ -382,7 +383,7 @@ def opened(e: Evidence) -> Outcome:
     return Outcome("failed", found.reason, found.side, (*evidence, *_reset_told(session)), _UNCLEAR)
 
 
-_UNCLEAR = "Have the provider look at its BGP log for this session while it is tried again."
+_UNCLEAR = "Look at your BGP log for this session while it is tried again."
 
 
 def _open_told(peer: str, told: OpenLook | None) -> tuple[str, ...]:
@@ -407,13 +408,13 @@ def prefixes(e: Evidence) -> Outcome:
         found = rules.why_not_established(e.facts, session)
         if found.layer == "prefixes":
             ordered = counted(len(e.interface.advertise), "prefix")
-            advice = f"Announce less ({ordered} of `advertise` are ordered), or have the provider raise the cap."
+            advice = f"Announce less ({ordered} of `advertise` are ordered), or have the provider raise its cap."
             if found.side == "cloud":
-                advice = "Have the provider say what it should announce; raise `bgp.receive_limit` if it is right."
+                advice = "Say how many prefixes you announce. (Or here: raise `bgp.receive_limit` if they are right.)"
             return _failed(found, advice, *_reset_told(session))
         return Outcome("unknown", "the session is not up")
     if (lack := rules.no_prefixes(e.facts)) is not None:
-        advice = "Have the provider check that the VPC's prefixes are attached to the gateway and announced."
+        advice = "Check that the VPC's prefixes are attached to the gateway and announced."
         if lack.side == "customer":
             advice = (
                 "Bring the prefixes of `advertise` into this router's routing table: only what is there is announced."
@@ -431,9 +432,7 @@ def bfd(e: Evidence) -> Outcome:
     if (found := rules.bfd_down(e.facts)) is not None and _lacking(e) is None:
         ordered = next((s.bfd for s in e.interface.sessions if s.bfd is not None), None)
         timers = f"{ordered.interval * 1000:.0f} ms × {ordered.multiplier}" if ordered is not None else "its timers"
-        advice = (
-            f"Have the provider switch BFD on ({timers}), or order `bfd: false`: until then failures are seen late."
-        )
+        advice = f"Switch BFD on ({timers}), or say that there is none: until then failures are seen late."
         return _failed(found, advice, "BGP is established, so the path is sound")
     if _lacking(e) is not None:
         return Outcome("unknown", "BGP is not established yet")
@@ -460,7 +459,7 @@ def rate(e: Evidence) -> Outcome:
     """What was ordered passes."""
     if (daemon := e.daemon) is not None and daemon.layer == "rate" and daemon.verdict == "degraded":
         ordered = f"{format_rate(e.facts.ordered_bps)} are ordered" if e.facts.ordered_bps else "see the order"
-        advice = f"Have the provider check the rate limiter of this virtual interface: {ordered}."
+        advice = f"Check the rate limiter of this virtual interface: {ordered}."
         return Outcome("degraded", daemon.reason, daemon.side, (), advice)
     if (found := rules.failing_operations(e.facts)) is not None:
         return _failed(found, "`dcedge status` lists the operations that do not succeed; the daemon goes on trying.")
