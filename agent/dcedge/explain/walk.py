@@ -363,7 +363,7 @@ def opened(e: Evidence) -> Outcome:
     evidence = _open_told(session.peer, told)
     if told is not None and session.cloud_asn is not None and told.asn != session.cloud_asn:
         text = f"the cloud comes with AS {told.asn}, ordered is AS {session.cloud_asn}"
-        advice = f"Put AS {told.asn} into the order (`virtual_gateways.…asn`), or set the ordered one."
+        advice = f"Set AS {session.cloud_asn} on your side. (Or here: put AS {told.asn} into the order.)"
         return Outcome("failed", text, "cloud", evidence, advice)
     found = rules.why_not_established(e.facts, session)
     if found.layer == "open":
