@@ -442,6 +442,26 @@ def status(
 
 
 @_verb
+def explain(
+    settings: Settings,
+    name: Annotated[str, typer.Argument(metavar="VI", help="The virtual interface.")],
+    as_json: JsonOption = False,
+) -> None:
+    """Say what is wrong with a virtual interface, on whose side, and how that is known. Changes nothing."""
+    from dcedge.explain.gather import gather
+    from dcedge.explain.report import explanation_json, print_explanation
+    from dcedge.explain.walk import explain as walk
+
+    with _errors():
+        evidence = gather(settings, name)
+        explanation = walk(evidence)
+        if as_json:
+            _print_json(explanation_json(evidence, explanation))
+        else:
+            print_explanation(_console(), evidence, explanation)
+
+
+@_verb
 def purge(
     settings: Settings,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask, also on a terminal.")] = False,

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import socket
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
 from ipaddress import ip_address
 
 from dcedge import __version__
-from dcedge.bgp.names import milliseconds
 from dcedge.bgp.state import SessionState
 from dcedge.drain import quiet_bps
 from dcedge.expose.snapshot import (
@@ -25,20 +24,29 @@ from dcedge.expose.snapshot import (
     read_process,
     session_snapshot,
 )
+from dcedge.facts import (
+    Place,
+    digest_suspects,
+    link_facts,
+    port_facts,
+    session_facts,
+    session_place,
+)
+from dcedge.hardware import Hardware
+from dcedge.health.digest import DigestCounts, DigestMeter
+from dcedge.health.load import LoadMeter
 from dcedge.health.static import PathFacts
 from dcedge.health.tracker import Tracker
-from dcedge.health.verdict import BfdState, Facts, LinkFacts, PortFacts, ProbeFacts, SessionFacts, judge
+from dcedge.health.verdict import DigestFault, Facts, LoadFacts, ProbeFacts, judge
 from dcedge.kernel.counters import Counters
 from dcedge.kernel.naming import interface_link
-from dcedge.kernel.neighbours import Neighbours
-from dcedge.order.model import Address, Family, Order
+from dcedge.kernel.neighbours import Neighbours, NeighbourState
+from dcedge.order.model import Address, Bond, Family, Order
 from dcedge.order.resolve import ResolvedInterface, Session, root_connection
 from dcedge.probe.prober import ProberStats
-from dcedge.probe.stream import Probed
+from dcedge.probe.stream import SILENT_IN_A_ROW, Probed
 from dcedge.reconcile import PassResult
 from dcedge.units import format_rate
-
-Place = tuple[str, str]  # VRF as bgpd calls it, peer
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +61,7 @@ class Poll:
     sessions: Mapping[Place, SessionState] | None
     frr_detail: str
     neighbours: Neighbours = field(default_factory=dict)
+    digests: DigestCounts | None = None
 
 
 def path_facts(interface: ResolvedInterface, poll: Poll, indices: Mapping[str, int]) -> PathFacts:
@@ -74,28 +83,11 @@ def neighbour_answers(poll: Poll, index: int | None, address: Address) -> bool |
     return state.answers if state is not None else None
 
 
-def session_place(session: Session, vrf: str | None) -> Place:
-    """Where bgpd lists a session."""
-    return vrf or "default", str(session.cloud)
-
-
 def _carried(interface: ResolvedInterface, used: Used) -> str:
     """The traffic that a virtual interface carries, in words; empty where it is no more than what it needs itself."""
     quiet = quiet_bps(interface)
     ways = ((used.receive_bps, "in"), (used.transmit_bps, "out"))
     return ", ".join(f"{format_rate(bps)} {way}" for bps, way in ways if bps > quiet)
-
-
-def bfd_word(status: str | None) -> BfdState | None:
-    """bfdd's word for a BFD session as RFC 5880 has the states; whatever else it says is not up. None: not known."""
-    match status:
-        case "up" | "init":
-            return status
-        case "unknown":
-            return None
-        case "shutdown" | "admindown" | "admin-down":
-            return "admin_down"
-    return "down"
 
 
 @dataclass(slots=True)
@@ -105,7 +97,13 @@ class Picture:
     tracker: Tracker = field(default_factory=Tracker)
     meter: RateMeter = field(default_factory=RateMeter)
     clock: Callable[[], float] = time.time
+    load: LoadMeter = field(default_factory=LoadMeter)
+    digest: DigestMeter = field(default_factory=DigestMeter)
+    hardware: Hardware = field(default_factory=Hardware)
     _since: dict[Place, tuple[str, float]] = field(default_factory=dict)
+    _heard: dict[str, tuple[int, float]] = field(default_factory=dict)  # by link: frames received, and since when
+    _answers: dict[tuple[int, Address], bool] = field(default_factory=dict)
+    _digests: Mapping[str, DigestFault] = field(default_factory=dict)  # by peer
     _interfaces: tuple[VirtualInterfaceSnapshot, ...] = ()
     _connections: tuple[ConnectionSnapshot, ...] = ()
 
@@ -130,6 +128,9 @@ class Picture:
             if interface.sessions:
                 failing.setdefault(interface.name, []).append(f"FRR's part waits: {waits}")
         self._note_states(poll)
+        self._note_frames(poll)
+        self._note_answers(poll)
+        self._note_digests(result.intent.interfaces.values(), result.indices, poll)
         self._interfaces = tuple(
             self._interface(
                 interface,
@@ -144,6 +145,7 @@ class Picture:
         self._connections = tuple(self._connection(order, name, poll) for name in order.connections)
         self.tracker.keep_only(result.intent.interfaces)
         self.meter.keep_only(set(poll.counters.links))
+        self.load.keep_only(result.intent.interfaces)
 
     def snapshot(
         self, order: Order, frr: FrrSnapshot, passes: PassSnapshot, file: OrderSnapshot, prober: ProberStats | None
@@ -181,6 +183,52 @@ class Picture:
             since[place] = before if before is not None and before[0] == session.state else (session.state, poll.at)
         self._since = since
 
+    def _note_frames(self, poll: Poll) -> None:
+        heard = {}
+        for name, link in poll.counters.links.items():
+            before = self._heard.get(name)
+            same = before is not None and before[0] == link.receive_packets
+            heard[name] = before if before is not None and same else (link.receive_packets, poll.at)
+        self._heard = heard
+
+    def _note_answers(self, poll: Poll) -> None:
+        """Remember who answers ARP or ND; while the kernel is asking once more, what it found the last time stands."""
+        answers = {}
+        for key, state in poll.neighbours.items():
+            before = self._answers.get(key)
+            if (answer := state.answers) is not None:
+                answers[key] = answer
+            elif before is not None and state & (NeighbourState.INCOMPLETE | NeighbourState.PROBE):
+                answers[key] = before
+        self._answers = answers
+
+    def _note_digests(self, interfaces: Collection[ResolvedInterface], indices: Mapping[str, int], poll: Poll) -> None:
+        if poll.digests is None or poll.sessions is None:
+            self._digests = {}
+            return
+        self.digest.feed(poll.digests, poll.at)
+        if all(state.up for state in poll.sessions.values()):
+            self._digests = {}
+            return
+        unreachable = frozenset(
+            str(pair.cloud)
+            for interface in interfaces
+            for pair in interface.addresses
+            if self._answers.get((indices.get(interface_link(interface), 0), pair.cloud)) is False
+        )
+        suspects = digest_suspects(interfaces, poll.sessions, unreachable)
+        self._digests = self.digest.faults(suspects, poll.at)
+
+    def _silent(self, link: str, at: float) -> float | None:
+        heard = self._heard.get(link)
+        return at - heard[1] if heard is not None else None
+
+    def _load(self, interface: ResolvedInterface, used: Used | None, probes: tuple[Probed, ...]) -> LoadFacts | None:
+        if used is None:
+            return None
+        sent, lost = sum(probe.sent for probe in probes), sum(probe.lost for probe in probes)
+        return self.load.feed(interface.name, sent, lost, interface.rate_bps, used.receive_bps, used.transmit_bps)
+
     def _interface(
         self,
         interface: ResolvedInterface,
@@ -193,25 +241,26 @@ class Picture:
         link = interface_link(interface)
         counters = poll.counters.links.get(link)
         sessions = self._sessions(interface, poll)
-        port = poll.counters.links.get(interface.port)
         used = self.meter.feed(link, counters, poll.at) if counters is not None else None
         facts = Facts(
             admin=interface.admin,
-            port=PortFacts(
-                interface.port,
-                present=port is not None,
-                admin_up=port is None or port.up,
-                carrier=port.carrier if port is not None else None,
-            ),
-            link=LinkFacts(link, present=counters is not None, admin_up=counters is None or counters.up),
+            port=port_facts(interface, poll.counters.links, self.hardware.optics),
+            link=link_facts(interface, poll.counters.links, self._silent(link, poll.at)),
             static=not interface.sessions,
             drained=drained,
             carries=_carried(interface, used) if drained and used is not None else "",
             failing=failing,
             frr_available=poll.sessions is not None,
             frr_detail=poll.frr_detail,
-            sessions=tuple(self._session_facts(interface, state, session, poll) for session, state in sessions),
-            probes=tuple(self._probe_facts(p, poll, result.indices.get(link)) for p in probes),
+            sessions=tuple(
+                session_facts(
+                    interface, session, state, self._duration(state, poll.at), self._digests.get(str(state.peer))
+                )
+                for session, state in sessions
+            ),
+            probes=tuple(self._probe_facts(p, result.indices.get(link), interface.mtu) for p in probes),
+            load=self._load(interface, used, probes),
+            ordered_bps=interface.rate_bps,
         )
         verdict = self.tracker.feed(interface.name, judge(facts), poll.at)
         return VirtualInterfaceSnapshot(
@@ -233,12 +282,18 @@ class Picture:
             failing=failing,
         )
 
-    def _probe_facts(self, probe: Probed, poll: Poll, index: int | None) -> ProbeFacts:
+    def _probe_facts(self, probe: Probed, index: int | None, mtu: int) -> ProbeFacts:
         # Who answers pings answers ARP or ND too; only the others' state is of interest.
-        silent = probe.window_probes and probe.window_lost == probe.window_probes
-        neighbour = neighbour_answers(poll, index, ip_address(probe.destination)) if silent else None
+        asked = index is not None and probe.lost_in_a_row >= SILENT_IN_A_ROW
         return ProbeFacts(
-            probe.destination, probe.family, probe.window_probes, probe.window_lost, probe.error, neighbour
+            probe.destination,
+            probe.family,
+            probe.window_probes,
+            probe.window_lost,
+            probe.error,
+            self._answers.get((index or 0, ip_address(probe.destination))) if asked else None,
+            lost_in_a_row=probe.lost_in_a_row,
+            mtu=mtu,
         )
 
     def _sessions(self, interface: ResolvedInterface, poll: Poll) -> list[tuple[Session, SessionState]]:
@@ -251,34 +306,16 @@ class Picture:
             if state is not None
         ]
 
-    def _session_facts(
-        self, interface: ResolvedInterface, state: SessionState, session: Session, poll: Poll
-    ) -> SessionFacts:
-        counts = next((p for p in state.prefixes if p.family == session.family), None)
-        since = self._since.get(session_place(session, interface.vrf))
-        return SessionFacts(
-            peer=str(state.peer),
-            family=session.family,
-            state=state.state,
-            duration=poll.at - since[1] if since is not None else None,
-            admin_shutdown=state.admin_down,
-            last_reset=state.last_reset,
-            received=counts.accepted if counts is not None else 0,
-            advertised=counts.advertised if counts is not None else None,
-            advertise_ordered=any(prefix.version == session.customer.version for prefix in interface.advertise),
-            bfd=bfd_word(state.bfd) if session.bfd is not None else None,
-            ttl_security=session.ttl_security,
-            bfd_detection_ms=state.bfd_detection_ms,
-            bfd_detection_ordered_ms=milliseconds(session.bfd.interval) * session.bfd.multiplier
-            if session.bfd
-            else None,
-        )
+    def _duration(self, state: SessionState, at: float) -> float | None:
+        since = self._since.get((state.vrf, str(state.peer)))
+        return at - since[1] if since is not None else None
 
     def _connection(self, order: Order, name: str, poll: Poll) -> ConnectionSnapshot:
         connection = order.connections[name]
         _, root, _ = root_connection(order, name)
         port = root.port_name or ""
         counters = poll.counters.links.get(port)
+        ports = (port, *(root.port.members if isinstance(root.port, Bond) else ()))
         return ConnectionSnapshot(
             name=name,
             provider=connection.provider,
@@ -290,4 +327,7 @@ class Picture:
             counters=counters,
             description=connection.description or "",
             circuit_id=connection.circuit_id or "",
+            mode=self.hardware.modes.get(port),
+            optics=tuple((name, found) for name in ports if (found := self.hardware.optics.get(name)) is not None),
+            members=tuple((name, link) for name in ports[1:] if (link := poll.counters.links.get(name)) is not None),
         )

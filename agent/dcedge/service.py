@@ -30,8 +30,13 @@ from dcedge.expose.control import Command, Reply, start_control
 from dcedge.expose.http import start_http
 from dcedge.expose.plan_document import applied_json, notes
 from dcedge.expose.snapshot import FrrSnapshot, OrderSnapshot, PassSnapshot, Snapshot
+from dcedge.facts import session_place
 from dcedge.firewall.nft import FirewallEvents
+from dcedge.hardware import HardwareReader, ports_of
+from dcedge.health.digest import read_digest_counts
+from dcedge.health.history import HistoryFile
 from dcedge.health.static import StaticPaths, withheld_static
+from dcedge.health.tracker import Transition
 from dcedge.in_force import OrderInForce
 from dcedge.kernel.counters import read_counters
 from dcedge.kernel.events import EventSocket
@@ -39,7 +44,7 @@ from dcedge.kernel.naming import interface_link
 from dcedge.kernel.neighbours import read_neighbours
 from dcedge.kernel.netlink import RouteSocket
 from dcedge.order.load import Loaded
-from dcedge.picture import Picture, Poll, path_facts, session_place
+from dcedge.picture import Picture, Poll, path_facts
 from dcedge.plan import Plan
 from dcedge.probe.histogram import Histogram
 from dcedge.probe.prober import Arrangement, Prober
@@ -54,6 +59,7 @@ FULL_PASS_SECONDS = 60.0
 DEBOUNCE_SECONDS = 0.01
 RETRY_SECONDS, RETRY_SECONDS_MAX = 1.0, 30.0
 POLL_SECONDS = 1.0
+HARDWARE_SECONDS = 60.0
 POLL_SHARE = 0.1  # at most this share of the time goes into polling, however many sessions there are
 
 
@@ -66,6 +72,9 @@ class Service:
         self.reconciler = Reconciler(settings, self.store, FrrClient(settings.frr_pathspace))
         self.prober = Prober()
         self.picture = Picture()
+        self._history = HistoryFile(self.store.history)
+        self._history_failed = False
+        self._hardware = HardwareReader()
         self.in_force = OrderInForce(settings, self.store)
         self.result: PassResult | None = None
         self._operations = 0  # of the last pass
@@ -92,6 +101,7 @@ class Service:
     def close(self) -> None:
         """Close every socket; what is in the kernel and in FRR stays."""
         self.prober.close()
+        self._hardware.close()
         self._events.close()
         self._firewall_events.close()
         self._poll_socket.close()
@@ -247,6 +257,10 @@ class Service:
         frr = FrrSnapshot(up and (result is None or result.frr_available), detail)
         return self.picture.snapshot(self.in_force.loaded.order, frr, self.passes(), file, self.prober.prober_stats())
 
+    def history(self, name: str) -> tuple[Transition, ...]:
+        """The transitions of one virtual interface in the last day."""
+        return self.picture.tracker.history(name)
+
     def passes(self) -> PassSnapshot:
         """The passes so far."""
         result = self.result
@@ -386,6 +400,7 @@ class Service:
                 self.prober.streams,
                 self._runtime.drained,
             )
+            await asyncio.to_thread(self._keep_history)
         self._judge_static_paths(self.poll)
         was_up = before is not None and before.sessions is not None
         is_up = self.poll.sessions is not None
@@ -396,6 +411,30 @@ class Service:
             log.warning("FRR does not answer: %s", self.poll.frr_detail)
         elif is_up and self._lacks_sessions(self.poll):
             self.want_pass(Scope(frr=True))
+
+    def _keep_history(self) -> None:
+        tracker = self.picture.tracker
+        try:
+            self._history.append(tracker.take_new(), tracker.histories)
+            self._history_failed = False
+        except StateError as error:
+            if not self._history_failed:
+                log.error("verdicts are not kept over a restart: %s", error)
+            self._history_failed = True
+
+    def _recall_history(self) -> None:
+        try:
+            self.picture.tracker.restore(self._history.read(time.time()))
+        except StateError as error:
+            log.error("earlier verdicts cannot be read: %s", error)
+
+    async def look_at_hardware_forever(self) -> None:
+        """Ask the ports' drivers for speed, duplex and light: slow, so seldom, and beside everything else."""
+        while True:
+            if self.in_force.loaded is not None:
+                ports = ports_of(self.in_force.loaded.order)
+                self.picture.hardware = await asyncio.to_thread(self._hardware.read, ports)
+            await asyncio.sleep(HARDWARE_SECONDS)
 
     def _judge_static_paths(self, poll: Poll) -> None:
         """Withdraw static routes whose path is dead, and put them back when it has been well for a while."""
@@ -425,12 +464,13 @@ class Service:
     def _poll_in_thread(self) -> Poll:
         counters = read_counters(self._poll_socket)
         neighbours = read_neighbours(self._poll_socket) if self._asks_for_neighbours() else {}
+        digests = read_digest_counts()
         try:
             states = self._poll_frr.sessions()
         except FrrError as error:
-            return Poll(time.time(), counters, None, str(error), neighbours)
+            return Poll(time.time(), counters, None, str(error), neighbours, digests)
         absent = "; ".join(self._poll_frr.unavailable().values())
-        return Poll(time.time(), counters, {(s.vrf, str(s.peer)): s for s in states}, absent, neighbours)
+        return Poll(time.time(), counters, {(s.vrf, str(s.peer)): s for s in states}, absent, neighbours, digests)
 
     def _asks_for_neighbours(self) -> bool:
         """Whether anything depends on who answers ARP or neighbour discovery: there are thousands of them."""
@@ -468,13 +508,18 @@ class Service:
             listen = self.settings.listen or self.in_force.loaded.order.agent.listen
             await stack.enter_async_context(start_http(listen, self))
             self.prober.start()
+            await asyncio.to_thread(self._recall_history)
             await self._first_pass()
             for events, listener in ((self._events, self.on_event), (self._firewall_events, self.on_firewall_event)):
                 loop.add_reader(events.fileno(), listener)
                 stack.callback(loop.remove_reader, events.fileno())
             _tell_systemd(Notification.READY)
             async with asyncio.TaskGroup() as tasks:
-                running: list[Coroutine[Any, Any, None]] = [self.reconcile_forever(), self.poll_forever()]
+                running: list[Coroutine[Any, Any, None]] = [
+                    self.reconcile_forever(),
+                    self.poll_forever(),
+                    self.look_at_hardware_forever(),
+                ]
                 started = [tasks.create_task(coroutine) for coroutine in running]
                 await stop.wait()
                 _tell_systemd(Notification.STOPPING)

@@ -17,7 +17,7 @@ from dcedge.bgp.config import Line
 from dcedge.errors import BusyError, StateError
 
 _OWNED, _RUNTIME, _LAST_GOOD, _LOCK = "owned.json", "runtime.json", "last-good-order.yaml", "lock"
-_PENDING, _PREVIOUS = "pending.json", "previous-order.yaml"
+_PENDING, _PREVIOUS, _HISTORY = "pending.json", "previous-order.yaml", "history.jsonl"
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 
@@ -157,6 +157,11 @@ class Store:
         """The contents of the order that was last put in force."""
         return self.folder / _LAST_GOOD
 
+    @property
+    def history(self) -> Path:
+        """The file of the verdicts' transitions."""
+        return self.folder / _HISTORY
+
     def save_last_good_order(self, text: str) -> None:
         """Keep an order's contents as the last good one, and the one before as the previous."""
         before = self.last_good()
@@ -190,7 +195,7 @@ class Store:
     def clear(self) -> None:
         """Forget everything, the folder itself last."""
         self._read_once.clear()
-        for name in (_OWNED, _RUNTIME, _LAST_GOOD, _PENDING, _PREVIOUS, _LOCK):
+        for name in (_OWNED, _RUNTIME, _LAST_GOOD, _PENDING, _PREVIOUS, _HISTORY, _LOCK):
             (self.folder / name).unlink(missing_ok=True)
         try:
             self.folder.rmdir()

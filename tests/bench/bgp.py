@@ -356,7 +356,8 @@ def failover(report: Report) -> None:
     with Paths() as paths:
         paths.order()
         fibre = paths.spans[PRIMARY]
-        silent, dark = [], []
+        silent: list[float] = []
+        dark: list[float] = []
         for _ in range(FAILURES):
             for figures, failure, repair in ((silent, fibre.silence, fibre.speak), (dark, fibre.cut, fibre.splice)):
                 paths.wait_up(PRIMARY, BACKUP)

@@ -10,6 +10,7 @@ from dcedge.order.model import Family, Order
 from dcedge.order.resolve import resolve_interface
 
 BOTH: tuple[Family, ...] = ("ipv4", "ipv6")
+IPV4: tuple[Family, ...] = ("ipv4",)
 ORDER = """\
 router: {asn: 65010, router_id: 10.255.0.1, advertise: [192.0.2.0/24]}
 connections:
@@ -89,12 +90,12 @@ def test_what_has_left_the_order_can_still_be_undrained(order: Order) -> None:
 
 
 def test_the_last_path_is_refused_family_by_family(order: Order) -> None:
-    sound = {"prod-a": BOTH, "prod-b": ("ipv4",), "dev-a": ("ipv4",)}
+    sound = {"prod-a": BOTH, "prod-b": IPV4, "dev-a": IPV4}
     with pytest.raises(DrainRefusedError, match=r"prod would be left without a path that carries IPv6 \(beside prod-a"):
         refuse_last_paths(order, {"prod-a"}, {"prod-a"}, sound)
-    refuse_last_paths(order, {"prod-a"}, {"prod-a"}, {**sound, "prod-a": ("ipv4",)})
+    refuse_last_paths(order, {"prod-a"}, {"prod-a"}, {**sound, "prod-a": IPV4})
     with pytest.raises(DrainRefusedError, match="carries IPv4"):
-        refuse_last_paths(order, {"prod-b"}, {"prod-a", "prod-b"}, {"prod-b": ("ipv4",)})
+        refuse_last_paths(order, {"prod-b"}, {"prod-a", "prod-b"}, {"prod-b": IPV4})
 
 
 def test_a_path_that_carries_nothing_now_is_still_the_last(order: Order) -> None:
@@ -104,7 +105,7 @@ def test_a_path_that_carries_nothing_now_is_still_the_last(order: Order) -> None
 
 
 def test_a_gateway_that_was_drained_before_by_force_is_not_the_next_ones_concern(order: Order) -> None:
-    refuse_last_paths(order, {"prod-b"}, {"dev-a", "prod-b"}, {"prod-a": BOTH, "prod-b": ("ipv4",)})
+    refuse_last_paths(order, {"prod-b"}, {"dev-a", "prod-b"}, {"prod-a": BOTH, "prod-b": IPV4})
 
 
 def test_fast_bfd_is_no_traffic(order: Order) -> None:

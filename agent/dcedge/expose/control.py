@@ -25,9 +25,10 @@ from aiohttp import web
 
 from dcedge.errors import BusyError, DcedgeError, NotRunningError, OrderInvalidError
 from dcedge.expose.chunks import json_chunks, send_chunks
-from dcedge.expose.document import Status, status_chunks
+from dcedge.expose.document import Status, TransitionDocument, status_chunks, transition_json
 from dcedge.expose.guard import LOG, ConnectionGuard
 from dcedge.expose.snapshot import Snapshot
+from dcedge.health.tracker import Transition
 from dcedge.order.finding import Finding
 
 GROUP = "dcedge"
@@ -58,6 +59,9 @@ class Backend(Protocol):
     def snapshot(self) -> Snapshot:
         """All there is to see now."""
 
+    def history(self, name: str) -> tuple[Transition, ...]:
+        """The verdict's transitions of one virtual interface in the last day; none of an unknown one."""
+
     def commands(self) -> Mapping[str, Command]:
         """The changes on offer, by verb; each takes the request's body and its parameters."""
 
@@ -77,6 +81,7 @@ class ControlServer:
         """Listen. Raises BusyError where another daemon answers here, DcedgeError where it cannot be done."""
         application = web.Application(middlewares=[self._guard.middleware()], client_max_size=MAX_BODY + 1024)
         application.router.add_get("/v1/status", self._status)
+        application.router.add_get("/v1/history/{name}", self._history)
         application.router.add_post("/v1/{verb}", self._command)
         self._runner = web.AppRunner(application, access_log=None, logger=LOG, handle_signals=False, lingering_time=0.0)
         await self._runner.setup()
@@ -99,6 +104,10 @@ class ControlServer:
 
     async def _status(self, request: web.Request) -> web.StreamResponse:
         return await send_chunks(_json_response(), request, status_chunks(self._backend.snapshot()))
+
+    async def _history(self, request: web.Request) -> web.StreamResponse:
+        transitions = [transition_json(one) for one in self._backend.history(request.match_info["name"])]
+        return await send_chunks(_json_response(), request, json_chunks({"transitions": transitions}))
 
     async def _command(self, request: web.Request) -> web.StreamResponse:
         peer = _peer_of(request)
@@ -206,6 +215,10 @@ class ControlClient:
     def status(self) -> Status:
         """What the daemon sees."""
         return cast("Status", self._ask("GET", "status"))
+
+    def history(self, name: str) -> list[TransitionDocument]:
+        """The verdict's transitions of one virtual interface in the last day, oldest first."""
+        return cast("list[TransitionDocument]", self._ask("GET", f"history/{name}")["transitions"])
 
     def command(self, verb: str, body: str = "", **parameters: str) -> dict[str, Any]:
         """Have a change made; returns the daemon's answer."""

@@ -13,6 +13,9 @@ from typing import TypedDict
 
 from dcedge.bgp.state import escape
 from dcedge.expose.snapshot import ConnectionSnapshot, SessionSnapshot, Snapshot, VirtualInterfaceSnapshot
+from dcedge.health.tracker import Transition
+from dcedge.kernel.counters import LinkCounters
+from dcedge.kernel.optics import Optics
 from dcedge.probe.stream import Probed
 
 _INTERFACES_A_CHUNK = 50
@@ -35,6 +38,39 @@ class FrrDocument(TypedDict):
     detail: str
 
 
+class OpticsDocument(TypedDict):
+    """One transceiver; power in dBm, of its weakest lane."""
+
+    port: str
+    vendor: str
+    part: str
+    serial: str
+    receive_dbm: float | None
+    transmit_dbm: float | None
+    receive_alarm_dbm: float | None
+    transmit_alarm_dbm: float | None
+    alarms: list[str]
+
+
+class MemberDocument(TypedDict):
+    """One member of a bond: whether a partner is heard on it by LACP, and whether both ends carry traffic on it."""
+
+    port: str
+    carrier: bool
+    carrier_changes: int
+    partner_heard: bool | None
+    in_use: bool | None
+
+
+class PortErrorsDocument(TypedDict):
+    """What a port counted of frames in error and of frames it had to drop."""
+
+    receive_errors: int
+    transmit_errors: int
+    receive_dropped: int
+    transmit_dropped: int
+
+
 class ConnectionDocument(TypedDict):
     """One connection."""
 
@@ -46,6 +82,11 @@ class ConnectionDocument(TypedDict):
     present: bool
     carrier: bool | None
     carrier_changes: int | None
+    speed_mbps: int | None
+    duplex: str | None
+    errors: PortErrorsDocument | None
+    optics: list[OpticsDocument]
+    members: list[MemberDocument]
     circuit_id: str
     description: str
 
@@ -145,6 +186,25 @@ class VirtualInterfaceDocument(TypedDict):
     failing: list[str]
 
 
+class TransitionDocument(TypedDict):
+    """A change of a virtual interface's verdict."""
+
+    at: float
+    before: str
+    after: str
+    reason: str
+
+
+def transition_json(transition: Transition) -> TransitionDocument:
+    """A transition as plain JSON values."""
+    return {
+        "at": transition.at,
+        "before": transition.before,
+        "after": transition.after,
+        "reason": escape(transition.reason),
+    }
+
+
 NOT_ISOLATED = "NOT ISOLATED"  # how the note begins that says why the firewall is not in force
 
 
@@ -240,6 +300,7 @@ def _dump(value: object) -> bytes:
 
 
 def _connection(connection: ConnectionSnapshot) -> ConnectionDocument:
+    counters = connection.counters
     return {
         "name": connection.name,
         "provider": connection.provider,
@@ -248,9 +309,51 @@ def _connection(connection: ConnectionSnapshot) -> ConnectionDocument:
         "bandwidth_bps": connection.bandwidth_bps,
         "present": connection.present,
         "carrier": connection.carrier,
-        "carrier_changes": None if connection.counters is None else connection.counters.carrier_changes,
+        "carrier_changes": None if counters is None else counters.carrier_changes,
+        "speed_mbps": None if connection.mode is None else connection.mode.speed_mbps,
+        "duplex": None if connection.mode is None else connection.mode.duplex,
+        "errors": None
+        if counters is None
+        else {
+            "receive_errors": counters.receive_errors,
+            "transmit_errors": counters.transmit_errors,
+            "receive_dropped": counters.receive_dropped,
+            "transmit_dropped": counters.transmit_dropped,
+        },
+        "optics": [optics_json(port, optics) for port, optics in connection.optics],
+        "members": [_member(port, link, counters) for port, link in connection.members],
         "circuit_id": connection.circuit_id,
         "description": connection.description,
+    }
+
+
+def optics_json(port: str, optics: Optics) -> OpticsDocument:
+    """A transceiver as plain JSON values."""
+    return {
+        "port": port,
+        "vendor": escape(optics.vendor),
+        "part": escape(optics.part),
+        "serial": escape(optics.serial),
+        "receive_dbm": _rounded(optics.receive_dbm),
+        "transmit_dbm": _rounded(optics.transmit_dbm),
+        "receive_alarm_dbm": _rounded(optics.receive_alarm_dbm),
+        "transmit_alarm_dbm": _rounded(optics.transmit_alarm_dbm),
+        "alarms": list(optics.alarms),
+    }
+
+
+def _rounded(dbm: float | None) -> float | None:
+    return None if dbm is None else round(dbm, 2)
+
+
+def _member(port: str, link: LinkCounters, bond: LinkCounters | None) -> MemberDocument:
+    joined = link.member
+    return {
+        "port": port,
+        "carrier": link.carrier,
+        "carrier_changes": link.carrier_changes,
+        "partner_heard": None if joined is None else joined.partner_heard,
+        "in_use": None if joined is None or bond is None else joined.in_use(bond.active_aggregator),
     }
 
 

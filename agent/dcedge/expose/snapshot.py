@@ -17,6 +17,8 @@ from typing import NamedTuple
 from dcedge.bgp.state import SessionState
 from dcedge.health.verdict import Verdict
 from dcedge.kernel.counters import LinkCounters, ShaperCounters
+from dcedge.kernel.ethtool import LinkMode
+from dcedge.kernel.optics import Optics
 from dcedge.order.model import Family
 from dcedge.probe.histogram import HistogramCounts
 from dcedge.probe.prober import ProberStats
@@ -41,7 +43,10 @@ class FrrSnapshot:
 
 
 class ConnectionSnapshot(NamedTuple):
-    """One connection. `over` names the connection whose share a hosted one is; `port` is the root's."""
+    """One connection. `over` names the connection whose share a hosted one is; `port` is the root's.
+
+    `members` are a bond's, with their counters; `optics` are by port or member, where a transceiver tells any.
+    """
 
     name: str
     provider: str
@@ -53,6 +58,9 @@ class ConnectionSnapshot(NamedTuple):
     counters: LinkCounters | None = None
     description: str = ""
     circuit_id: str = ""
+    mode: LinkMode | None = None
+    optics: tuple[tuple[str, Optics], ...] = ()
+    members: tuple[tuple[str, LinkCounters], ...] = ()
 
 
 class SessionSnapshot(NamedTuple):

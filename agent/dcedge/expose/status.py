@@ -13,7 +13,14 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from dcedge.expose.document import NOT_ISOLATED, ProbeDocument, SessionDocument, Status, VirtualInterfaceDocument
+from dcedge.expose.document import (
+    NOT_ISOLATED,
+    ConnectionDocument,
+    ProbeDocument,
+    SessionDocument,
+    Status,
+    VirtualInterfaceDocument,
+)
 from dcedge.units import counted, format_rate, format_seconds
 
 _GRAVITY = ("down", "degraded", "pending", "drained", "up")
@@ -65,7 +72,10 @@ def _print_troubles(console: Console, vis: list[VirtualInterfaceDocument]) -> No
 
 
 def _connections(status: Status) -> Table:
-    table = _table("CONNECTION", "PROVIDER", "PORT", "BANDWIDTH", "CARRIER", "VIs", "CIRCUIT")
+    lit = any(connection["optics"] for connection in status["connections"])
+    light = ("LIGHT IN",) if lit else ()
+    headers = ("CONNECTION", "PROVIDER", "PORT", "BANDWIDTH", "CARRIER", "SPEED", *light, "ERRORS/DROPS")
+    table = _table(*headers, "VIs", "CIRCUIT")
     counts: dict[str, int] = {}
     for vi in status["virtual_interfaces"]:
         counts[vi["connection"]] = counts.get(vi["connection"], 0) + 1
@@ -83,10 +93,38 @@ def _connections(status: Status) -> Table:
             Text(f"{over}{connection['port']}"),
             Text(format_rate(connection["bandwidth_bps"])),
             carrier,
+            _speed(connection),
+            *((_light(connection),) if lit else ()),
+            _port_errors(connection),
             Text(str(counts.get(connection["name"], 0))),
             Text(connection["circuit_id"] or connection["description"] or "-"),
         )
     return table
+
+
+def _speed(connection: ConnectionDocument) -> Text:
+    if connection["speed_mbps"] is None:
+        return Text("-")
+    half = connection["duplex"] == "half"
+    return Text(f"{format_rate(connection['speed_mbps'] * 1e6)} {connection['duplex'] or ''}".rstrip(), "red" * half)
+
+
+def _light(connection: ConnectionDocument) -> Text:
+    """The weakest light that comes in at the port or one of its members."""
+    told = [optics for optics in connection["optics"] if optics["receive_dbm"] is not None]
+    if not told:
+        return Text("-")
+    weakest = min(told, key=lambda optics: optics["receive_dbm"] or 0.0)
+    power, alarm = weakest["receive_dbm"] or 0.0, weakest["receive_alarm_dbm"]
+    return Text(f"{power:.1f} dBm", "red" if alarm is not None and power < alarm else "")
+
+
+def _port_errors(connection: ConnectionDocument) -> Text:
+    errors = connection["errors"]
+    if errors is None:
+        return Text("-")
+    broken = errors["receive_errors"] + errors["transmit_errors"]
+    return Text(f"{broken}/{errors['receive_dropped'] + errors['transmit_dropped']}", "yellow" if broken else "")
 
 
 # What a narrow terminal does without, least needed first, and the width from which it is shown.

@@ -46,6 +46,7 @@ class Tracker:
     def __init__(self, steady: Seconds = STEADY) -> None:
         self._steady = steady
         self._tracks: dict[str, _Track] = {}
+        self._new: list[tuple[str, Transition]] = []
 
     def feed(self, name: str, verdict: Verdict, now: Seconds) -> Verdict:
         """Take a fresh verdict; the one in force comes back."""
@@ -68,7 +69,7 @@ class Tracker:
                 steady = f"{held.reason.removesuffix(_RECOVERING)}{_RECOVERING}"
                 track.verdict = replace(held, reason=steady)
                 return track.verdict
-        self._enter(track, verdict, now)
+        self._enter(name, track, verdict, now)
         return verdict
 
     def since(self, name: str) -> Seconds | None:
@@ -81,6 +82,15 @@ class Tracker:
         track = self._tracks.get(name)
         return () if track is None or track.history is None else tuple(track.history)
 
+    def histories(self) -> dict[str, tuple[Transition, ...]]:
+        """The transitions that are kept, of every virtual interface that has any."""
+        return {name: tuple(track.history) for name, track in self._tracks.items() if track.history}
+
+    def take_new(self) -> list[tuple[str, Transition]]:
+        """The transitions since this was last asked, by virtual interface."""
+        new, self._new = self._new, []
+        return new
+
     def restore(self, histories: Mapping[str, Iterable[Transition]]) -> None:
         """Take over what an earlier run kept, before the first verdicts are fed."""
         for name, history in histories.items():
@@ -89,19 +99,22 @@ class Tracker:
                 last = kept[-1]
                 track = self._tracks[name] = _Track(Verdict(last.after, last.reason), last.at)
                 track.history = kept
+                track.was_up = any("up" in (t.before, t.after) for t in kept)
 
     def keep_only(self, names: Iterable[str]) -> None:
         """Forget the virtual interfaces that left the order."""
         kept = set(names)
         self._tracks = {name: track for name, track in self._tracks.items() if name in kept}
 
-    def _enter(self, track: _Track, verdict: Verdict, now: Seconds) -> None:
+    def _enter(self, name: str, track: _Track, verdict: Verdict, now: Seconds) -> None:
         transition = Transition(now, track.verdict.state, verdict.state, verdict.reason)
         limit = max(_FEWEST, min(_MOST, _TOTAL_TRANSITIONS // len(self._tracks)))
         if track.history is None or track.history.maxlen != limit:
             track.history = deque(track.history or (), maxlen=limit)
         track.history.append(transition)
-        while track.history[0].at < now - KEPT:
+        self._new.append((name, transition))
+        del self._new[:-_TOTAL_TRANSITIONS]
+        while len(track.history) > 1 and track.history[0].at < now - KEPT:
             track.history.popleft()
         track.verdict = verdict
         track.since = now

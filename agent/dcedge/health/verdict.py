@@ -12,16 +12,28 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from dcedge.order.model import Family, Seconds
-from dcedge.units import format_seconds
+from dcedge.probe.stream import SILENT_IN_A_ROW
+from dcedge.units import format_rate, format_seconds
 
 State = Literal["up", "degraded", "down", "drained", "pending"]
 STATES: tuple[State, ...] = ("up", "degraded", "down", "drained", "pending")
-Layer = Literal["order", "port", "link", "neighbour", "ping", "frr", "bgp", "bfd", "prefixes", "none"]
+# From the order and this router's port up to what crosses the line, as `explain` walks them.
+Layer = Literal[
+    "order", "port", "light", "carrier", "lacp", "link", "frames", "neighbour", "ping", "mtu", "frr", "tcp", "md5",
+    "open", "bgp", "bfd", "prefixes", "forwarding", "rate", "none",
+]  # fmt: skip
 BfdState = Literal["up", "down", "init", "admin_down"]
 Side = Literal["customer", "line", "cloud", "unknown"]
 
+# What TCP segments with another MD5 digest than ordered show (RFC 2385): none, a wrong one, or one nobody ordered.
+DigestFault = Literal["missing", "wrong", "unexpected"]
+
 LOSS_DEGRADED = 0.02  # of the probes in the window
 _LOSS_MIN_PROBES = 8
+# A link on which ARP fails is silent for longer than its tries are apart; one whose ARP entry is still believed, for
+# longer than probes that get an answer are.
+NOTHING_HEARD: Seconds = 3
+_SURELY_NOTHING_HEARD: Seconds = 10
 _SETTLING: Seconds = 15  # how long a session may take before its absence is called a fault
 
 
@@ -36,22 +48,60 @@ class Verdict:
 
 
 @dataclass(frozen=True, slots=True)
+class MemberFacts:
+    """One member of an LACP bond (IEEE 802.1AX). `partner` is whether LACPDUs of a partner are heard on it, and
+    `in_use` whether both ends collect and distribute on it; None where the kernel does not say."""
+
+    name: str
+    present: bool = True
+    joined: bool = True
+    admin_up: bool = True
+    carrier: bool = True
+    partner: bool | None = True
+    in_use: bool | None = True
+
+
+@dataclass(frozen=True, slots=True)
+class LightFacts:
+    """A transceiver's light in dBm, and the power below which the module itself raises an alarm; None: not told."""
+
+    receive_dbm: float | None = None
+    transmit_dbm: float | None = None
+    receive_alarm_dbm: float | None = None
+    transmit_alarm_dbm: float | None = None
+
+    @property
+    def receive_low(self) -> bool:
+        """Whether less light comes in than the module needs."""
+        return _below(self.receive_dbm, self.receive_alarm_dbm)
+
+    @property
+    def transmit_low(self) -> bool:
+        """Whether less light leaves than the module should give."""
+        return _below(self.transmit_dbm, self.transmit_alarm_dbm)
+
+
+@dataclass(frozen=True, slots=True)
 class PortFacts:
-    """The port of the VI's connection; `carrier` is None while that is unknown."""
+    """The port of the VI's connection; `carrier` is None while that is unknown. `members` are a bond's."""
 
     name: str
     present: bool = True
     admin_up: bool = True
     carrier: bool | None = True
+    members: tuple[MemberFacts, ...] = ()
+    light: LightFacts | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class LinkFacts:
-    """The VI's own link."""
+    """The VI's own link; `silent` is how long no frame has come in on it, None while that is unknown."""
 
     name: str
     present: bool = True
     admin_up: bool = True
+    vlan: int | None = None
+    silent: Seconds | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +109,7 @@ class SessionFacts:
     """One BGP session as FRR tells it. `state` is FRR's word (Idle, Connect, ... Established).
 
     `duration` is how long it has been in that state; `bfd` is None where BFD is not ordered, `advertised` None
-    while unknown.
+    while unknown. `digest` is what was seen to be wrong with TCP-MD5, where it was and can only be this session's.
     """
 
     peer: str
@@ -75,6 +125,9 @@ class SessionFacts:
     bfd_detection_ms: int | None = None  # in force; None: not known
     bfd_detection_ordered_ms: int | None = None
     ttl_security: bool = False
+    digest: DigestFault | None = None
+    customer_asn: int | None = None
+    cloud_asn: int | None = None
 
     @property
     def established(self) -> bool:
@@ -84,7 +137,11 @@ class SessionFacts:
 
 @dataclass(frozen=True, slots=True)
 class ProbeFacts:
-    """The recent probes of one destination, and whether it answers ARP or ND (None: unknown)."""
+    """The recent probes of one destination, and whether it answers ARP or ND (None: unknown).
+
+    `lost_in_a_row` counts the latest ones. `full_size` is whether a packet of the ordered MTU that must not be
+    fragmented gets an answer (None: not tried); `mtu` is that MTU.
+    """
 
     destination: str
     family: Family
@@ -92,6 +149,9 @@ class ProbeFacts:
     lost: int
     error: str | None = None
     neighbour: bool | None = None
+    lost_in_a_row: int = 0
+    full_size: bool | None = None
+    mtu: int = 0
 
     @property
     def loss(self) -> float:
@@ -100,13 +160,31 @@ class ProbeFacts:
 
     @property
     def answers(self) -> bool:
-        """Whether at least one recent probe was answered."""
-        return self.lost < self.probes
+        """Whether one of the latest probes was answered."""
+        return self.lost < self.probes and self.lost_in_a_row < SILENT_IN_A_ROW
 
     @property
     def silent(self) -> bool:
         """Whether every one of enough recent probes was lost."""
-        return self.loss == 1.0
+        return self.loss == 1.0 or self.lost_in_a_row >= _LOSS_MIN_PROBES
+
+    @property
+    def protocol(self) -> str:
+        """What finds the destination's hardware address."""
+        return "ARP" if self.family == "ipv4" else "neighbour discovery"
+
+
+@dataclass(frozen=True, slots=True)
+class LoadFacts:
+    """Loss beside load: the share of probes lost while the virtual interface was busy and while it was quiet.
+
+    `busy_bps` is what it carried then, in the direction that carried more.
+    """
+
+    busy_loss: float
+    quiet_loss: float
+    busy_bps: float
+    outward: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +205,8 @@ class Facts:
     frr_detail: str = ""
     sessions: tuple[SessionFacts, ...] = ()
     probes: tuple[ProbeFacts, ...] = ()
+    load: LoadFacts | None = None
+    ordered_bps: int | None = None
 
     def probe_of(self, peer: str) -> ProbeFacts | None:
         """The probes towards one session's peer."""
@@ -173,11 +253,36 @@ def port_shut(facts: Facts) -> Verdict | None:
 
 
 def no_carrier(facts: Facts) -> Verdict | None:
-    """No light: nothing beyond the port can be judged."""
-    if facts.port.carrier is not False:
+    """No carrier: nothing beyond the port can be judged."""
+    port = facts.port
+    if port.carrier is not False:
         return None
-    reason = f"port {facts.port.name} has no carrier: fibre, transceiver or the provider's port"
-    return Verdict("down", reason, "port", "line")
+    if port.members:
+        why = "; ".join(fault.reason for member in port.members if (fault := member_fault(port.name, member)))
+        reason = f"bond {port.name} has no carrier: {why or 'fewer members than min_links carry traffic'}"
+        lit = any(member.carrier for member in port.members)
+        sides = {fault.side for member in port.members if (fault := member_fault(port.name, member))}
+        return Verdict("down", reason, "lacp" if lit else "carrier", sides.pop() if len(sides) == 1 else "unknown")
+    if port.light is not None and port.light.receive_dbm is not None:
+        seen = f"{port.light.receive_dbm:.1f} dBm of light come in"
+        if port.light.receive_low:
+            reason = f"port {port.name} has no carrier and no light: {seen}: fibre cut, or the provider's port is dark"
+            return Verdict("down", reason, "light", "line")
+        reason = f"port {port.name} has no carrier though {seen}: speed, auto-negotiation or FEC of the two ends differ"
+        return Verdict("down", reason, "carrier", "unknown")
+    reason = f"port {port.name} has no carrier: fibre, transceiver or the provider's port"
+    return Verdict("down", reason, "carrier", "line")
+
+
+def no_lacp_partner(facts: Facts) -> Verdict | None:
+    """A bond none of whose members has a partner passes nothing on."""
+    members = facts.port.members
+    if not members or any(member.partner is not False for member in members):
+        return None
+    if any(session.established for session in facts.sessions):
+        return None
+    reason = f"the cloud does not speak LACP on any member of {facts.port.name}"
+    return Verdict("down", reason, "lacp", "cloud")
 
 
 def link_missing(facts: Facts) -> Verdict | None:
@@ -217,17 +322,19 @@ def sessions_down(facts: Facts) -> Verdict | None:
     lacking = [session for session in facts.sessions if not session.established]
     if not lacking:
         return None
-    reason, side = _why_not_established(lacking[0], facts.probe_of(lacking[0].peer))
+    cause = why_not_established(facts, lacking[0])
+    reason = cause.reason
     if lacking[0].admin_shutdown and facts.failing:
         reason += f": {facts.failing[0]}"
     if len(lacking) > 1:
         reason += f" (and {len(lacking) - 1} more)"
     if len(lacking) < len(facts.sessions):
-        return Verdict("degraded", reason, "bgp", side)
+        return replace(cause, state="degraded", reason=reason)
     settling = all(s.duration is not None and s.duration < _SETTLING and not s.admin_shutdown for s in lacking)
     if settling and not any(s.last_reset for s in lacking):
-        return Verdict("pending", f"BGP to {lacking[0].peer} is coming up ({lacking[0].state})", "bgp", side)
-    return Verdict("down", reason, "bgp", side)
+        reason = f"BGP to {lacking[0].peer} is coming up ({lacking[0].state})"
+        return Verdict("pending", reason, cause.layer, cause.side)
+    return replace(cause, reason=reason)
 
 
 def bfd_down(facts: Facts) -> Verdict | None:
@@ -240,20 +347,54 @@ def bfd_down(facts: Facts) -> Verdict | None:
 
 
 def static_unreachable(facts: Facts) -> Verdict | None:
-    """A static VI has no session to go by: ARP or ND, then pings."""
+    """A static VI has no session to go by: what comes in, ARP or ND, then pings."""
     if not facts.static:
         return None
     for probe in facts.probes:
         if probe.neighbour is False:
-            protocol = "ARP" if probe.family == "ipv4" else "neighbour discovery"
-            reason = f"{probe.destination} does not answer {protocol}: VLAN or address on the cloud's side"
-            return Verdict("down", reason, "neighbour", "cloud")
+            return nothing_heard(facts, probe) or no_neighbour(facts, probe)
     silent = [probe for probe in facts.probes if probe.silent]
     if silent and len(silent) == len(facts.probes):
         if silent[0].neighbour:
-            reason = f"{silent[0].destination} answers ARP or ND but no pings"
+            reason = f"{silent[0].destination} answers {silent[0].protocol} but no pings"
             return Verdict("degraded", reason, "ping", "cloud")
         return Verdict("down", f"{silent[0].destination} answers no pings{_because(silent[0])}", "ping")
+    return None
+
+
+def member_lacking(facts: Facts) -> Verdict | None:
+    """A bond carries on without one of its members: with less than was ordered, and no spare."""
+    faults = [fault for member in facts.port.members if (fault := member_fault(facts.port.name, member))]
+    if not faults:
+        return None
+    well = len(facts.port.members) - len(faults)
+    reason = f"{well} of the {len(facts.port.members)} members of {facts.port.name} carry: {faults[0].reason}"
+    return replace(faults[0], state="degraded", reason=reason)
+
+
+def weak_light(facts: Facts) -> Verdict | None:
+    """The light is weaker than the module's own alarm threshold: it works until it does not."""
+    light = facts.port.light
+    if light is None:
+        return None
+    if light.receive_low:
+        reason = f"only {_dbm(light.receive_dbm)} of light come in at {facts.port.name} (alarm below "
+        return Verdict("degraded", f"{reason}{_dbm(light.receive_alarm_dbm)}): dirty or bent fibre", "light", "line")
+    if light.transmit_low:
+        reason = f"the transceiver of {facts.port.name} sends only {_dbm(light.transmit_dbm)} (alarm below "
+        return Verdict("degraded", f"{reason}{_dbm(light.transmit_alarm_dbm)})", "light", "customer")
+    return None
+
+
+def full_size_lost(facts: Facts) -> Verdict | None:
+    """Small packets pass and full ones do not: sessions stay up while transfers hang."""
+    for probe in facts.probes:
+        if probe.full_size is False and probe.answers:
+            reason = (
+                f"packets of {probe.mtu} bytes do not get through to {probe.destination}, smaller ones do: "
+                "an MTU black hole beyond this router"
+            )
+            return Verdict("degraded", reason, "mtu", "cloud")
     return None
 
 
@@ -287,6 +428,22 @@ def bfd_slow(facts: Facts) -> Verdict | None:
     return None
 
 
+def policed(facts: Facts) -> Verdict | None:
+    """Pings get lost under load only, below the ordered rate: somebody drops what was ordered."""
+    load = facts.load
+    if load is None or not any(probe.loss > LOSS_DEGRADED for probe in facts.probes):
+        return None
+    if load.busy_loss <= LOSS_DEGRADED or load.quiet_loss > LOSS_DEGRADED:
+        return None
+    way = "out" if load.outward else "in"
+    ordered = f" of the ordered {format_rate(facts.ordered_bps)}" if facts.ordered_bps else ""
+    reason = (
+        f"{load.busy_loss:.0%} of the pings are lost while {format_rate(load.busy_bps)}{ordered} go {way}, none of "
+        "them when it is quiet: the cloud's policer is set below the order"
+    )
+    return Verdict("degraded", reason, "rate", "cloud")
+
+
 def lossy(facts: Facts) -> Verdict | None:
     """Pings get lost. Where BFD says that the path is sound, or BGP lives without any ping answered, it is the
     cloud that polices ICMP, not the link that loses."""
@@ -296,9 +453,11 @@ def lossy(facts: Facts) -> Verdict | None:
         session = next((s for s in facts.sessions if s.peer == probe.destination), None)
         share = f"{probe.loss:.0%} of the pings to {probe.destination}"
         if session is not None and session.bfd == "up":
-            return Verdict("up", f"as ordered; {share} go unanswered, but BFD loses none: policed ICMP", "ping")
+            reason = f"as ordered; {share} go unanswered, but BFD loses none: policed ICMP"
+            return Verdict("up", reason, "ping", "cloud")
         if session is not None and probe.silent:
-            return Verdict("up", f"as ordered; {share} go unanswered, but BGP stays up: filtered ICMP", "ping")
+            reason = f"as ordered; {share} go unanswered, but BGP stays up: filtered ICMP"
+            return Verdict("up", reason, "ping", "cloud")
         return Verdict("degraded", f"{share} are lost{_because(probe)}", "ping")
     return None
 
@@ -314,16 +473,21 @@ RULES: tuple[Rule, ...] = (
     port_missing,
     port_shut,
     no_carrier,
+    no_lacp_partner,
     link_missing,
     link_shut,
     frr_absent,
     sessions_missing,
     sessions_down,
-    bfd_down,
     static_unreachable,
+    weak_light,
+    member_lacking,
+    full_size_lost,
+    bfd_down,
     no_prefixes,
     failing_operations,
     bfd_slow,
+    policed,
     lossy,
     as_ordered,
 )
@@ -338,39 +502,137 @@ def _because(probe: ProbeFacts) -> str:
     return f" ({probe.error})" if probe.error else ""
 
 
-# What FRR says of a session's end, or of the NOTIFICATION that ended it (RFC 4271, 4.5; RFC 4486), and what
-# that means to the reader.
-_RESETS: tuple[tuple[str, str, Side], ...] = (
-    ("bad peer as", "the two sides do not agree on the ASNs", "unknown"),
-    ("maximum number of prefixes", "too many prefixes were announced", "unknown"),
-    ("maximum prefix", "too many prefixes were announced", "unknown"),
-    ("administrative", "the cloud shut it down", "cloud"),
-    ("hold timer expired", "keepalives stopped coming through", "unknown"),
-    ("bfd", "BFD saw the path fail", "unknown"),
+def _below(power: float | None, threshold: float | None) -> bool:
+    return power is not None and threshold is not None and power < threshold
+
+
+def _dbm(power: float | None) -> str:
+    return "no power reading" if power is None else f"{power:.1f} dBm"
+
+
+def member_fault(bond: str, member: MemberFacts) -> Verdict | None:
+    """What is wrong with one member of a bond."""
+    name = member.name
+    if not member.present:
+        return Verdict("down", f"port {name} does not exist on this router", "port", "customer")
+    if not member.admin_up:
+        return Verdict("down", f"{name} is set down on this router", "port", "customer")
+    if not member.joined:
+        return Verdict("down", f"{name} is not in {bond}", "lacp", "customer")
+    if not member.carrier:
+        return Verdict("down", f"{name} has no carrier: fibre, transceiver or the provider's port", "lacp", "line")
+    if member.partner is False:
+        return Verdict("down", f"the cloud does not speak LACP on {name}", "lacp", "cloud")
+    if member.in_use is False:
+        return Verdict("down", f"the cloud does not take {name} into its bundle", "lacp", "cloud")
+    return None
+
+
+def nothing_heard(facts: Facts, probe: ProbeFacts | None) -> Verdict | None:
+    """Not one frame comes in on its VLAN, though the cloud's address is asked for."""
+    silent = facts.link.silent
+    if silent is None or silent < NOTHING_HEARD:
+        return None
+    if probe is not None and probe.neighbour is not False and (probe.answers or silent < _SURELY_NOTHING_HEARD):
+        return None
+    where = f"VLAN {facts.link.vlan}" if facts.link.vlan else "this untagged port"
+    reason = f"no frame comes in on {where} ({facts.link.name}) for {format_seconds(silent)}: another VLAN at the cloud"
+    return Verdict("down", f"{reason}, or nothing set up there", "frames", "cloud")
+
+
+def no_neighbour(_: Facts, probe: ProbeFacts | None) -> Verdict | None:
+    """Frames come in, but the cloud's address answers neither ARP nor ND."""
+    if probe is None or probe.neighbour is not False:
+        return None
+    reason = f"{probe.destination} does not answer {probe.protocol}: another address at the cloud, or a filter"
+    return Verdict("down", reason, "neighbour", "cloud")
+
+
+DIGESTS: dict[DigestFault, str] = {
+    "missing": "the cloud's TCP comes without MD5: no password is set there",
+    "wrong": "the cloud's TCP comes with a wrong MD5 digest: another password is set there",
+    "unexpected": "the cloud's TCP comes with MD5, but no password is ordered",
+}
+
+# NOTIFICATIONs (RFC 4271, 4.5; RFC 4486) in FRR's words: the layer they speak of; what it means, and whose side has to
+# look, where the cloud sent it and where this router did.
+_NOTIFICATIONS: tuple[tuple[str, Layer, tuple[str, Side], tuple[str, Side]], ...] = (
+    (
+        "bad peer as",
+        "open",
+        ("the cloud refuses our AS{customer}: another customer ASN is set there", "cloud"),
+        ("the cloud does not come with the ordered AS{cloud}", "cloud"),
+    ),
+    (
+        "open message error",
+        "open",
+        ("the cloud refuses our OPEN", "cloud"),
+        ("the cloud's OPEN cannot be accepted", "cloud"),
+    ),
+    (
+        "maximum number of prefixes",
+        "prefixes",
+        ("we announce more prefixes than the cloud takes", "customer"),
+        ("the cloud announces more prefixes than the order's receive_limit", "cloud"),
+    ),
+    (
+        "administrative shutdown",
+        "bgp",
+        ("the cloud has shut the session down", "cloud"),
+        ("this router has shut the session down", "customer"),
+    ),
+    (
+        "peer de-configured",
+        "bgp",
+        ("the cloud has removed the session", "cloud"),
+        ("this router has removed the session", "customer"),
+    ),
 )
 
 
-def _why_not_established(session: SessionFacts, probe: ProbeFacts | None) -> tuple[str, Side]:
+def refused(session: SessionFacts) -> tuple[str, Layer, Side] | None:
+    """What the last NOTIFICATION says is wrong: in words, on which layer, and on whose side."""
+    said = (session.last_reset or "").lower()
+    for sign, layer, received, sent in _NOTIFICATIONS:
+        if sign in said:
+            meaning, side = sent if "notification sen" in said else received
+            asns = {"customer": _asn(session.customer_asn), "cloud": _asn(session.cloud_asn)}
+            return meaning.format(**asns), layer, side
+    return None
+
+
+def _asn(number: int | None) -> str:
+    return "N" if number is None else f" {number}"
+
+
+def why_not_established(facts: Facts, session: SessionFacts) -> Verdict:
+    """Why one session is not up: the lowest layer that is seen to fail."""
+    probe = facts.probe_of(session.peer)
+    if session.admin_shutdown:
+        return Verdict("down", f"BGP to {session.peer} is shut down on this router", "bgp", "customer")
     since = f" for {format_seconds(session.duration)}" if session.duration else ""
     said = f"BGP to {session.peer} is {session.state}{since}"
-    if session.admin_shutdown:
-        return f"BGP to {session.peer} is shut down on this router", "customer"
-    for sign, meaning, side in _RESETS:
-        if session.last_reset and sign in session.last_reset.lower():
-            return f"{said}: {meaning} (last reset: {session.last_reset})", side
+    unreachable = nothing_heard(facts, probe) or no_neighbour(facts, probe)
+    if unreachable is not None:
+        return replace(unreachable, reason=f"{said}: {unreachable.reason}")
+    if session.digest is not None:
+        return Verdict("down", f"{said}: {DIGESTS[session.digest]}", "md5", "cloud")
+    if (notification := refused(session)) is not None:
+        meaning, layer, side = notification
+        return Verdict("down", f"{said}: {meaning} (last reset: {session.last_reset})", layer, side)
     if session.state == "OpenSent":
-        return f"{said}: TCP is up but the cloud sends no valid OPEN{_ttl_dropped(session)}", "cloud"
+        return Verdict(
+            "down", f"{said}: TCP is up but the cloud sends no valid OPEN{_ttl_dropped(session)}", "open", "cloud"
+        )
     if session.state == "OpenConfirm":
-        return f"{said}: the cloud does not confirm our OPEN", "cloud"
-    if probe is not None and probe.neighbour is False:
-        protocol = "ARP" if probe.family == "ipv4" else "neighbour discovery"
-        return f"{said}: the cloud does not answer {protocol}: its VLAN or address", "cloud"
+        return Verdict("down", f"{said}: the cloud does not confirm our OPEN", "open", "cloud")
     if probe is not None and probe.probes and not probe.answers:
-        return f"{said}: the cloud answers neither pings nor TCP 179{_because(probe)}", "unknown"
+        reason = f"{said}: the cloud answers neither pings nor TCP 179{_because(probe)}"
+        return Verdict("down", reason, "tcp", "unknown")
     reason = f"{said}: the cloud does not answer on TCP 179"
-    if probe is not None and probe.probes and probe.answers:
+    if probe is not None and probe.probes:
         reason += ", though it answers pings: a filter, another password or TTL, or no session set up there"
-    return reason + _ttl_dropped(session), "cloud"
+    return Verdict("down", reason + _ttl_dropped(session), "tcp", "cloud")
 
 
 def _ttl_dropped(session: SessionFacts) -> str:

@@ -6,6 +6,7 @@ import struct
 from dataclasses import dataclass
 
 from dcedge.kernel import messages as m
+from dcedge.kernel.bonding import BondMember, read_active_aggregator, read_member
 from dcedge.kernel.netlink import RouteSocket, attributes, u32
 from dcedge.kernel.view import dump
 
@@ -28,6 +29,11 @@ class LinkCounters:
     carrier: bool
     carrier_changes: int
     up: bool = True  # set up (IFF_UP), whatever the carrier says
+    receive_dropped: int = 0
+    transmit_dropped: int = 0
+    member: BondMember | None = None  # where it is in a bond
+    active_aggregator: int | None = None  # where it is a bond that speaks LACP
+    index: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,15 +74,26 @@ def _link(data: memoryview, start: int, end: int) -> tuple[int, str, LinkCounter
     _, _, index, flags, _ = m.LINK_BODY.unpack_from(data, start)
     found = attributes(data, start + 16, end)
     name = bytes(data[slice(*found[m.IFLA_IFNAME])]).rstrip(b"\0").decode(errors="replace")
-    rx_packets, tx_packets, rx_bytes, tx_bytes, rx_errors, tx_errors, *_ = _STATS64.unpack_from(
+    rx_packets, tx_packets, rx_bytes, tx_bytes, rx_errors, tx_errors, rx_dropped, tx_dropped = _STATS64.unpack_from(
         data, found[m.IFLA_STATS64][0]
     )
     changes = found.get(m.IFLA_CARRIER_CHANGES)
+    info, master, member, aggregator = found.get(m.IFLA_LINKINFO), found.get(m.IFLA_MASTER), None, None
+    if info is not None:
+        if master is not None:
+            member = read_member(data, info, struct.unpack_from("=I", data, master[0])[0])
+        if flags & m.IFF_MASTER:
+            aggregator = read_active_aggregator(data, info)
     return index, name, LinkCounters(
         rx_packets, tx_packets, rx_bytes, tx_bytes, rx_errors, tx_errors,
         carrier=bool(flags & m.IFF_LOWER_UP),
         carrier_changes=struct.unpack_from("=I", data, changes[0])[0] if changes is not None else 0,
         up=bool(flags & m.IFF_UP),
+        receive_dropped=rx_dropped,
+        transmit_dropped=tx_dropped,
+        member=member,
+        active_aggregator=aggregator,
+        index=index,
     )  # fmt: skip
 
 

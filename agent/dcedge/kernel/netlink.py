@@ -124,10 +124,10 @@ OK = Answer(0, "")
 
 
 class RouteSocket:
-    """A blocking route-netlink socket for requests and dumps; one thread at a time."""
+    """A blocking route-netlink socket for requests and dumps, or one of another `protocol`; one thread at a time."""
 
-    def __init__(self) -> None:
-        self._socket = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, socket.NETLINK_ROUTE)
+    def __init__(self, protocol: int = socket.NETLINK_ROUTE) -> None:
+        self._socket = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, protocol)
         for option in (NETLINK_CAP_ACK, NETLINK_EXT_ACK, NETLINK_GET_STRICT_CHK):
             self._socket.setsockopt(SOL_NETLINK, option, 1)
         enlarge_receive_buffer(self._socket, _RECEIVE_BUFFER_BYTES)

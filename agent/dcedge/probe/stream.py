@@ -16,6 +16,7 @@ from dcedge.probe.schedule import Slot
 from dcedge.probe.target import Target
 
 LOST_AFTER: Seconds = 1.0
+SILENT_IN_A_ROW = 4
 WINDOW = 64  # probes whose outcome the recent loss and RTT are computed over
 _LOST_AFTER_NS = int(LOST_AFTER * 1e9)
 _RING_MIN = 8
@@ -54,6 +55,7 @@ class ProbeStats(NamedTuple):
     rtt_average: Seconds | None
     jitter: Seconds | None
     histogram: HistogramCounts
+    lost_in_a_row: int = 0
 
 
 class Stream:
@@ -64,8 +66,8 @@ class Stream:
 
     __slots__ = (
         "_highest", "_judged", "_probes", "_window", "_window_sum", "duplicates", "error", "histogram", "jitter",
-        "last_due", "late", "lost", "path", "received", "reordered", "rtt_last", "send_errors", "sent", "sequence",
-        "slot", "target", "window_lost",
+        "last_due", "late", "lost", "lost_in_a_row", "path", "received", "reordered", "rtt_last", "send_errors",
+        "sent", "sequence", "slot", "target", "window_lost",
     )  # fmt: skip
 
     def __init__(self, target: Target, slot: Slot) -> None:
@@ -84,6 +86,7 @@ class Stream:
         self.error: str | None = None
         self._window = array("I", [_NO_ROUND_TRIP]) * WINDOW
         self._judged = self._window_sum = 0
+        self.lost_in_a_row = 0  # of those whose outcome is known, the latest
         self.window_lost = 0
         self.rtt_last: Seconds | None = None
         self.jitter: Seconds | None = None
@@ -178,8 +181,10 @@ class Stream:
                 self._window_sum -= leaving
         if outcome == _NO_ROUND_TRIP:
             self.window_lost += 1
+            self.lost_in_a_row += 1
         else:
             self._window_sum += outcome
+            self.lost_in_a_row = 0
         self._window[place] = outcome
         self._judged += 1
 
@@ -229,8 +234,8 @@ class Stream:
 
     @property
     def silent(self) -> bool:
-        """Whether no probe in the window was answered, though some were sent."""
-        return self._judged > 0 and self.window_lost == self.window_probes
+        """Whether no probe in the window was answered, though some were sent, or none of the latest few."""
+        return self._judged > 0 and (self.window_lost == self.window_probes or self.lost_in_a_row >= SILENT_IN_A_ROW)
 
     @property
     def rtt_min(self) -> Seconds | None:

@@ -20,6 +20,7 @@ import pytest
 from dcedge.errors import BusyError, DcedgeError, NotRunningError, OrderInvalidError
 from dcedge.expose.control import MAX_BODY, Command, ControlClient, ControlServer, Reply, start_control
 from dcedge.expose.snapshot import Snapshot
+from dcedge.health.tracker import Transition
 from dcedge.order.finding import Finding
 from tests.unit.expose.scene import snapshot
 
@@ -39,6 +40,9 @@ class Daemon:
 
     def snapshot(self) -> Snapshot:
         return snapshot()
+
+    def history(self, name: str) -> tuple[Transition, ...]:
+        return (Transition(5.0, "up", "down", "no \x1b[31mcarrier"),) if name == "prod-a" else ()
 
     def commands(self) -> Mapping[str, Command]:
         return {"apply": self.apply, "reload": self.reload}
@@ -68,6 +72,12 @@ def ask(path: Path, daemon: Daemon, question: Callable[[ControlClient], T]) -> T
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
     return tmp_path / "run" / "control.sock"
+
+
+def test_the_history_of_one_virtual_interface_is_given_with_what_a_peer_said_escaped(path: Path) -> None:
+    told = ask(path, Daemon(), lambda client: client.history("prod-a"))
+    assert told == [{"at": 5.0, "before": "up", "after": "down", "reason": "no \\x1b[31mcarrier"}]
+    assert ask(path, Daemon(), lambda client: client.history("nobody")) == []
 
 
 def test_status_is_the_snapshot_as_json(path: Path) -> None:

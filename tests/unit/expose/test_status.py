@@ -13,6 +13,8 @@ from dcedge.expose.document import status_chunks, status_json
 from dcedge.expose.snapshot import FrrSnapshot, OrderSnapshot, PassSnapshot, Snapshot
 from dcedge.expose.status import print_status
 from dcedge.health.verdict import Verdict
+from dcedge.kernel.ethtool import LinkMode
+from dcedge.kernel.optics import Lane, Optics
 from tests.unit.expose.scene import TAKEN, down, session, snapshot, up
 
 
@@ -125,3 +127,17 @@ def test_the_json_is_what_programs_rely_on() -> None:
 def test_the_status_sent_in_pieces_is_the_whole(count: int) -> None:
     shown = replace(snapshot(), virtual_interfaces=tuple(up(f"vi-{number}") for number in range(count)))
     assert json.loads(b"".join(status_chunks(shown))) == json.loads(json.dumps(status_json(shown)))
+
+
+def test_a_connection_tells_its_speed_its_errors_and_its_light_where_a_transceiver_does() -> None:
+    shown = snapshot()
+    assert "LIGHT IN" not in screen(shown)
+    optics = Optics("FINISAR", "FTLX1471", "ABC", (Lane(-15.2, -2.5),), -14.0, -10.2, ("receive power low",))
+    first, *others = shown.connections
+    lit = first._replace(mode=LinkMode(10_000, "full"), optics=(("eth1", optics),))
+    text = screen(replace(shown, connections=(lit, *others)))
+    assert "10G full  -15.2 dBm" in row(text, "fra-1")
+    assert "3/0" in row(text, "fra-1")
+    document = status_json(replace(shown, connections=(lit, *others)))["connections"][0]
+    assert document["optics"][0]["receive_alarm_dbm"] == -14.0
+    assert document["optics"][0]["alarms"] == ["receive power low"]

@@ -9,7 +9,10 @@ import pytest
 
 from dcedge.health.verdict import (
     Facts,
+    LightFacts,
     LinkFacts,
+    LoadFacts,
+    MemberFacts,
     PortFacts,
     ProbeFacts,
     SessionFacts,
@@ -21,10 +24,15 @@ from dcedge.health.verdict import (
 PEER = "10.255.101.1"
 PORT = PortFacts("eth1")
 LINK = LinkFacts("eth1.101")
-UP = SessionFacts(PEER, "ipv4", "Established", duration=600, received=3, advertised=2, advertise_ordered=True)
+BOND, MEMBER = PortFacts("bond0"), MemberFacts("eth2")
+UP = SessionFacts(
+    PEER, "ipv4", "Established", duration=600, received=3, advertised=2, advertise_ordered=True,
+    customer_asn=65010, cloud_asn=64512,
+)  # fmt: skip
 ANSWERS = ProbeFacts(PEER, "ipv4", probes=64, lost=0)
 SILENT = ProbeFacts(PEER, "ipv4", probes=64, lost=64)
 GOOD = Facts("up", PORT, LINK, sessions=(UP,), probes=(ANSWERS,))
+RECEIVED, SENT = "BGP Notification received: ", "BGP Notification send: "  # as FRR writes it
 ACTIVE = replace(UP, state="Active", duration=35, received=0, advertised=0)
 STATIC = replace(GOOD, static=True, sessions=())
 
@@ -110,22 +118,81 @@ ROWS = [
         "cloud silent on ARP",
         replace(GOOD, sessions=(ACTIVE,), probes=(replace(SILENT, neighbour=False),)),
         "down",
-        "the cloud does not answer ARP: its VLAN or address",
+        f"BGP to {PEER} is Active for 35 s: {PEER} does not answer ARP: another address at the cloud, or a filter",
         "cloud",
     ),
     Row(
-        "wrong ASN",
-        replace(GOOD, sessions=(replace(ACTIVE, last_reset="OPEN Message Error/Bad Peer AS"),)),
+        "wrong VLAN at the cloud",
+        replace(
+            GOOD,
+            link=replace(LINK, vlan=101, silent=42),
+            sessions=(ACTIVE,),
+            probes=(replace(SILENT, neighbour=False),),
+        ),
         "down",
-        "do not agree on the ASNs",
-        "unknown",
+        "no frame comes in on VLAN 101 (eth1.101) for 42 s: another VLAN at the cloud",
+        "cloud",
     ),
     Row(
-        "prefix cap exceeded",
-        replace(GOOD, sessions=(replace(ACTIVE, last_reset="Cease/Maximum Number of Prefixes Reached"),)),
+        "wrong VLAN at the cloud, its ARP entry still believed",
+        replace(
+            GOOD,
+            link=replace(LINK, vlan=101, silent=12),
+            sessions=(ACTIVE,),
+            probes=(replace(ANSWERS, lost_in_a_row=11),),
+        ),
         "down",
-        "too many prefixes",
-        "unknown",
+        "no frame comes in on VLAN 101",
+        "cloud",
+    ),
+    Row(
+        "a wrong MD5 password at the cloud",
+        replace(GOOD, sessions=(replace(ACTIVE, digest="wrong", last_reset=SENT + "Cease/Hold Timer Expired"),)),
+        "down",
+        "comes with a wrong MD5 digest: another password is set there",
+        "cloud",
+    ),
+    Row(
+        "no MD5 password at the cloud",
+        replace(GOOD, sessions=(replace(ACTIVE, digest="missing"),)),
+        "down",
+        "comes without MD5: no password is set there",
+        "cloud",
+    ),
+    Row(
+        "the cloud expects another customer ASN",
+        replace(GOOD, sessions=(replace(ACTIVE, last_reset=RECEIVED + "OPEN Message Error/Bad Peer AS"),)),
+        "down",
+        "the cloud refuses our AS 65010: another customer ASN is set there (last reset: BGP Notification received",
+        "cloud",
+    ),
+    Row(
+        "the cloud comes with another ASN",
+        replace(GOOD, sessions=(replace(ACTIVE, last_reset=SENT + "OPEN Message Error/Bad Peer AS"),)),
+        "down",
+        "does not come with the ordered AS 64512",
+        "cloud",
+    ),
+    Row(
+        "the cloud's prefix cap exceeded",
+        replace(GOOD, sessions=(replace(ACTIVE, last_reset=RECEIVED + "Cease/Maximum Number of Prefixes Reached"),)),
+        "down",
+        "we announce more prefixes than the cloud takes",
+        "customer",
+    ),
+    Row(
+        "our prefix cap exceeded",
+        replace(GOOD, sessions=(replace(ACTIVE, last_reset=SENT + "Cease/Maximum Number of Prefixes Reached"),)),
+        "down",
+        "the cloud announces more prefixes than the order's receive_limit",
+        "cloud",
+    ),
+    Row(
+        "shut down at the cloud",
+        replace(GOOD, sessions=(replace(ACTIVE, last_reset=RECEIVED + "Cease/Administrative Shutdown"),)),
+        "down",
+        "the cloud has shut the session down",
+        "cloud",
     ),
     Row(
         "no OPEN", replace(GOOD, sessions=(replace(ACTIVE, state="OpenSent"),)), "down", "sends no valid OPEN", "cloud"
@@ -207,9 +274,110 @@ ROWS = [
         replace(GOOD, sessions=(replace(UP, bfd="up"),), probes=(replace(ANSWERS, lost=30),)),
         "up",
         "BFD loses none: policed ICMP",
+        "cloud",
+    ),
+    Row("ICMP filtered while BGP lives", replace(GOOD, probes=(SILENT,)), "up", "filtered ICMP", "cloud"),
+    Row(
+        "policed below the order",
+        replace(
+            GOOD,
+            ordered_bps=50_000_000,
+            sessions=(replace(UP, bfd="up"),),
+            probes=(replace(ANSWERS, lost=30),),
+            load=LoadFacts(busy_loss=0.4, quiet_loss=0.0, busy_bps=38_000_000, outward=True),
+        ),
+        "degraded",
+        "40% of the pings are lost while 38M of the ordered 50M go out, none of them when it is quiet",
+        "cloud",
+    ),
+    Row(
+        "loss that does not care about load",
+        replace(
+            GOOD,
+            probes=(replace(ANSWERS, lost=30),),
+            load=LoadFacts(busy_loss=0.4, quiet_loss=0.5, busy_bps=38_000_000, outward=True),
+        ),
+        "degraded",
+        "47% of the pings to",
         "unknown",
     ),
-    Row("ICMP filtered while BGP lives", replace(GOOD, probes=(SILENT,)), "up", "filtered ICMP", "unknown"),
+    Row(
+        "full-size packets vanish",
+        replace(GOOD, probes=(replace(ANSWERS, full_size=False, mtu=1500),)),
+        "degraded",
+        "packets of 1500 bytes do not get through",
+        "cloud",
+    ),
+    Row(
+        "one LACP member without light",
+        replace(GOOD, port=replace(BOND, members=(MEMBER, replace(MEMBER, name="eth3", carrier=False)))),
+        "degraded",
+        "1 of the 2 members of bond0 carry: eth3 has no carrier",
+        "line",
+    ),
+    Row(
+        "one LACP member without a partner",
+        replace(GOOD, port=replace(BOND, members=(MEMBER, replace(MEMBER, name="eth3", partner=False)))),
+        "degraded",
+        "the cloud does not speak LACP on eth3",
+        "cloud",
+    ),
+    Row(
+        "one LACP member left out by the cloud",
+        replace(GOOD, port=replace(BOND, members=(MEMBER, replace(MEMBER, name="eth3", in_use=False)))),
+        "degraded",
+        "the cloud does not take eth3 into its bundle",
+        "cloud",
+    ),
+    Row(
+        "one LACP member set down here",
+        replace(GOOD, port=replace(BOND, members=(MEMBER, replace(MEMBER, name="eth3", admin_up=False)))),
+        "degraded",
+        "eth3 is set down on this router",
+        "customer",
+    ),
+    Row(
+        "no LACP at the cloud",
+        replace(GOOD, port=replace(BOND, members=(replace(MEMBER, partner=False),)), sessions=(ACTIVE,)),
+        "down",
+        "the cloud does not speak LACP on any member of bond0",
+        "cloud",
+    ),
+    Row(
+        "every LACP member dark",
+        replace(GOOD, port=replace(BOND, carrier=False, members=(replace(MEMBER, carrier=False),))),
+        "down",
+        "bond bond0 has no carrier: eth2 has no carrier",
+        "line",
+    ),
+    Row(
+        "no light",
+        replace(GOOD, port=replace(PORT, carrier=False, light=LightFacts(-40.0, -2.0, -14.0, -10.0))),
+        "down",
+        "no carrier and no light: -40.0 dBm",
+        "line",
+    ),
+    Row(
+        "light but no carrier",
+        replace(GOOD, port=replace(PORT, carrier=False, light=LightFacts(-3.0, -2.0, -14.0, -10.0))),
+        "down",
+        "no carrier though -3.0 dBm of light come in",
+        "unknown",
+    ),
+    Row(
+        "weak light",
+        replace(GOOD, port=replace(PORT, light=LightFacts(-15.2, -2.0, -14.0, -10.0))),
+        "degraded",
+        "only -15.2 dBm of light come in at eth1 (alarm below -14.0 dBm)",
+        "line",
+    ),
+    Row(
+        "weak laser",
+        replace(GOOD, port=replace(PORT, light=LightFacts(-3.0, -12.5, -14.0, -10.0))),
+        "degraded",
+        "the transceiver of eth1 sends only -12.5 dBm",
+        "customer",
+    ),
     Row(
         "one lost ping of few",
         replace(GOOD, probes=(replace(ANSWERS, probes=3, lost=1),)),
@@ -248,4 +416,4 @@ def test_the_lowest_broken_layer_is_the_one_that_is_named() -> None:
     everything = replace(
         GOOD, port=replace(PORT, carrier=False), frr_available=False, sessions=(ACTIVE,), probes=(SILENT,)
     )
-    assert judge(everything).layer == "port"
+    assert judge(everything).layer == "carrier"

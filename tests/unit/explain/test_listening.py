@@ -1,0 +1,212 @@
+"""What is heard on a port: frames as scapy builds them, and what the listener makes of them."""
+
+from __future__ import annotations
+
+import socket
+import struct
+from ipaddress import ip_address
+
+import pytest
+from scapy.contrib.bgp import BGPCapFourBytesASN, BGPCapMultiprotocol, BGPHeader, BGPOpen, BGPOptParam
+from scapy.layers.inet import ICMP, IP, TCP, UDP
+from scapy.layers.inet6 import ICMPv6EchoReply, ICMPv6ND_NA, ICMPv6ND_NS, IPv6
+from scapy.layers.l2 import ARP, Dot1Q, Ether
+from scapy.packet import Packet
+
+from dcedge.credentials import Secret
+from dcedge.explain.capture import Listener, Watched, filter_program, read_open
+from dcedge.explain.evidence import OpenLook, TaggedSender
+from dcedge.explain.looks import internet_checksum, syn_segment
+
+CLOUD_MAC, OUR_MAC = "00:1b:21:aa:bb:cc", "02:00:00:00:00:01"
+CUSTOMER, CLOUD = ip_address("10.255.101.2"), ip_address("10.255.101.1")
+CUSTOMER6, CLOUD6 = ip_address("2001:db8:101::2"), ip_address("2001:db8:101::1")
+SECRET = Secret("Kaiserlei-101")
+OUR_PORT = 40_000
+
+
+def listener(secret: Secret | None = SECRET) -> Listener:
+    return Listener(
+        tags=(101,),
+        known_tags=frozenset({(101,), (102,)}),
+        ours=frozenset({OUR_MAC}),
+        watched={
+            str(CLOUD): Watched(CUSTOMER, CLOUD, secret),
+            str(CLOUD6): Watched(CUSTOMER6, CLOUD6, secret),
+        },
+        ports=frozenset({OUR_PORT, OUR_PORT + 1}),
+    )
+
+
+def frame(payload: Packet, *tags: int, source: str = CLOUD_MAC) -> Packet:
+    """A frame as it comes off the wire, taken apart anew."""
+    made = Ether(src=source, dst="ff:ff:ff:ff:ff:ff")
+    for tag in tags:
+        made /= Dot1Q(vlan=tag)
+    return Ether(bytes(made / payload))
+
+
+def arp(sender: str, operation: int = 1) -> Packet:
+    return ARP(op=operation, hwsrc=CLOUD_MAC, psrc=sender, pdst=str(CUSTOMER))
+
+
+def segment(source_port: int, destination_port: int, flags: str, data: bytes = b"") -> Packet:
+    return IP(src=str(CLOUD), dst=str(CUSTOMER)) / TCP(sport=source_port, dport=destination_port, flags=flags) / data
+
+
+def test_frames_with_another_tag_than_any_ordered_one_are_told_with_their_sender() -> None:
+    heard = listener()
+    heard.hear(frame(ICMPv6ND_NS(), 111))  # no address in it yet
+    heard.hear(frame(arp(str(CLOUD)), 111))
+    heard.hear(frame(arp("10.0.0.9"), 101, 7))
+    heard.hear(frame(arp("10.0.0.1"), 102))  # another virtual interface of the same port
+    heard.hear(frame(arp(str(CUSTOMER)), 113, source=OUR_MAC))  # this router's own
+    assert heard.capture(3).strangers == (
+        TaggedSender((111,), CLOUD_MAC, str(CLOUD)),
+        TaggedSender((101, 7), CLOUD_MAC, "10.0.0.9"),
+    )
+    assert heard.conclusive
+
+
+def test_who_asks_is_known_and_who_answers_has_answered() -> None:
+    heard = listener()
+    heard.hear(frame(arp(str(CLOUD)), 101))
+    assert heard.neighbours == {str(CLOUD): CLOUD_MAC}
+    assert not heard.answered
+    heard.hear(frame(arp(str(CLOUD), operation=2), 101))
+    advertisement = IPv6(src=str(CLOUD6), dst=str(CUSTOMER6)) / ICMPv6ND_NA(tgt=str(CLOUD6))
+    heard.hear(frame(advertisement, 101))
+    assert heard.answered == {str(CLOUD), str(CLOUD6)}
+
+
+def test_replies_that_arrive_are_noted_even_if_a_firewall_eats_them_later() -> None:
+    heard = listener()
+    heard.hear(frame(IP(src=str(CLOUD), dst=str(CUSTOMER)) / ICMP(type=0), 101))
+    heard.hear(frame(IPv6(src=str(CLOUD6), dst=str(CUSTOMER6)) / ICMPv6EchoReply(), 101))
+    heard.hear(frame(IP(src="10.255.101.9", dst=str(CUSTOMER)) / ICMP(type=0), 101))
+    assert heard.replies == {str(CLOUD), str(CLOUD6)}
+
+
+def signed_syn(secret: Secret | None) -> Packet:
+    """The peer's SYN, its digest over its own view of the two ends."""
+    raw = bytearray(syn_segment(CLOUD, CUSTOMER, 31_000, secret))
+    return IP(src=str(CLOUD), dst=str(CUSTOMER), proto=6) / bytes(raw)
+
+
+@pytest.mark.parametrize(
+    ("ordered", "used", "fault"),
+    [
+        (SECRET, SECRET, None),
+        (SECRET, Secret("other"), "wrong"),
+        (SECRET, None, "missing"),
+        (None, Secret("other"), "unexpected"),
+        (None, None, None),
+    ],
+)
+def test_a_peers_syn_shows_which_password_it_uses(
+    ordered: Secret | None, used: Secret | None, fault: str | None
+) -> None:
+    heard = listener(ordered)
+    heard.hear(frame(signed_syn(used), 101))
+    assert heard.tcp[str(CLOUD)].syns == 1
+    assert heard.tcp[str(CLOUD)].digest == fault
+
+
+def test_what_comes_back_to_our_syns_is_kept_apart_from_frrs() -> None:
+    heard = listener()
+    heard.hear(frame(segment(179, OUR_PORT, "SA"), 101))
+    heard.hear(frame(segment(179, OUR_PORT + 1, "RA"), 101))
+    heard.hear(frame(segment(179, 50_123, "SA"), 101))
+    refused = IP(src=str(CLOUD), dst=str(CUSTOMER)) / TCP(sport=OUR_PORT, dport=179)
+    assert heard.tcp[str(CLOUD)].answers == {OUR_PORT: "accepted", OUR_PORT + 1: "refused"}
+    assert heard.tcp[str(CLOUD)].answered_elsewhere == 1
+    quoted = IP(src=str(CUSTOMER), dst=str(CLOUD)) / TCP(sport=OUR_PORT, dport=179)
+    heard.hear(frame(IP(src=str(CLOUD), dst=str(CUSTOMER)) / ICMP(type=3, code=13) / quoted, 101))
+    assert heard.tcp[str(CLOUD)].answers[OUR_PORT] == "prohibited"
+    assert refused
+
+
+def test_the_open_of_a_peer_is_read_with_its_four_byte_asn_and_families() -> None:
+    capabilities = [
+        BGPOptParam(param_type=2, param_value=BGPCapMultiprotocol(afi=2, safi=1)),
+        BGPOptParam(param_type=2, param_value=BGPCapFourBytesASN(asn=4_200_000_001)),
+    ]
+    message = BGPHeader(type=1) / BGPOpen(my_as=23456, hold_time=90, bgp_id="10.20.0.1", opt_params=capabilities)
+    assert read_open(bytes(message)) == OpenLook(4_200_000_001, 90, "10.20.0.1", ("IPv6/unicast",))
+    heard = listener()
+    heard.hear(frame(segment(179, 50_123, "PA", bytes(message)), 101))
+    assert heard.capture(3).opens[str(CLOUD)].asn == 4_200_000_001
+
+
+@pytest.mark.parametrize(
+    "payload", [b"", b"\xff" * 16, b"\xff" * 19 + bytes(9), b"\xff" * 16 + b"\0\x1d\x01" + bytes(9)]
+)
+def test_what_is_no_open_is_none(payload: bytes) -> None:
+    assert read_open(payload) is None
+
+
+def test_a_torn_open_never_raises() -> None:
+    option = BGPOptParam(param_type=2, param_value=BGPCapFourBytesASN(asn=65146))
+    whole = bytes(BGPHeader(type=1) / BGPOpen(my_as=23456, hold_time=90, bgp_id="10.20.0.1", opt_params=[option]))
+    for length in range(len(whole)):
+        read_open(whole[:length])
+
+
+def passes(program: bytes, packet: Packet) -> bool:
+    """Whether the kernel lets a frame through the program: a datagram socket runs it over what it is sent."""
+    import ctypes
+
+    one, other = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
+    with one, other:
+        code = ctypes.create_string_buffer(program, len(program))
+        other.setsockopt(socket.SOL_SOCKET, 26, struct.pack("@HP", len(program) // 8, ctypes.addressof(code)))
+        other.setblocking(False)
+        try:
+            one.send(bytes(packet))
+            return bool(other.recv(65536))
+        except (BlockingIOError, PermissionError):
+            return False
+
+
+def test_the_kernel_sorts_out_what_is_not_looked_at() -> None:
+    program = filter_program()
+    ends = IP(src=str(CLOUD), dst=str(CUSTOMER))
+    ends6 = IPv6(src=str(CLOUD6), dst=str(CUSTOMER6))
+    wanted = [
+        arp(str(CLOUD)),
+        ends / ICMP(),
+        ends / TCP(sport=179, dport=5000),
+        ends / TCP(sport=5000, dport=179),
+        IP(src=str(CLOUD), dst=str(CUSTOMER), options=[b"\x94\x04\0\0"]) / TCP(sport=5000, dport=179),
+        ends6 / ICMPv6ND_NS(),
+        ends6 / TCP(sport=179, dport=5000),
+        ends6 / TCP(sport=5000, dport=179),
+    ]
+    others = [
+        ends / UDP(sport=179, dport=179),
+        ends / TCP(sport=443, dport=5000),
+        ends6 / TCP(sport=443, dport=5000),
+        ends6 / UDP(sport=179, dport=179),
+    ]
+    for tags in ((), (101,)):
+        for packet in wanted:
+            assert passes(program, frame(packet, *tags)), packet.summary()
+        for packet in others:
+            assert not passes(program, frame(packet, *tags)), packet.summary()
+
+
+@pytest.mark.parametrize(("source", "destination"), [(CUSTOMER, CLOUD), (CUSTOMER6, CLOUD6)])
+def test_our_syn_is_a_good_tcp_segment(source: object, destination: object) -> None:
+    raw = syn_segment(source, destination, OUR_PORT, SECRET)  # type: ignore[arg-type]
+    network = IP if source is CUSTOMER else IPv6
+    checked = network(bytes(network(src=str(source), dst=str(destination)) / TCP(raw)))
+    given = checked[TCP].chksum
+    del checked[TCP].chksum
+    assert network(bytes(checked))[TCP].chksum == given
+    options = dict(o for o in TCP(raw).options if len(o) == 2)
+    assert len(options.get("MD5") or options[19]) == 16
+    assert TCP(raw).flags == "S"
+
+
+def test_the_checksum_of_rfc_1071() -> None:
+    assert internet_checksum(bytes.fromhex("0001f203f4f5f6f7")) == 0x220D

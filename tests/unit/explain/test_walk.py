@@ -1,0 +1,356 @@
+"""The walk: for each layer what an engineer would find, and what must be said of it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import NamedTuple
+
+import pytest
+
+from dcedge.explain.evidence import (
+    Capture,
+    DaemonSays,
+    Evidence,
+    OpenLook,
+    PathLook,
+    RouteLook,
+    TaggedSender,
+    TcpLook,
+)
+from dcedge.explain.walk import LAYERS, explain
+from dcedge.health.verdict import Facts, Layer, LightFacts, MemberFacts, PortFacts, Side, judge
+from dcedge.kernel.ethtool import LinkMode
+from dcedge.kernel.optics import Lane, Optics
+from tests.unit.explain.scene import ACTIVE, ANSWERS, NOW, PEER, SILENT, UP, WELL
+
+PORT = WELL.facts.port
+MAC = "00:1b:21:aa:bb:cc"
+QUIET = replace(WELL.facts.link, silent=4.0)
+DEAD = (PathLook(PEER, 4, 0, neighbour=False),)
+BOND = PortFacts("bond0", members=(MemberFacts("eth1"), MemberFacts("eth2", partner=False)))
+DARK = Optics("FINISAR", "FTLX1471", "ABC", (Lane(-40.0, -2.5),), -18.4, -10.2, ("no light comes in",))
+
+
+def facts(**changes: object) -> Facts:
+    return replace(WELL.facts, **changes)  # type: ignore[arg-type]
+
+
+def evidence(changed: Facts, **changes: object) -> Evidence:
+    return replace(WELL, facts=changed, **changes)  # type: ignore[arg-type]
+
+
+class Row(NamedTuple):
+    case: str
+    evidence: Evidence
+    layer: Layer
+    side: Side
+    says: str
+    agrees: bool = True  # the daemon, from the same facts, names the same layer
+
+
+ROWS = [
+    Row("ordered down", evidence(facts(admin="down")), "order", "customer", "administratively down"),
+    Row("no such port", evidence(facts(port=replace(PORT, present=False))), "port", "customer", "does not exist"),
+    Row("port set down", evidence(facts(port=replace(PORT, admin_up=False))), "port", "customer", "is set down"),
+    Row(
+        "fibre cut, as the transceiver sees it",
+        evidence(
+            facts(port=replace(PORT, carrier=False, light=LightFacts(-40.0, -2.5, -18.4, -10.2))),
+            port=replace(WELL.port, optics=(("eth1", DARK),)),
+        ),
+        "light",
+        "line",
+        "no carrier and no light",
+    ),
+    Row("fibre cut", evidence(facts(port=replace(PORT, carrier=False))), "carrier", "line", "has no carrier"),
+    Row("one LACP member out", evidence(facts(port=BOND)), "lacp", "cloud", "does not speak LACP on eth2"),
+    Row(
+        "link not made",
+        evidence(facts(link=replace(QUIET, present=False), failing=("create link eth1.101: refused",))),
+        "link",
+        "customer",
+        "create link eth1.101: refused",
+    ),
+    Row(
+        "another VLAN at the cloud",
+        evidence(
+            facts(link=QUIET, sessions=(ACTIVE,), probes=(SILENT,)),
+            paths=DEAD,
+            capture=Capture(4, strangers=(TaggedSender((111,), MAC, PEER),)),
+        ),
+        "frames",
+        "cloud",
+        f"ordered VLAN 101, seeing VLAN 111 from {MAC} ({PEER})",
+    ),
+    Row(
+        "untagged at the cloud",
+        evidence(
+            facts(link=QUIET, sessions=(ACTIVE,), probes=(SILENT,)),
+            paths=DEAD,
+            capture=Capture(4, strangers=(TaggedSender((), MAC, None),)),
+        ),
+        "frames",
+        "cloud",
+        f"ordered VLAN 101, seeing no VLAN tag from {MAC}",
+    ),
+    Row(
+        "nothing comes in at all",
+        evidence(facts(link=QUIET, sessions=(ACTIVE,), probes=(SILENT,)), paths=DEAD, capture=Capture(4)),
+        "frames",
+        "cloud",
+        "no frame comes in on VLAN 101",
+    ),
+    Row(
+        "cloud silent on ARP",
+        evidence(
+            facts(sessions=(ACTIVE,), probes=(SILENT,)),
+            paths=DEAD,
+            capture=Capture(4, neighbours=((PEER, MAC),)),
+        ),
+        "neighbour",
+        "cloud",
+        f"{PEER} does not answer ARP",
+    ),
+    Row(
+        "another address at the cloud",
+        evidence(
+            facts(sessions=(ACTIVE,), probes=(SILENT,)),
+            paths=DEAD,
+            capture=Capture(4, neighbours=(("10.255.101.5", MAC),)),
+        ),
+        "neighbour",
+        "cloud",
+        f"the cloud uses 10.255.101.5 ({MAC}) where the order says {PEER}",
+    ),
+    Row(
+        "a firewall here forbids to send",
+        evidence(
+            facts(sessions=(ACTIVE,)),
+            paths=(PathLook(PEER, 1, 0, refused="a firewall on this router forbids it"),),
+            foreign_firewall=("nft table inet filter, chain output (hook output, policy drop)",),
+        ),
+        "ping",
+        "customer",
+        "does not send",
+        agrees=False,
+    ),
+    Row(
+        "a firewall here drops the answers",
+        evidence(
+            facts(sessions=(ACTIVE,), probes=(replace(SILENT, neighbour=True),)),
+            paths=(PathLook(PEER, 4, 0, neighbour=True),),
+            capture=Capture(4, replies=frozenset({PEER})),
+        ),
+        "ping",
+        "customer",
+        "answers pings, but a firewall on this router drops the answers",
+        agrees=False,
+    ),
+    Row(
+        "MTU black hole",
+        evidence(
+            facts(probes=(replace(ANSWERS, full_size=False),)), paths=(PathLook(PEER, 3, 3, 0.0004, path_mtu=1400),)
+        ),
+        "mtu",
+        "cloud",
+        "packets of 1500 bytes do not get through",
+    ),
+    Row(
+        "FRR is not there", evidence(facts(frr_available=False, sessions=())), "frr", "customer", "FRR does not answer"
+    ),
+    Row(
+        "TCP 179 filtered",
+        evidence(facts(sessions=(ACTIVE,)), tcp={PEER: TcpLook("silence", "silence")}),
+        "tcp",
+        "cloud",
+        "does not answer on TCP 179",
+    ),
+    Row(
+        "nobody listens on TCP 179",
+        evidence(facts(sessions=(ACTIVE,)), tcp={PEER: TcpLook("refused", "refused")}),
+        "tcp",
+        "cloud",
+        "no BGP session is set up there",
+    ),
+    Row(
+        "a firewall here eats the SYN-ACK",
+        evidence(facts(sessions=(ACTIVE,)), tcp={PEER: TcpLook("silence", "silence", answered_unheard=True)}),
+        "tcp",
+        "customer",
+        "answers on TCP 179, but a firewall on this router drops the answer",
+    ),
+    Row(
+        "no password at the cloud, seen by its own SYN",
+        evidence(facts(sessions=(replace(ACTIVE, digest="missing"),)), tcp={PEER: TcpLook("silence", "silence")}),
+        "md5",
+        "cloud",
+        "no password is set there",
+    ),
+    Row(
+        "no password at the cloud, seen by its answer to ours",
+        evidence(facts(sessions=(ACTIVE,)), tcp={PEER: TcpLook("silence", "accepted")}),
+        "md5",
+        "cloud",
+        "no password is set there",
+        agrees=False,
+    ),
+    Row(
+        "another password at the cloud",
+        evidence(facts(sessions=(replace(ACTIVE, digest="wrong"),)), tcp={PEER: TcpLook("silence", "silence")}),
+        "md5",
+        "cloud",
+        "another password is set there",
+    ),
+    Row(
+        "the cloud refuses our ASN",
+        evidence(
+            facts(sessions=(replace(ACTIVE, last_reset="BGP Notification received: OPEN Message Error/Bad Peer AS"),)),
+            tcp={PEER: TcpLook("accepted", "silence")},
+        ),
+        "open",
+        "cloud",
+        "refuses our AS 65010",
+    ),
+    Row(
+        "the cloud comes with another ASN",
+        evidence(
+            facts(sessions=(replace(ACTIVE, last_reset="BGP Notification send: OPEN Message Error/Bad Peer AS"),)),
+            capture=Capture(4, opens={PEER: OpenLook(65146, 90, "10.20.0.1", ("IPv4/unicast",))}),
+        ),
+        "open",
+        "cloud",
+        "the cloud comes with AS 65146, ordered is AS 64512",
+    ),
+    Row(
+        "TCP is there and no session comes of it",
+        evidence(facts(sessions=(ACTIVE,)), tcp={PEER: TcpLook("accepted", "silence")}),
+        "open",
+        "cloud",
+        "BGP to 10.255.101.1 is Active",
+        agrees=False,
+    ),
+    Row("BFD off at the cloud", evidence(facts(sessions=(replace(UP, bfd="down"),))), "bfd", "cloud", "has it off"),
+    Row(
+        "too many prefixes for the cloud",
+        evidence(
+            facts(
+                sessions=(
+                    replace(ACTIVE, last_reset="BGP Notification received: Cease/Maximum Number of Prefixes Reached"),
+                )
+            ),
+            tcp={PEER: TcpLook("accepted", "silence")},
+        ),
+        "prefixes",
+        "customer",
+        "we announce more prefixes than the cloud takes",
+    ),
+    Row(
+        "no prefix comes",
+        evidence(facts(sessions=(replace(UP, received=0),))),
+        "prefixes",
+        "unknown",
+        "announces no prefix",
+    ),
+    Row(
+        "the router does not forward",
+        replace(WELL, not_forwarding=("net.ipv4.ip_forward",)),
+        "forwarding",
+        "customer",
+        "net.ipv4.ip_forward is 0",
+        agrees=False,
+    ),
+    Row(
+        "another route wins",
+        replace(WELL, routes=(RouteLook("10.20.0.0/16", "eth0", ("eth1.101",)),)),
+        "forwarding",
+        "customer",
+        "leaves by eth0 instead of eth1.101",
+        agrees=False,
+    ),
+    Row(
+        "policed below the order",
+        replace(WELL, daemon=DaemonSays("degraded", "40% lost while 38M go out", "rate", "cloud", NOW - 60)),
+        "rate",
+        "cloud",
+        "40% lost",
+        agrees=False,
+    ),
+    Row(
+        "half duplex",
+        replace(WELL, port=replace(WELL.port, mode=LinkMode(100, "half"))),
+        "carrier",
+        "unknown",
+        "half duplex",
+        agrees=False,
+    ),
+]
+
+
+@pytest.mark.parametrize("row", ROWS, ids=lambda row: row.case)
+def test_the_first_layer_that_fails_is_named_with_its_side(row: Row) -> None:
+    finding = explain(row.evidence).finding
+    assert finding is not None
+    assert (finding.layer, finding.side) == (row.layer, row.side), finding.text
+    assert row.says in finding.text
+    assert finding.advice, "a finding without a next step helps nobody"
+    if row.agrees:
+        verdict = judge(row.evidence.facts)
+        assert (verdict.layer, verdict.side) == (row.layer, row.side) or (row.layer, verdict.layer) == ("tcp", "tcp")
+
+
+def test_health_has_no_finding_and_every_layer_its_word() -> None:
+    walked = explain(WELL)
+    assert walked.finding is None
+    assert [step.layer for step in walked.steps] == [layer for layer, _, _ in LAYERS]
+    assert all(step.text for step in walked.steps)
+
+
+def test_beyond_the_failing_layer_nothing_is_judged() -> None:
+    walked = explain(evidence(facts(port=replace(PORT, carrier=False), sessions=(ACTIVE,))))
+    after = [step.state for step in walked.steps][[s.layer for s in walked.steps].index("carrier") + 1 :]
+    assert set(after) == {"skipped"}
+
+
+def test_what_is_degraded_on_the_way_yields_to_what_fails_above() -> None:
+    finding = explain(evidence(facts(port=BOND, sessions=(replace(ACTIVE, digest="wrong"),)))).finding
+    assert finding is not None
+    assert finding.layer == "md5"
+
+
+def test_filtered_icmp_is_no_fault_while_bgp_lives() -> None:
+    walked = explain(evidence(facts(probes=(replace(SILENT, neighbour=True),)), paths=(PathLook(PEER, 4, 0),)))
+    assert walked.finding is None
+
+
+def test_policed_icmp_is_said_and_is_no_fault() -> None:
+    said = "as ordered; 40% of the pings go unanswered, but BFD loses none: policed ICMP"
+    walked = explain(replace(WELL, daemon=DaemonSays("up", said, "ping", "cloud", NOW)))
+    assert walked.finding is None
+    assert said in next(step.text for step in walked.steps if step.layer == "ping")
+
+
+def test_a_verdict_that_waits_for_good_news_to_last_is_told() -> None:
+    waiting = DaemonSays("down", "no carrier; it looks better now, waiting for that to last", "carrier", "line", NOW)
+    finding = explain(replace(WELL, daemon=waiting)).finding
+    assert finding is not None
+    assert (finding.layer, finding.state) == ("carrier", "degraded")
+
+
+def test_half_of_a_dual_stack_is_found() -> None:
+    other = replace(ACTIVE, peer="2001:db8::1", family="ipv6", digest="missing")
+    finding = explain(evidence(facts(sessions=(UP, other)))).finding
+    assert finding is not None
+    assert (finding.layer, finding.side) == ("md5", "cloud")
+
+
+def test_who_may_not_ask_frr_is_told_so_and_no_fault_is_made_of_it() -> None:
+    walked = explain(evidence(facts(sessions=()), frr_asked=False))
+    assert walked.finding is None
+    states = {step.layer: step.state for step in walked.steps}
+    assert (states["frr"], states["tcp"], states["prefixes"]) == ("unknown", "skipped", "skipped")
+
+
+def test_a_missing_look_is_unknown_and_no_finding() -> None:
+    walked = explain(replace(WELL, paths=(), facts=facts(probes=()), unseen=("pings were not tried: that takes root",)))
+    assert walked.finding is None
+    assert {step.layer: step.state for step in walked.steps}["ping"] == "unknown"
