@@ -31,7 +31,7 @@ from dcedge.frr_part import FrrPart
 from dcedge.intent import NOTHING, Intent, changed_keys, credentials_of, derive
 from dcedge.kernel import messages as m
 from dcedge.kernel import sysctl
-from dcedge.kernel.capabilities import has_fq_codel
+from dcedge.kernel.capabilities import capabilities
 from dcedge.kernel.execute import Failure, KernelExecutor
 from dcedge.kernel.limits import frr_descriptor_problem
 from dcedge.kernel.netlink import RouteSocket
@@ -147,7 +147,7 @@ class Reconciler:
         self.store = store
         self.frr = frr
         self.sock = RouteSocket()
-        self.fq_codel = has_fq_codel(self.sock)
+        self.kernel_has = capabilities(self.sock)
         self._intent: Intent = NOTHING
         self._kernel: KernelObserved | None = None
         self.frr_part = FrrPart(frr, store)
@@ -168,7 +168,7 @@ class Reconciler:
         wanted = [credential for credential in credentials_of(order) if credential not in kept_secrets]
         secrets, problems = read_credentials(wanted, self.settings.credentials)
         secrets = {**secrets, **kept_secrets}
-        return derive(order, runtime, secrets, problems, fq_codel=self.fq_codel, previous=self._intent)
+        return derive(order, runtime, secrets, problems, kernel_has=self.kernel_has, previous=self._intent)
 
     def preview(self, intent: Intent) -> Preview:
         """What a pass would do; changes nothing."""

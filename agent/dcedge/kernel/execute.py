@@ -24,6 +24,7 @@ from dcedge.kernel.objects import (
     Sysctl,
     Vrf,
 )
+from dcedge.kernel.tree import tree_requests
 from dcedge.kernel.view import (
     AddressView,
     addresses_on,
@@ -389,7 +390,17 @@ class KernelExecutor:
         index = self._new_index(link.name)
         yield _Step(
             operation,
-            m.create_vlan(index, link.name, below, link.tag, link.mtu, link.alias, up=link.up, master=master),
+            m.create_vlan(
+                index,
+                link.name,
+                below,
+                link.tag,
+                link.mtu,
+                link.alias,
+                up=link.up,
+                master=master,
+                control_pcp=link.control_pcp,
+            ),
         )
         yield from self._dress(operation, index, link)
 
@@ -435,6 +446,8 @@ class KernelExecutor:
                 master=master,
             ),
         )
+        if before.control_pcp != after.control_pcp:
+            yield _Step(operation, m.set_control_pcp(index, after.control_pcp))
         if master is not None or (before.up and not after.up):
             yield from self._put_back_ipv6(operation, index, link=after.name)
         if before.conf6 != after.conf6:
@@ -456,19 +469,11 @@ class KernelExecutor:
         if after is None:
             yield _Step(operation, m.delete_root(index), _FINE_ON_REMOVAL)
             return
-        if before is None:
-            yield _Step(operation, m.htb_root(index))
-        if after.htb is not None and (before is None or before.htb != after.htb):
-            yield _Step(operation, m.htb_class(index, after.htb))
-        queue = after.queue
-        if queue is None or (before is not None and before.queue == queue):
-            return
-        was = before.queue if before is not None else None
-        in_place = was is not None and was.kind == queue.kind
-        if was is not None and (not in_place or dict(was.settings).get("flows") != dict(queue.settings).get("flows")):
-            yield _Step(operation, m.delete_leaf(index), _FINE_ON_REMOVAL)
-            in_place = False
-        yield _Step(operation, m.leaf(index, queue, change=in_place))
+        assert after.tree is not None
+        steps = tree_requests(index, before.tree if before is not None else None, after.tree)
+        for request in steps:
+            removal = request.kind in {m.RTM_DELQDISC, m.RTM_DELTCLASS, m.RTM_DELTFILTER}
+            yield _Step(operation, request, _FINE_ON_REMOVAL if removal else frozenset())
 
 
 def _is_lost_with_link(address: AddressView) -> bool:

@@ -14,7 +14,7 @@ from dcedge.kernel.naming import (
     bond_altname,
 )
 from dcedge.kernel.objects import ROUTE_PROTOCOL, Bond, Hop, IpAddress, Link, Port, Route, Shaper, Vrf
-from dcedge.kernel.view import KernelView, LinkView, RouteView, queue_of
+from dcedge.kernel.view import KernelView, LinkView, RouteView, has_tree, tree_of
 from dcedge.resource import Key, Resource, State
 
 
@@ -135,6 +135,7 @@ def _link(view: KernelView, link: LinkView, wanted: Resource | None, *, foreign:
         affects=affects,
         foreign=foreign,
         master=master.name if master is not None else None,
+        control_pcp=link.control_pcp,
         depth=_depth(view, link),
     )
 
@@ -157,12 +158,12 @@ def _add_what_stands_on(
         if address.protocol == ROUTE_PROTOCOL or resource.key in intent:
             state[resource.key] = resource
     qdiscs = view.qdiscs.get(link.index, ())
-    if any(q.handle == m.ROOT_HANDLE and q.kind == "htb" for q in qdiscs):
-        shaper = Shaper(link.name, view.classes.get(link.index), queue_of(qdiscs), ours.affects)
+    if has_tree(qdiscs):
+        shaper = Shaper(link.name, tree_of(view, link.index), ours.affects)
         state[shaper.key] = shaper
     elif ours.tag is None and Key("shaper", link.name) in intent:
         root = next((q for q in qdiscs if q.parent == m.TC_H_ROOT and q.handle), None)
         if root is not None:
             what = f"somebody else's {root.kind} {root.handle >> 16:x}:"
-            theirs = Shaper(link.name, None, None, ours.affects, what)
+            theirs = Shaper(link.name, None, ours.affects, what)
             state[theirs.key] = theirs
