@@ -12,6 +12,7 @@ from dcedge import __version__
 from dcedge.bgp.names import milliseconds
 from dcedge.bgp.state import SessionState
 from dcedge.drain import quiet_bps
+from dcedge.expose.saturation import SaturationMeter
 from dcedge.expose.snapshot import (
     ConnectionSnapshot,
     FrrSnapshot,
@@ -104,6 +105,7 @@ class Picture:
 
     tracker: Tracker = field(default_factory=Tracker)
     meter: RateMeter = field(default_factory=RateMeter)
+    saturation: SaturationMeter = field(default_factory=SaturationMeter)
     clock: Callable[[], float] = time.time
     _since: dict[Place, tuple[str, float]] = field(default_factory=dict)
     _interfaces: tuple[VirtualInterfaceSnapshot, ...] = ()
@@ -144,6 +146,7 @@ class Picture:
         self._connections = tuple(self._connection(order, name, poll) for name in order.connections)
         self.tracker.keep_only(result.intent.interfaces)
         self.meter.keep_only(set(poll.counters.links))
+        self.saturation.keep_only(poll.counters.shapers)
 
     def snapshot(
         self, order: Order, frr: FrrSnapshot, passes: PassSnapshot, file: OrderSnapshot, prober: ProberStats | None
@@ -213,6 +216,10 @@ class Picture:
             sessions=tuple(self._session_facts(interface, state, session, poll) for session, state in sessions),
             probes=tuple(self._probe_facts(p, poll, result.indices.get(link)) for p in probes),
         )
+        shaper, rate_bps = poll.counters.shapers.get(link), interface.rate_bps
+        saturated = None
+        if shaper is not None and rate_bps is not None:
+            saturated = self.saturation.feed(link, shaper, rate_bps, interface.overhead, poll.at)
         verdict = self.tracker.feed(interface.name, judge(facts), poll.at)
         return VirtualInterfaceSnapshot(
             name=interface.name,
@@ -227,7 +234,8 @@ class Picture:
             static=not interface.sessions,
             used=used,
             counters=counters,
-            shaper=poll.counters.shapers.get(link),
+            shaper=shaper,
+            saturated=saturated,
             sessions=tuple(session_snapshot(state, session.family) for session, state in sessions),
             probes=probes,
             failing=failing,
