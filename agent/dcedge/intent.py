@@ -17,6 +17,7 @@ from dcedge.firewall.derive import derive_firewall
 from dcedge.kernel.capabilities import Capabilities
 from dcedge.kernel.derive import interface_resources, shared_resources
 from dcedge.kernel.naming import interface_link
+from dcedge.kernel.sharing import crowded_lines
 from dcedge.order.model import Credential, Order
 from dcedge.order.resolve import ResolvedInterface, resolve_interface
 from dcedge.resource import Key, Resource, State
@@ -110,8 +111,10 @@ def derive(
     if list(interfaces) != list(order.virtual_interfaces):
         interfaces = {name: interfaces[name] for name in order.virtual_interfaces}
     shared, firewall = previous.shared, previous.firewall
-    if runtime != previous.runtime or not all(
-        _differs_in_rate_only(previous.interfaces.get(name), interfaces.get(name)) for name in differing
+    if (
+        runtime != previous.runtime
+        or not all(_differs_in_rate_only(previous.interfaces.get(name), interfaces.get(name)) for name in differing)
+        or (differing and (crowded_lines(interfaces.values()) or crowded_lines(previous.interfaces.values())))
     ):
         made = shared_resources(interfaces.values(), kernel_has, withdrawn=runtime.withdrawn, drained=runtime.drained)
         resources = {r.key: r for r in made}

@@ -39,9 +39,9 @@ SUPER_PACKET_HEADERS = ETHERNET_HEADER_BYTES + 20 + 32  # IPv4, and TCP with tim
 MANY, BUSY = 1000, 20
 
 ORDER = """\
-router: {{asn: 65010, router_id: 10.255.0.1, advertise: [192.0.2.0/24]}}
+router: {{asn: 65010, router_id: 10.255.0.1, advertise: [192.0.2.0/24, "2001:db8:10::/48"]}}
 connections: {{fra-1: {{provider: generic, port: eth1, bandwidth: 100G, mtu: {mtu}}}}}
-virtual_gateways: {{prod: {{vpc: vpc-prod, asn: 64512, accept: [10.20.0.0/16]}}}}
+virtual_gateways: {{prod: {{vpc: vpc-prod, asn: 64512, accept: [10.20.0.0/16, "2001:db8:20::/48"]}}}}
 virtual_interfaces:
   prod-a:
     connection: fra-1
@@ -85,6 +85,7 @@ class Line:
     mtu: int = 1500
     speed: bool = False
     order: Path = field(init=False)
+    iperf_port: int = 5201
 
     def __post_init__(self) -> None:
         self.edge, self.host, self.cloud = (self.work.namespace(name) for name in ("edge", "host", "cloud"))
@@ -107,7 +108,6 @@ class Line:
             "route add default via 10.255.101.2",
             "route add default via 2001:db8:101::2",
         )
-        self.cloud.popen("iperf3", "--server")
         self.order = self.folder / "order.yaml"
 
     @property
@@ -150,7 +150,11 @@ class Line:
     def sending(self, bits: float, load: Load) -> Iterator[None]:
         """Keep sending while the body runs."""
         source = self.host if load.forwarded else self.edge
-        words = ["iperf3", "--client", SIX if load.six else FOUR, "--time", "600"]
+        # A server of its own for each: one that has lost its client is busy for a while.
+        self.iperf_port += 1
+        server = self.cloud.popen("iperf3", "--server", "--port", str(self.iperf_port))
+        until("the server to listen", lambda: f":{self.iperf_port} " in self.cloud.run("ss", "-Hltn").stdout)
+        words = ["iperf3", "--client", SIX if load.six else FOUR, "--port", str(self.iperf_port), "--time", "600"]
         if load.udp_bytes:
             words += ["--udp", "--bitrate", str(int(bits * 1.2)), "--length", str(load.udp_bytes)]
         else:
@@ -164,6 +168,7 @@ class Line:
             assert sender.poll() is None, "iperf3 ended by itself"
         finally:
             end(sender)
+            end(server)
 
     def rate(self, bits: float, load: Load, overhead: int = 0) -> Measured:
         """What arrives of it."""
@@ -461,8 +466,6 @@ def overload(report: Report) -> None:
             )
             return dict(peer)
 
-        cloud.namespace.popen("iperf3", "--server")
-        time.sleep(1)  # it listens
         before = bfd(bed.edge.frr), bfd(cloud.frr)
         dropped = bed.edge.frr.json("show bgp neighbors 10.255.201.1 json")["10.255.201.1"]["connectionsDropped"]
         sender = bed.edge.host.popen(

@@ -25,6 +25,8 @@ _LD_WORD, _LD_HALF, _LD_BYTE = 0x20, 0x28, 0x30  # BPF_LD | BPF_W, BPF_H, BPF_B 
 _JUMP, _JUMP_IF_EQUAL, _RETURN = 0x05, 0x15, 0x06
 _NETWORK = 0xFFF00000  # SKF_NET_OFF: offsets count from the network header
 _PROTOCOL = 0xFFFFF000  # SKF_AD_OFF + SKF_AD_PROTOCOL: the EtherType, tags apart
+_VLAN_TAG, _VLAN_TAG_PRESENT = 0xFFFFF02C, 0xFFFFF030  # SKF_AD_VLAN_TAG, SKF_AD_VLAN_TAG_PRESENT
+_AND, _ADD, _RETURN_ACCUMULATOR = 0x54, 0x04, 0x16
 _INSTRUCTION = struct.Struct("=HBBI")  # sock_filter: code, jump if true, jump if false, constant
 
 
@@ -112,6 +114,23 @@ def control_program(addresses: Iterable[Address], class_handle: int) -> bytes:
     code.give(0)
     code.label("control")
     code.give(class_handle)
+    return code.bytes()
+
+
+def vlan_program(first_handle: int) -> bytes:
+    """The program that sorts by VLAN: the class of VLAN n is `first_handle` + n; 0 for what has no tag.
+
+    A tag is beside the packet here, not in it: so the kernel's VLAN devices hand it down.
+    """
+    code = _Assembly()
+    code.load(_LD_WORD, _VLAN_TAG_PRESENT)
+    code.to("untagged", 0)
+    code.load(_LD_WORD, _VLAN_TAG)
+    code.load(_AND, 0xFFF)
+    code.load(_ADD, first_handle)
+    code.load(_RETURN_ACCUMULATOR, 0)
+    code.label("untagged")
+    code.give(0)
     return code.bytes()
 
 

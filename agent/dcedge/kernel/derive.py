@@ -24,6 +24,7 @@ from dcedge.kernel.objects import (
     Vrf,
 )
 from dcedge.kernel.shaping import Classifier, interface_tree
+from dcedge.kernel.sharing import shared_shapers
 from dcedge.order.model import Prefix
 from dcedge.order.resolve import ResolvedInterface, Tag
 from dcedge.resource import Resource
@@ -55,6 +56,7 @@ def shared_resources(
     yield from _ports(interfaces)
     yield from _carriers(interfaces, kernel)
     yield from _routes(interfaces, withdrawn, drained)
+    yield from shared_shapers(interfaces, kernel)
 
 
 def _vrfs(interfaces: Iterable[ResolvedInterface]) -> Iterator[Vrf]:
@@ -189,9 +191,9 @@ def interface_resources(interface: ResolvedInterface, kernel: Capabilities) -> I
     )
     for pair in interface.addresses:
         yield IpAddress(name, pair.customer, affects)
-    if interface.rate_bps is not None:
+    if interface.shaped_bps is not None:
         tree = interface_tree(
-            interface.rate_bps,
+            interface.shaped_bps,
             interface.mtu,
             interface.overhead,
             kernel.queue(interface.queue),

@@ -18,7 +18,7 @@ from dcedge.kernel.netlink import (
     u32,
 )
 from dcedge.kernel.objects import ROUTE_PROTOCOL
-from dcedge.kernel.shaping import CONTROL, Classifier, HtbClass, QueueParameters
+from dcedge.kernel.shaping import CONTROL, SHARED_MINORS, Classifier, HtbClass, QueueParameters
 from dcedge.order.model import Address, Interface, Prefix
 from dcedge.order.resolve import Tag
 
@@ -310,15 +310,12 @@ def delete_class(index: int, minor: int) -> Request:
 
 def leaf_handle(minor: int) -> int:
     """The handle of a class's queue: `dc1:` on a virtual interface's own link, else as its class is numbered."""
-    return (0x0DC1 if minor < _SHARED_MINORS else minor) << 16
+    return (0x0DC1 if minor < SHARED_MINORS else minor) << 16
 
 
 def segmenter_handle(minor: int) -> int:
     """The handle of what stands between a class and its queue."""
-    return (0x0DC2 if minor < _SHARED_MINORS else minor + _SHARED_MINORS) << 16
-
-
-_SHARED_MINORS = 0x1000
+    return (0x0DC2 if minor < SHARED_MINORS else minor + SHARED_MINORS) << 16
 
 
 def segmenter(index: int, minor: int, cut_bytes: int, queue: QueueParameters) -> Request:

@@ -36,6 +36,8 @@ def owned_state(view: KernelView, intent: State, owned_links: Collection[str]) -
             continue
         marked = link.alias.startswith(ALIAS_PREFIX)
         wanted = intent.get(Key("link", link.name))
+        if not marked and wanted is None and (shaper := _port_shaper(view, link, intent)) is not None:
+            state[shaper.key] = shaper
         if not (marked or wanted is not None or link.name in owned_links):
             continue
         if wanted is None and link.alias.startswith(CONNECTION_ALIAS) and _carries_others(view, link):
@@ -157,13 +159,23 @@ def _add_what_stands_on(
         resource = IpAddress(link.name, address.interface, ours.affects)
         if address.protocol == ROUTE_PROTOCOL or resource.key in intent:
             state[resource.key] = resource
+    shaper = _shaper(view, link, ours.affects)
+    if shaper is not None and (shaper.foreign is None or (ours.tag is None and shaper.key in intent)):
+        state[shaper.key] = shaper
+
+
+def _port_shaper(view: KernelView, link: LinkView, intent: State) -> Shaper | None:
+    """The tree of a shared rate on a port, or what somebody else has put where the intent wants one."""
+    wanted = intent.get(Key("shaper", link.name))
+    shaper = _shaper(view, link, wanted.affects if wanted is not None else ())
+    return shaper if shaper is not None and (shaper.foreign is None or wanted is not None) else None
+
+
+def _shaper(view: KernelView, link: LinkView, affects: tuple[str, ...]) -> Shaper | None:
     qdiscs = view.qdiscs.get(link.index, ())
     if has_tree(qdiscs):
-        shaper = Shaper(link.name, tree_of(view, link.index), ours.affects)
-        state[shaper.key] = shaper
-    elif ours.tag is None and Key("shaper", link.name) in intent:
-        root = next((q for q in qdiscs if q.parent == m.TC_H_ROOT and q.handle), None)
-        if root is not None:
-            what = f"somebody else's {root.kind} {root.handle >> 16:x}:"
-            theirs = Shaper(link.name, None, ours.affects, what)
-            state[theirs.key] = theirs
+        return Shaper(link.name, tree_of(view, link.index), affects)
+    root = next((q for q in qdiscs if q.parent == m.TC_H_ROOT and q.handle), None)
+    if root is None:
+        return None
+    return Shaper(link.name, None, affects, f"somebody else's {root.kind} {root.handle >> 16:x}:")

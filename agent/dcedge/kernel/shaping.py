@@ -17,6 +17,7 @@ by a TBF (tc-tbf(8)) which cuts what is longer than its bucket, and whose own ra
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 ETHERNET_HEADER_BYTES = 14
@@ -29,6 +30,7 @@ BURST_BYTES = 64 * 1024  # below it the timer's granularity costs throughput
 BURST_SECONDS = 0.001
 POLICER_SECONDS = 0.004  # the burst that a provider's policer forgives
 QUANTUM_MAX = 200_000  # the kernel warns above it
+SHARED_QUANTUM = 60_000  # of the fastest of those that share; the others' in proportion
 INNER_QUANTUM = 1514  # of a class with children, which has no turns and keeps what it was born with
 CONTROL_SHARE = 8  # the part of the rate that control packets have before they wait for what is left of the whole
 CONTROL_BURST_BYTES = 256  # a few of BFD's packets, and too little for a policer to mind
@@ -41,6 +43,8 @@ PLAIN_QUEUE_PACKETS = (20, 1000)
 
 # Class numbers (minors) of the tree on a virtual interface's own link.
 WHOLE, CONTROL, DATA = 1, 2, 3
+# In a tree that is shared: parts of the whole from GROUP_MINORS, below them (or the whole) one class a VLAN.
+GROUP_MINORS, SHARED_MINORS = 0x10, 0x1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +63,21 @@ class HtbClass:
     quantum: int
     priority: int
     overhead: int
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """One of those that share a rate: the class that it has, the most that it may send, and what its queue needs.
+
+    `group`: the number of the part of the whole that it shares with others, None where it shares the whole itself.
+    """
+
+    minor: int
+    rate_bps: int
+    mtu: int
+    overhead: int
+    queue: str
+    group: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,3 +240,48 @@ def interface_tree(rate_bps: int, mtu: int, overhead: int, queue: str, classifie
     cut = 0 if queue == "cake" else cut_bytes(rate_bps, mtu, overhead)
     leaf = Leaf(DATA, queue_parameters(queue, rate_bps, mtu), cut)
     return Tree(DATA, interface_classes(rate_bps, mtu, overhead), (leaf,), classifier)
+
+
+def shared_tree(rate_bps: int, group_rates: tuple[int, ...], shares: Iterable[Share], classifier: Classifier) -> Tree:
+    """The tree of a rate that several share, on the device that owns it.
+
+    Each has its part of the whole for sure, in proportion to its own rate, less what control packets may take; what is
+    idle is lent, up to its own rate. What no class is for passes unshaped.
+    """
+    shares = sorted(shares, key=lambda share: share.minor)
+    mtu, overhead = max(share.mtu for share in shares), max(0, *(share.overhead for share in shares))
+    rate, control, _ = interface_classes(rate_bps, mtu, overhead)
+    classes = [rate, control]
+    sure = rate_bps - rate_bps // CONTROL_SHARE
+    wanted = sum(share.rate_bps for share in shares if share.group is None) + sum(group_rates)
+    parts = [min(part, sure * part // wanted) for part in group_rates]
+    for number, (ordered, part) in enumerate(zip(group_rates, parts, strict=True)):
+        classes.append(_shared_class(GROUP_MINORS + number, WHOLE, part, min(ordered, rate_bps), mtu, overhead, 0))
+    inside = [sum(share.rate_bps for share in shares if share.group == number) for number in range(len(group_rates))]
+    leaves = []
+    for share in shares:
+        if share.group is None:
+            part, most, parent = sure * share.rate_bps // wanted, rate_bps, WHOLE
+        else:
+            part = parts[share.group] * share.rate_bps // inside[share.group]
+            most, parent = min(group_rates[share.group], rate_bps), GROUP_MINORS + share.group
+        most = min(share.rate_bps, most)
+        weight = share.rate_bps / max(other.rate_bps for other in shares)
+        quantum = max(frame_bytes(share.mtu), int(weight * SHARED_QUANTUM))
+        counted = max(0, share.overhead)
+        classes.append(_shared_class(share.minor, parent, min(part, most), most, share.mtu, counted, quantum))
+        cut = 0 if share.queue == "cake" else cut_bytes(most, share.mtu, share.overhead)
+        leaves.append(Leaf(share.minor, queue_parameters(share.queue, most, share.mtu), cut))
+    return Tree(0, tuple(classes), tuple(leaves), classifier)
+
+
+def _shared_class(
+    minor: int, parent: int, sure_bps: int, most_bps: int, mtu: int, overhead: int, quantum: int
+) -> HtbClass:
+    """A class with a rate for sure, and one that others may leave it; without a quantum it has children."""
+    sure, most = max(1, sure_bps // 8), max(1, most_bps // 8)
+    burst = burst_bytes(most_bps, mtu, overhead)
+    return HtbClass(
+        minor, parent, sure, most, ticks(2 * frame_bytes(mtu), sure), ticks(burst, most),
+        quantum or INNER_QUANTUM, 1 if quantum else 0, overhead,
+    )  # fmt: skip
