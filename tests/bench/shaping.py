@@ -152,9 +152,10 @@ class Line:
         source = self.host if load.forwarded else self.edge
         # A server of its own for each: one that has lost its client is busy for a while.
         self.iperf_port += 1
-        server = self.cloud.popen("iperf3", "--server", "--port", str(self.iperf_port))
+        to = SIX if load.six else FOUR
+        server = self.cloud.popen("iperf3", "--server", "--bind", to, "--port", str(self.iperf_port))
         until("the server to listen", lambda: f":{self.iperf_port} " in self.cloud.run("ss", "-Hltn").stdout)
-        words = ["iperf3", "--client", SIX if load.six else FOUR, "--port", str(self.iperf_port), "--time", "600"]
+        words = ["iperf3", "--client", to, "--port", str(self.iperf_port), "--time", "600"]
         if load.udp_bytes:
             words += ["--udp", "--bitrate", str(int(bits * 1.2)), "--length", str(load.udp_bytes)]
         else:
