@@ -29,7 +29,8 @@ from tests.lab.traffic import TAG_BYTES
 from tests.lab.wait import until
 
 SECONDS = int(os.environ.get("BENCH_SECONDS", "4"))
-WARM_UP_SECONDS = 1.2
+WARM_UP_SECONDS = 2.0
+READ_SECONDS = 0.001  # a look at a counter that takes longer is repeated
 ROOT = Path(__file__).resolve().parents[2]
 FOUR, SIX = "10.20.0.10", "2001:db8:20::10"
 CLOUD_FOUR, CLOUD_SIX = "10.255.101.1", "2001:db8:101::1"
@@ -128,6 +129,8 @@ class Line:
         vlan = 101 if self.tagged else 0
         self.order.write_text(ORDER.format(rate=rate, overhead=overhead, queue=queue, vlan=vlan, mtu=self.mtu))
         self.dcedge("apply")
+        # The guard lets nothing but control packets reach the edge itself, which is to be an end of TCP here.
+        self.edge.run("nft", "flush", "ruleset", check=False)
         for address in (FOUR, SIX):
             until("the cloud to answer", lambda to=address: self.answers(to))  # type: ignore[misc]
 
@@ -145,6 +148,19 @@ class Line:
         """What has arrived, in bytes without tags."""
         seen = received(self.fibre.cloud)
         return Counters(seen.bytes - (TAG_BYTES * seen.packets if self.tagged else 0), seen.packets)
+
+    def timed(self) -> tuple[float, Counters]:
+        """When, and what has arrived by then: a busy machine comes between, so the promptest of several looks."""
+        looks = []
+        for _ in range(20):
+            started = time.monotonic()
+            seen = self.counted()
+            took = time.monotonic() - started
+            looks.append((took, started + took / 2, seen))
+            if took < READ_SECONDS:
+                break
+        _, at, seen = min(looks, key=lambda look: look[0])
+        return at, seen
 
     @contextmanager
     def sending(self, bits: float, load: Load) -> Iterator[None]:
@@ -180,11 +196,11 @@ class Line:
         """What arrives, second by second; `overhead` bytes are added a frame."""
         seconds = []
         busy = _busy()
-        at, before = time.monotonic(), self.counted()
+        at, before = self.timed()
         first = (at, before)
         for _ in range(SECONDS):
             time.sleep(max(0.0, at + 1 - time.monotonic()))  # a second is looked at
-            now, seen = time.monotonic(), self.counted()
+            now, seen = self.timed()
             seconds.append(self._bits(before, seen, overhead) / (now - at))
             at, before = now, seen
         whole = self._bits(first[1], before, overhead) / (at - first[0])
@@ -311,7 +327,7 @@ def lab(report: Report, work: Workspace) -> None:
     if "rates" in wanted:
         for rate in ("2M", "10M", "50M", "200M", "500M", "1G"):
             rate_case(report, f"rate-{rate}-lab", line, rate, Load())
-        variants(report, line, "lab", ("50M",), "5M")
+        variants(report, line, "lab", ("50M",), "2M")
         by_hand(report, line, "lab", "50M")
         for queue in ("cake", "pfifo"):
             line.ours("50M", queue=queue)

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from dcedge.kernel import messages as m
 from dcedge.kernel.capabilities import EVERYTHING, Capabilities
 from dcedge.kernel.classify import control_program
 from dcedge.kernel.limits import kernel_limits
-from dcedge.kernel.naming import CONNECTION_ALIAS, alias, altname, interface_link, link_name, vrf_tables
+from dcedge.kernel.naming import CONNECTION_ALIAS, alias, altname, ingress_device, interface_link, link_name, vrf_tables
 from dcedge.kernel.objects import (
     IPV4_CONF,
     IPV6_CONF,
     Bond,
     Hop,
+    Ingress,
     IpAddress,
     Link,
     Port,
@@ -200,6 +201,9 @@ def interface_resources(interface: ResolvedInterface, kernel: Capabilities) -> I
             control_classifier(interface, kernel),
         )
         yield Shaper(name, tree, affects)
+        if interface.ingress:
+            theirs = Classifier(control_program((p.cloud for p in interface.addresses), m.CONTROL_HANDLE), 0)
+            yield Ingress(name, ingress_device(name), replace(tree, classifier=theirs), True, affects)
 
 
 def control_classifier(interface: ResolvedInterface, kernel: Capabilities) -> Classifier:

@@ -72,11 +72,17 @@ TCA_TBF_PARMS, TCA_TBF_RATE64, TCA_TBF_BURST = 1, 4, 6
 SEGMENTER_RATE_BYTES = 1_000_000_000_000  # a second: it never waits
 TCA_BPF_ACT, TCA_BPF_CLASSID, TCA_BPF_OPS_LEN, TCA_BPF_OPS = 1, 3, 4, 5
 TCA_ACT_KIND, TCA_ACT_OPTIONS = 1, 2
+TCA_U32_SEL, TCA_U32_ACT = 5, 7
+TCA_MIRRED_PARMS = 2
+TC_H_INGRESS, INGRESS_HANDLE = 0xFFFFFFF1, 0xFFFF0000
 TCA_SKBEDIT_PARMS, TCA_SKBEDIT_PRIORITY = 2, 3
-TC_ACT_PIPE = 3
+TC_ACT_PIPE, TC_ACT_STOLEN = 3, 4
+TCA_EGRESS_REDIR = 1
+REDIRECT_PREFERENCE = 0xDCE  # by it a filter on somebody's port is known as ours
 ETH_P_ALL = 0x0003
 CLASSIFIER_INFO = 1 << 16 | int.from_bytes(ETH_P_ALL.to_bytes(2), sys.byteorder)  # preference 1, every protocol
 CLASSIFIER_HANDLE = 1
+REDIRECT_INFO = REDIRECT_PREFERENCE << 16 | CLASSIFIER_INFO & 0xFFFF
 FQ_CODEL = {
     "target": 1, "limit": 2, "interval": 3, "ecn": 4, "flows": 5, "quantum": 6, "ce_threshold": 7,
     "drop_batch": 8, "memory_limit": 9,
@@ -103,6 +109,10 @@ HTB_OPTIONS = struct.Struct("=12s12sIIIII")  # tc_htb_opt: rate, ceil, buffer, c
 HTB_GLOBAL = struct.Struct("=IIIII")  # tc_htb_glob: version, rate2quantum, defcls, debug, direct_pkts
 TBF_OPTIONS = struct.Struct("=12s12sIII")  # tc_tbf_qopt: rate, peakrate, limit, buffer, mtu
 SKBEDIT_OPTIONS = struct.Struct("=IIiii")  # tc_skbedit: index, capab, action, refcnt, bindcnt
+U32_EVERYTHING = struct.pack(
+    "=BBBxHHhhI4s4sii", 1, 0, 1, 0, 0, 0, 0, 0, bytes(4), bytes(4), 0, 0
+)  # tc_u32_sel, one key
+MIRRED_OPTIONS = struct.Struct("=IIiiiiI")  # tc_mirred: index, capab, action, refcnt, bindcnt, eaction, ifindex
 QOS_MAPPING = struct.Struct("=II")  # ifla_vlan_qos_mapping: from, to
 _U32_MAX = 0xFFFFFFFF
 
@@ -384,6 +394,42 @@ def classifier(index: int, wanted: Classifier) -> Request:
 def delete_classifiers(index: int) -> Request:
     """Remove every filter at our root."""
     return Request(RTM_DELTFILTER, 0, TC_BODY.pack(AF_UNSPEC, index, 0, ROOT_HANDLE, 0))
+
+
+def create_ifb(index: int, name: str) -> Request:
+    """A device that gives what is sent to it back as having come in, up."""
+    body = LINK_BODY.pack(AF_UNSPEC, 0, index, IFF_UP, IFF_UP) + text(IFLA_IFNAME, name)
+    body += nested(IFLA_LINKINFO, text(IFLA_INFO_KIND, "ifb"))
+    return Request(RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL, body)
+
+
+def ingress_qdisc(index: int) -> Request:
+    """The place for filters on what comes in."""
+    body = TC_BODY.pack(AF_UNSPEC, index, INGRESS_HANDLE, TC_H_INGRESS, 0) + text(TCA_KIND, "ingress")
+    return Request(RTM_NEWQDISC, NLM_F_CREATE | NLM_F_EXCL, body)
+
+
+def delete_ingress_qdisc(index: int) -> Request:
+    """Remove that place with all its filters."""
+    return Request(RTM_DELQDISC, 0, TC_BODY.pack(AF_UNSPEC, index, INGRESS_HANDLE, TC_H_INGRESS, 0))
+
+
+def redirect(index: int, to_index: int) -> Request:
+    """All that comes in by a link goes through another device (tc-u32(8), tc-mirred(8))."""
+    way = MIRRED_OPTIONS.pack(0, 0, TC_ACT_STOLEN, 0, 0, TCA_EGRESS_REDIR, to_index)
+    mirred = nested(TCA_ACT_OPTIONS, attribute(TCA_MIRRED_PARMS, way))
+    body = TC_BODY.pack(AF_UNSPEC, index, 0, INGRESS_HANDLE, REDIRECT_INFO) + text(TCA_KIND, "u32")
+    body += nested(
+        TCA_OPTIONS,
+        attribute(TCA_U32_SEL, U32_EVERYTHING),
+        nested(TCA_U32_ACT, nested(1, text(TCA_ACT_KIND, "mirred"), mirred)),
+    )
+    return Request(RTM_NEWTFILTER, NLM_F_CREATE | NLM_F_EXCL, body)
+
+
+def delete_redirect(index: int) -> Request:
+    """Let what comes in pass as it is."""
+    return Request(RTM_DELTFILTER, 0, TC_BODY.pack(AF_UNSPEC, index, 0, INGRESS_HANDLE, REDIRECT_INFO))
 
 
 def delete_root(index: int) -> Request:

@@ -13,7 +13,7 @@ from dcedge.units import format_rate
 
 ROUTE_PROTOCOL = 0xDC  # what we own among routes and addresses; free in rt_protos
 RANK_SYSCTL, RANK_VRF, RANK_BOND, RANK_PORT, RANK_LINK, RANK_ADDRESS = 0, 4, 6, 10, 30, 40
-RANK_ROUTE, RANK_SHAPER = 45, 50
+RANK_ROUTE, RANK_SHAPER, RANK_INGRESS = 45, 50, 55
 # What a look at single links does not show: where these change, everything is looked at.
 WIDE_KINDS = frozenset({"sysctl", "vrf", "bond", "port"})
 
@@ -461,6 +461,51 @@ class Shaper:
         if mine.classifier != theirs.classifier:
             changes.append(Change("control packets", "sorted otherwise" if theirs.classifier else "", "sorted"))
         return tuple(changes)
+
+
+@dataclass(frozen=True, slots=True)
+class Ingress:
+    """What holds the rate of what comes in by a link: a device of its own (ifb) with a tree, and the way there.
+
+    `redirected`: all that comes in by the link goes through the device.
+    """
+
+    link: str
+    device: str
+    tree: Tree | None
+    redirected: bool
+    affects: tuple[str, ...]
+
+    @property
+    def key(self) -> Key:
+        return Key("ingress", self.link)
+
+    @property
+    def rank(self) -> int:
+        return RANK_INGRESS
+
+    @property
+    def parent(self) -> None:
+        """The device outlives the link."""
+        return None
+
+    @property
+    def creation(self) -> Disruption:
+        return "none"
+
+    @property
+    def deletion(self) -> Disruption:
+        return "none"
+
+    def describe(self) -> str:
+        return f"{_rate(self.tree.classes[:1] if self.tree is not None else ())} on what comes in by {self.link}"
+
+    def changes_from(self, observed: Ingress) -> tuple[Change, ...]:
+        mine, theirs = (Shaper(self.device, one.tree, ()) for one in (self, observed))
+        changes = mine.changes_from(theirs)
+        if self.redirected != observed.redirected:
+            changes += (Change(f"what comes in by {self.link}", "unshaped", f"through {self.device}"),)
+        return changes
 
 
 def _rate(classes: tuple[HtbClass, ...]) -> str:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from itertools import filterfalse
 
 from dcedge.kernel import messages as m
 from dcedge.kernel.naming import (
@@ -10,10 +11,11 @@ from dcedge.kernel.naming import (
     ALTNAME_PREFIX,
     BOND_ALIAS,
     CONNECTION_ALIAS,
+    INGRESS_ALIAS,
     VRF_ALIAS,
     bond_altname,
 )
-from dcedge.kernel.objects import ROUTE_PROTOCOL, Bond, Hop, IpAddress, Link, Port, Route, Shaper, Vrf
+from dcedge.kernel.objects import ROUTE_PROTOCOL, Bond, Hop, Ingress, IpAddress, Link, Port, Route, Shaper, Vrf
 from dcedge.kernel.view import KernelView, LinkView, RouteView, has_tree, tree_of
 from dcedge.resource import Key, Resource, State
 
@@ -25,7 +27,8 @@ def owned_state(view: KernelView, intent: State, owned_links: Collection[str]) -
     root qdisc by its handle.
     """
     state: dict[Key, Resource] = {}
-    for link in view.links.values():
+    state.update(_shapers_apart(view, intent))
+    for link in filterfalse(_is_way_in, view.links.values()):
         port = intent.get(Key("port", link.name))
         if isinstance(port, Port):
             floor = _floor(view, link) if port.exact else 0
@@ -36,8 +39,6 @@ def owned_state(view: KernelView, intent: State, owned_links: Collection[str]) -
             continue
         marked = link.alias.startswith(ALIAS_PREFIX)
         wanted = intent.get(Key("link", link.name))
-        if not marked and wanted is None and (shaper := _port_shaper(view, link, intent)) is not None:
-            state[shaper.key] = shaper
         if not (marked or wanted is not None or link.name in owned_links):
             continue
         if wanted is None and link.alias.startswith(CONNECTION_ALIAS) and _carries_others(view, link):
@@ -56,6 +57,34 @@ def owned_state(view: KernelView, intent: State, owned_links: Collection[str]) -
         tables = {link.table: link.name for link in view.links.values() if link.table}
         state |= routes_of(view.routes, names, tables, intent)
     return state
+
+
+def _shapers_apart(view: KernelView, intent: State) -> Iterator[tuple[Key, Resource]]:
+    """Trees that stand on no link of ours: those of shared rates on ports, and those for what comes in."""
+    for link in view.links.values():
+        if _is_way_in(link):
+            ingress = ingress_of(view, link, intent)
+            yield ingress.key, ingress
+        elif link.kind != "vlan" and (shaper := _port_shaper(view, link, intent)) is not None:
+            yield shaper.key, shaper
+
+
+def _is_way_in(link: LinkView) -> bool:
+    return link.kind == "ifb" and link.alias.startswith(INGRESS_ALIAS)
+
+
+def ingress_of(view: KernelView, device: LinkView, intent: State) -> Ingress:
+    """What shapes the way in by a link, from its device's mark."""
+    name = device.alias.removeprefix(INGRESS_ALIAS)
+    link = view.by_name.get(name)
+    wanted = intent.get(Key("ingress", name))
+    return Ingress(
+        link=name,
+        device=device.name,
+        tree=tree_of(view, device.index) if has_tree(view.qdiscs.get(device.index, ())) else None,
+        redirected=link is not None and view.redirects.get(link.index) == device.index and device.up,
+        affects=wanted.affects if wanted is not None else (),
+    )
 
 
 def routes_of(

@@ -110,6 +110,7 @@ class KernelView:
     qdiscs: dict[int, list[QdiscView]] = field(default_factory=dict)
     classes: dict[int, tuple[HtbClass, ...]] = field(default_factory=dict)  # of our own trees
     classifiers: dict[int, Classifier] = field(default_factory=dict)
+    redirects: dict[int, int] = field(default_factory=dict)  # where what comes in by a link is sent by a filter of ours
     routes: list[RouteView] = field(default_factory=list)
 
 
@@ -153,6 +154,16 @@ def _look_into_tree(sock: RouteSocket, view: KernelView, index: int) -> None:
         found = classifier_of(sock, index)
         if found is not None:
             view.classifiers[index] = found
+    if any(qdisc.parent == m.TC_H_INGRESS for qdisc in view.qdiscs.get(index, ())):
+        ours = [to for to, _ in ingress_filters(sock, index) if to is not None]
+        if len(ours) == 1:
+            view.redirects[index] = ours[0]
+
+
+def ingress_filters(sock: RouteSocket, index: int) -> list[tuple[int | None, int]]:
+    """The filters on what comes in by a link: where one of ours redirects to (None: somebody else's), preference."""
+    body = m.TC_BODY.pack(0, index, 0, m.INGRESS_HANDLE, 0)
+    return [filter_ for filter_ in dump(sock, m.RTM_GETTFILTER, body, _ingress_filter) if filter_ is not None]
 
 
 def has_tree(qdiscs: Iterable[QdiscView]) -> bool:
@@ -465,6 +476,23 @@ def _classifier(data: memoryview, start: int, end: int) -> Classifier | None:
             options = attributes(data, *attributes(data, *action)[m.TCA_ACT_OPTIONS])
             mark = _number(data, options.get(m.TCA_SKBEDIT_PRIORITY))
     return Classifier(bytes(data[slice(*nest[m.TCA_BPF_OPS])]), mark)
+
+
+def _ingress_filter(data: memoryview, start: int, end: int) -> tuple[int | None, int] | None:
+    _, _, handle, _, info = m.TC_BODY.unpack_from(data, start)
+    found = attributes(data, start + 20, end)
+    nest = attributes(data, *found[m.TCA_OPTIONS]) if m.TCA_OPTIONS in found else {}
+    if not handle or (string_at(data, found[m.TCA_KIND]) == "u32" and m.TCA_U32_SEL not in nest):
+        return None  # a table of filters
+    if info != m.REDIRECT_INFO:
+        return None, info >> 16
+    to = 0
+    if (span := nest.get(m.TCA_U32_ACT)) is not None:
+        for _, action in each_attribute(data, span):
+            options = attributes(data, *attributes(data, *action)[m.TCA_ACT_OPTIONS])
+            if m.TCA_MIRRED_PARMS in options:
+                to = m.MIRRED_OPTIONS.unpack_from(data, options[m.TCA_MIRRED_PARMS][0])[6]
+    return to, info >> 16
 
 
 def tree_of(view: KernelView, index: int) -> Tree:
