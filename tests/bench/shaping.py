@@ -327,7 +327,7 @@ def lab(report: Report, work: Workspace) -> None:
     if "rates" in wanted:
         for rate in ("2M", "10M", "50M", "200M", "500M", "1G"):
             rate_case(report, f"rate-{rate}-lab", line, rate, Load())
-        variants(report, line, "lab", ("50M",), "2M")
+        variants(report, line, "lab", ("20M",), "2M")
         by_hand(report, line, "lab", "50M")
         for queue in ("cake", "pfifo"):
             line.ours("50M", queue=queue)

@@ -29,6 +29,7 @@ TAGS_BYTES = 8  # a frame may have two tags inside by the time it is queued (IEE
 BURST_BYTES = 64 * 1024  # below it the timer's granularity costs throughput
 BURST_SECONDS = 0.001
 POLICER_SECONDS = 0.004  # the burst that a provider's policer forgives
+JITTER_SECONDS = 0.001  # of it, left for what moves together on the way
 QUANTUM_MAX = 200_000  # the kernel warns above it
 SHARED_QUANTUM = 60_000  # of the fastest of those that share; the others' in proportion
 INNER_QUANTUM = 1514  # of a class with children, which has no turns and keeps what it was born with
@@ -134,11 +135,11 @@ def cut_bytes(rate_bps: int, mtu: int, overhead: int) -> int:
 
 
 def burst_bytes(rate_bps: int, mtu: int, overhead: int = 0) -> int:
-    """1 ms of the rate or 64 KiB, and with the packet on top within what a policer forgives; at least two frames."""
+    """1 ms of the rate or 64 KiB, but with the packet on top within what a policer forgives; at least two frames."""
     rate_bytes = rate_bps / 8
     packet = frame_bytes(mtu) if cuts(rate_bps, overhead) else SUPER_PACKET_BYTES
     wished = max(BURST_BYTES, rate_bytes * BURST_SECONDS)
-    return int(max(2 * frame_bytes(mtu), min(wished, rate_bytes * POLICER_SECONDS - packet)))
+    return int(max(2 * frame_bytes(mtu), min(wished, rate_bytes * (POLICER_SECONDS - JITTER_SECONDS) - packet)))
 
 
 def ticks(size: int, rate_bytes: int) -> int:
