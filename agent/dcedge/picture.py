@@ -216,10 +216,9 @@ class Picture:
             sessions=tuple(self._session_facts(interface, state, session, poll) for session, state in sessions),
             probes=tuple(self._probe_facts(p, poll, result.indices.get(link)) for p in probes),
         )
-        shaper, rate_bps = poll.counters.shapers.get(link), interface.shaped_bps
-        saturated = None
-        if shaper is not None and rate_bps is not None:
-            saturated = self.saturation.feed(link, shaper, rate_bps, interface.overhead, poll.at)
+        shaper, saturated = poll.counters.shapers.get(link), None
+        if shaper is not None:
+            saturated = self.saturation.feed(link, shaper, interface.shaped_bps, interface.overhead, poll.at)
         verdict = self.tracker.feed(interface.name, judge(facts), poll.at)
         return VirtualInterfaceSnapshot(
             name=interface.name,

@@ -192,18 +192,17 @@ def interface_resources(interface: ResolvedInterface, kernel: Capabilities) -> I
     )
     for pair in interface.addresses:
         yield IpAddress(name, pair.customer, affects)
-    if interface.shaped_bps is not None:
-        tree = interface_tree(
-            interface.shaped_bps,
-            interface.mtu,
-            interface.overhead,
-            kernel.queue(interface.queue),
-            control_classifier(interface, kernel),
-        )
-        yield Shaper(name, tree, affects)
-        if interface.ingress:
-            theirs = Classifier(control_program((p.cloud for p in interface.addresses), m.CONTROL_HANDLE), 0)
-            yield Ingress(name, ingress_device(name), replace(tree, classifier=theirs), True, affects)
+    tree = interface_tree(
+        interface.shaped_bps,
+        interface.mtu,
+        interface.overhead,
+        kernel.queue(interface.queue),
+        control_classifier(interface, kernel),
+    )
+    yield Shaper(name, tree, affects)
+    if interface.ingress:
+        theirs = Classifier(control_program((p.cloud for p in interface.addresses), m.CONTROL_HANDLE), 0)
+        yield Ingress(name, ingress_device(name), replace(tree, classifier=theirs), True, affects)
 
 
 def control_classifier(interface: ResolvedInterface, kernel: Capabilities) -> Classifier:

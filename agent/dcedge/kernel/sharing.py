@@ -39,10 +39,10 @@ def crowded_lines(interfaces: Iterable[ResolvedInterface]) -> frozenset[str]:
         port, line = interface.port_line, interface.hosted_line
         lines[port.connection] = port
         if line is None:
-            wanted[port.connection] = wanted.get(port.connection, 0) + (interface.rate_bps or 0)
+            wanted[port.connection] = wanted.get(port.connection, 0) + interface.shaped_bps
         else:
             lines[line.connection] = line
-            wanted[line.connection] = wanted.get(line.connection, 0) + (interface.rate_bps or line.rate_bps)
+            wanted[line.connection] = wanted.get(line.connection, 0) + interface.shaped_bps
             hosted.setdefault(port.connection, set()).add(line.connection)
     for port_name, names in hosted.items():
         wanted[port_name] = wanted.get(port_name, 0) + sum(lines[name].rate_bps for name in names)
@@ -64,7 +64,7 @@ def shared_shapers(interfaces: Collection[ResolvedInterface], kernel: Capabiliti
     for (port, connection), users in circuits.items():
         line = users[0].hosted_line
         if line is not None and connection in crowded and all(len(user.tags) > len(line.tags) for user in users):
-            parts = [_Part(u.tags[-1].vlan_id, u.shaped_bps or line.rate_bps, None, (u,)) for u in users]
+            parts = [_Part(u.tags[-1].vlan_id, u.shaped_bps, None, (u,)) for u in users]
             yield _shaper(link_name(port, line.tags), line, parts, kernel)
     for port, users in ports.items():
         line = users[0].port_line
@@ -83,8 +83,7 @@ def _parts(users: Iterable[ResolvedInterface]) -> Iterator[_Part]:
         if line is not None and line.tags:
             yield _Part(vlan_id, line.rate_bps, None, tuple(members))
         else:
-            rate = members[0].shaped_bps or members[0].port_line.rate_bps
-            yield _Part(vlan_id, rate, line, tuple(members))
+            yield _Part(vlan_id, members[0].shaped_bps, line, tuple(members))
 
 
 def _shaper(device: str, line: Line, parts: Collection[_Part], kernel: Capabilities) -> Shaper:

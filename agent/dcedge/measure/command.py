@@ -52,10 +52,9 @@ class Measurement:
         if name not in loaded.virtual_interfaces:
             raise MeasureError(f"there is no virtual interface {name!r}")
         interface = resolve_interface(loaded, name)
-        ordered = interface.shaped_bps
         pair = next((pair for pair in interface.addresses if pair.customer.version == 4), None)
-        if ordered is None or pair is None:
-            raise MeasureError(f"{name} needs a rate and an IPv4 address to be measured")
+        if pair is None:
+            raise MeasureError(f"{name} needs an IPv4 address to be measured")
         address, port = place_of(to)
         try:
             said, size = bytes.fromhex(token), parse_rate(volume)
@@ -69,7 +68,7 @@ class Measurement:
         assert isinstance(customer, IPv4Address)
         assert isinstance(gateway, IPv4Address)
         way = Way(interface_link(interface), customer, gateway, IPv4Address(address), port)
-        return cls(interface, ordered, way, said, size)
+        return cls(interface, interface.shaped_bps, way, said, size)
 
     def describe(self) -> str:
         """What it would do, in words."""

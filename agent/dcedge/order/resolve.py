@@ -104,11 +104,9 @@ class ResolvedInterface:
     bond: Bond | None = None  # what the port is made from, where it is made
 
     @property
-    def shaped_bps(self) -> int | None:
-        """The rate that it is held to: its own, else all of its hosted connection's."""
-        if self.rate_bps is None and self.hosted_line is not None:
-            return self.hosted_line.rate_bps
-        return self.rate_bps
+    def shaped_bps(self) -> int:
+        """The rate that it is held to: its own, else all of its connection's."""
+        return self.rate_bps or (self.hosted_line or self.port_line).rate_bps
 
 
 ETHERTYPES = {"802.1Q": 0x8100, "802.1ad": 0x88A8}
