@@ -128,6 +128,8 @@ class Line:
         """Order this rate, and have it applied."""
         vlan = 101 if self.tagged else 0
         self.order.write_text(ORDER.format(rate=rate, overhead=overhead, queue=queue, vlan=vlan, mtu=self.mtu))
+        if " dce:" not in self.edge.run("tc", "qdisc", "show", "dev", self.link, "root").stdout:
+            self.edge.run("tc", "qdisc", "del", "dev", self.link, "root", check=False)
         self.dcedge("apply")
         # The guard lets nothing but control packets reach the edge itself, which is to be an end of TCP here.
         self.edge.run("nft", "flush", "ruleset", check=False)
@@ -317,7 +319,9 @@ def native(report: Report, work: Workspace) -> None:
         ours = fast.rate(10e9, Load()).bps
         fast.theirs("qdisc add @ root handle 1: htb default 1", "class add @ parent 1: classid 1:1 htb rate 10gbit")
         report.add("htb10g-gain", ours / 1e6, fast.rate(10e9, Load()).bps / 1e6, UNCONFIGURED, "Mbit/s")
-        processors(report, fast, "1G")
+    if "cpu" in wanted:
+        plain = Line(_aside(work), _folder(work, "cpu"), tagged=False, speed=True)
+        processors(report, plain, "1G")
 
 
 def lab(report: Report, work: Workspace) -> None:
@@ -505,7 +509,7 @@ def overload(report: Report) -> None:
 
 
 def _parts() -> set[str]:
-    return set(os.environ.get("BENCH_PARTS", "rates mtu speed latency policer many overload").split())
+    return set(os.environ.get("BENCH_PARTS", "rates mtu speed cpu latency policer many overload").split())
 
 
 def _folder(work: Workspace, name: str) -> Path:
