@@ -492,6 +492,40 @@ def purge(
             raise typer.Exit(EXIT_FAILED)
 
 
+@_verb
+def measure(
+    settings: Settings,
+    name: Annotated[str, typer.Argument(metavar="VI", help="The virtual interface.")] = "",
+    to: Annotated[str, typer.Option("--to", metavar="ADDRESS[:PORT]", help="The host in the cloud that answers.")] = "",
+    token: Annotated[str, typer.Option("--token", help="What the answering side printed: its consent.")] = "",
+    volume: Annotated[
+        str, typer.Option("--volume", metavar="BYTES", help="The most that is sent, such as 20M.")
+    ] = "20M",
+    yes: Annotated[bool, typer.Option("--yes", help="Send it: other traffic suffers meanwhile.")] = False,
+    answer: Annotated[
+        str, typer.Option("--answer", metavar="ADDRESS[:PORT]", help="Be the answering side, in the cloud.")
+    ] = "",
+    seconds: Annotated[float, typer.Option("--for", help="How long to answer without hearing a word.")] = 600.0,
+    as_json: JsonOption = False,
+) -> None:
+    """Find the provider's real policer with a bounded burst past the shaper, and say what fits it."""
+    from dcedge.measure.command import Measurement, answer_measurements, place_of
+
+    with _errors():
+        if answer:
+            typer.echo(f"answered {answer_measurements(*place_of(answer), seconds, typer.echo)} measurements")
+            return
+        planned = Measurement.planned(settings.order, name, to, token, volume)
+        if not yes:
+            _fail(f"dcedge: {planned.describe()}. Say --yes to send it.", EXIT_FAILED)
+        found = planned.run()
+        if as_json:
+            _print_json(found.document())
+        else:
+            for line in found.lines():
+                typer.echo(line)
+
+
 @app.command()
 def schema() -> None:
     """Print the JSON Schema of the order file, for editors."""

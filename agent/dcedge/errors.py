@@ -56,3 +56,7 @@ class BusyError(DcedgeError):
 
 class NotRunningError(DcedgeError):
     """The verb needs the daemon and no daemon answers on the control socket."""
+
+
+class MeasureError(DcedgeError):
+    """A measurement could not be made, or says nothing."""

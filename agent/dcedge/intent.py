@@ -14,8 +14,10 @@ from dcedge.bgp.render import derive_frr
 from dcedge.bgp.resources import FrrBlock
 from dcedge.credentials import CredentialError, Secret
 from dcedge.firewall.derive import derive_firewall
+from dcedge.kernel.capabilities import Capabilities
 from dcedge.kernel.derive import interface_resources, shared_resources
 from dcedge.kernel.naming import interface_link
+from dcedge.kernel.sharing import crowded_lines
 from dcedge.order.model import Credential, Order
 from dcedge.order.resolve import ResolvedInterface, resolve_interface
 from dcedge.resource import Key, Resource, State
@@ -86,10 +88,10 @@ def derive(
     secrets: Mapping[Credential, Secret],
     problems: Mapping[Credential, CredentialError],
     *,
-    fq_codel: bool,
+    kernel_has: Capabilities,
     previous: Intent = NOTHING,
 ) -> Intent:
-    """The intent for an order and a runtime; `previous` must come from the same kernel (`fq_codel`)."""
+    """The intent for an order and a runtime; `previous` must come from the same kernel."""
     differing = _differing(order, previous)
     interfaces = dict(previous.interfaces)
     kernel, keys, owners = dict(previous.kernel), dict(previous.keys), dict(previous.owners)
@@ -102,17 +104,19 @@ def derive(
         interfaces.pop(name, None)
     for name in differing & order.virtual_interfaces.keys():
         interface = interfaces[name] = resolve_interface(order, name)
-        own = {resource.key: resource for resource in interface_resources(interface, fq_codel=fq_codel)}
+        own = {resource.key: resource for resource in interface_resources(interface, kernel_has)}
         kernel.update(own)
         keys[name] = tuple(own)
         owners[interface_link(interface)] = name
     if list(interfaces) != list(order.virtual_interfaces):
         interfaces = {name: interfaces[name] for name in order.virtual_interfaces}
     shared, firewall = previous.shared, previous.firewall
-    if runtime != previous.runtime or not all(
-        _differs_in_rate_only(previous.interfaces.get(name), interfaces.get(name)) for name in differing
+    if (
+        runtime != previous.runtime
+        or not all(_differs_in_rate_only(previous.interfaces.get(name), interfaces.get(name)) for name in differing)
+        or (differing and (crowded_lines(interfaces.values()) or crowded_lines(previous.interfaces.values())))
     ):
-        made = shared_resources(interfaces.values(), withdrawn=runtime.withdrawn, drained=runtime.drained)
+        made = shared_resources(interfaces.values(), kernel_has, withdrawn=runtime.withdrawn, drained=runtime.drained)
         resources = {r.key: r for r in made}
         for key in previous.shared:
             kernel.pop(key, None)

@@ -11,6 +11,7 @@ from ipaddress import ip_address
 from dcedge import __version__
 from dcedge.bgp.state import SessionState
 from dcedge.drain import quiet_bps
+from dcedge.expose.saturation import SaturationMeter
 from dcedge.expose.snapshot import (
     ConnectionSnapshot,
     FrrSnapshot,
@@ -96,6 +97,7 @@ class Picture:
 
     tracker: Tracker = field(default_factory=Tracker)
     meter: RateMeter = field(default_factory=RateMeter)
+    saturation: SaturationMeter = field(default_factory=SaturationMeter)
     clock: Callable[[], float] = time.time
     load: LoadMeter = field(default_factory=LoadMeter)
     digest: DigestMeter = field(default_factory=DigestMeter)
@@ -146,6 +148,7 @@ class Picture:
         self.tracker.keep_only(result.intent.interfaces)
         self.meter.keep_only(set(poll.counters.links))
         self.load.keep_only(result.intent.interfaces)
+        self.saturation.keep_only(poll.counters.shapers)
 
     def snapshot(
         self, order: Order, frr: FrrSnapshot, passes: PassSnapshot, file: OrderSnapshot, prober: ProberStats | None
@@ -262,6 +265,9 @@ class Picture:
             load=self._load(interface, used, probes),
             ordered_bps=interface.rate_bps,
         )
+        shaper, saturated = poll.counters.shapers.get(link), None
+        if shaper is not None:
+            saturated = self.saturation.feed(link, shaper, interface.shaped_bps, interface.overhead, poll.at)
         verdict = self.tracker.feed(interface.name, judge(facts), poll.at)
         return VirtualInterfaceSnapshot(
             name=interface.name,
@@ -276,7 +282,8 @@ class Picture:
             static=not interface.sessions,
             used=used,
             counters=counters,
-            shaper=poll.counters.shapers.get(link),
+            shaper=shaper,
+            saturated=saturated,
             sessions=tuple(session_snapshot(state, session.family) for session, state in sessions),
             probes=probes,
             failing=failing,

@@ -31,12 +31,25 @@ from dcedge.frr_part import FrrPart
 from dcedge.intent import NOTHING, Intent, changed_keys, credentials_of, derive
 from dcedge.kernel import messages as m
 from dcedge.kernel import sysctl
-from dcedge.kernel.capabilities import has_fq_codel
+from dcedge.kernel.capabilities import capabilities
 from dcedge.kernel.execute import Failure, KernelExecutor
 from dcedge.kernel.limits import frr_descriptor_problem
+from dcedge.kernel.naming import ingress_device
 from dcedge.kernel.netlink import RouteSocket
-from dcedge.kernel.objects import RANK_ADDRESS, WIDE_KINDS, Bond, IpAddress, Link, Port, Route, Shaper, Sysctl, Vrf
-from dcedge.kernel.observe import owned_state, routes_of
+from dcedge.kernel.objects import (
+    RANK_ADDRESS,
+    WIDE_KINDS,
+    Bond,
+    Ingress,
+    IpAddress,
+    Link,
+    Port,
+    Route,
+    Shaper,
+    Sysctl,
+    Vrf,
+)
+from dcedge.kernel.observe import ingress_of, owned_state, routes_of
 from dcedge.kernel.view import KernelView, observe_kernel, observe_link, our_routes
 from dcedge.order.model import Credential, Order
 from dcedge.plan import Operation, Plan, plan
@@ -76,6 +89,7 @@ class KernelObserved:
     indices: dict[str, int] = field(default_factory=dict)
     deletion_group_in_use: bool = False
     routes: set[Key] = field(default_factory=set)  # of `state`
+    ingress: dict[str, Key] = field(default_factory=dict)  # of `state`, by device
     _upon: dict[str, set[Key]] = field(default_factory=dict)
 
     def take(self, state: State, intent: State) -> None:
@@ -87,6 +101,8 @@ class KernelObserved:
                 self._upon.setdefault(resource.link, set()).add(key)
             elif isinstance(resource, Route):
                 self.routes.add(key)
+            elif isinstance(resource, Ingress):
+                self.ingress[resource.device] = key
 
     def upon(self, link: str) -> Collection[Key]:
         """The addresses and the shaper on a link."""
@@ -147,7 +163,7 @@ class Reconciler:
         self.store = store
         self.frr = frr
         self.sock = RouteSocket()
-        self.fq_codel = has_fq_codel(self.sock)
+        self.kernel_has = capabilities(self.sock)
         self._intent: Intent = NOTHING
         self._kernel: KernelObserved | None = None
         self.frr_part = FrrPart(frr, store)
@@ -168,7 +184,7 @@ class Reconciler:
         wanted = [credential for credential in credentials_of(order) if credential not in kept_secrets]
         secrets, problems = read_credentials(wanted, self.settings.credentials)
         secrets = {**secrets, **kept_secrets}
-        return derive(order, runtime, secrets, problems, fq_codel=self.fq_codel, previous=self._intent)
+        return derive(order, runtime, secrets, problems, kernel_has=self.kernel_has, previous=self._intent)
 
     def preview(self, intent: Intent) -> Preview:
         """What a pass would do; changes nothing."""
@@ -300,10 +316,11 @@ class Reconciler:
         # A link that goes takes along what stands on it, so that must be in sight too.
         touched |= {key.name for key in keys if key.kind == "link"}
         for name in touched:
-            keys |= {Key("link", name), Key("port", name), *self._kernel.upon(name)}
+            keys |= {Key("link", name), Key("port", name), Key("shaper", name), *self._kernel.upon(name)}
             keys.update(intent.keys.get(intent.owners.get(name, ""), ()))
         if touched:
             keys |= self._refresh_routes(intent, touched)
+            keys |= self._refresh_ingress(intent, touched)
         now = intent.kernel
         wanted: dict[Key, Resource] = {key: now[key] for key in keys if key in now}
         observed: dict[Key, Resource] = {key: self._kernel.state[key] for key in keys if key in self._kernel.state}
@@ -339,6 +356,29 @@ class Reconciler:
             for key, route in routes.items()
             if any(hop.link in links for hop in route.hops)
         }
+
+    def _refresh_ingress(self, intent: Intent, names: Collection[str]) -> set[Key]:
+        """Look again at what shapes the way in by these links, or by these devices; which those are."""
+        assert self._kernel is not None
+        state, indices = self._kernel.state, self._kernel.indices
+        keys = {self._kernel.ingress[name] for name in names if name in self._kernel.ingress}
+        keys |= {key for name in names if (key := Key("ingress", name)) in state or key in intent.kernel}
+        for key in keys:
+            state.pop(key, None)
+            view = KernelView()
+            for name in (ingress_device(key.name), key.name):
+                if name in indices:
+                    found = observe_link(self.sock, indices[name], queues=True)
+                    view.links |= found.links
+                    view.by_name |= found.by_name
+                    view.qdiscs |= found.qdiscs
+                    view.classes |= found.classes
+                    view.classifiers |= found.classifiers
+                    view.redirects |= found.redirects
+            device = view.by_name.get(ingress_device(key.name))
+            if device is not None:
+                self._kernel.take({key: ingress_of(view, device, intent.kernel)}, intent.kernel)
+        return keys
 
     def _refresh_link(
         self, index: int, known_as: str | None, intent: Intent, owned: Owned, *, queues: bool
@@ -423,6 +463,7 @@ class Reconciler:
         indices = self._kernel.indices | executor.created
         self._highest_index = max(self._highest_index, *indices.values(), 0)
         links = {key.name for o in todo.operations for key in (o.key, o.resource.parent) if key and key.kind == "link"}
+        links |= {n for o in todo.operations if isinstance(r := o.resource, Ingress) for n in (r.link, r.device)}
         touched = {self._kernel.indices[name] for name in links if name in self._kernel.indices}
         touched |= {indices[name] for name in links if name in indices}
         stages = {_stage(operation) for operation in todo.operations}

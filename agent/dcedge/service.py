@@ -282,9 +282,13 @@ class Service:
         )
 
     def _shaping_note(self) -> tuple[str, ...]:
-        if self.reconciler.fq_codel or self.result is None or not self.result.intent.interfaces:
+        if self.result is None:
             return ()
-        return ("this kernel has no fq_codel: shapers queue with a plain pfifo, at most 50 ms",)
+        ordered = {interface.queue for interface in self.result.intent.interfaces.values()}
+        missing = sorted(queue for queue in ordered if self.reconciler.kernel_has.queue(queue) != queue)
+        return tuple(
+            f"this kernel has no {queue}: shapers queue with a plain pfifo, at most 50 ms" for queue in missing
+        )
 
     async def _make_pass(self) -> PassResult:
         async with self._pass:

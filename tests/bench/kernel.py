@@ -1,7 +1,8 @@
 """The kernel's part at scale, against `ip -batch` and `tc -batch` doing the very same work in the same boot.
 
-The same work: link with MTU, alias and altname, up; an IPv4 and an IPv6 address; HTB root, class and fq_codel leaf with
-the same figures. Ours includes deriving, observing, planning and verifying. FRR is not part of it.
+The same work: link with MTU, alias, altname and 802.1p map, up; an IPv4 and an IPv6 address; HTB root, classes, filter,
+segmenter and fq_codel leaf with the same figures. Ours includes deriving, observing, planning and verifying. FRR is
+not part of it.
 """
 
 from __future__ import annotations
@@ -11,16 +12,19 @@ import gc
 import json
 import os
 import signal
+import struct
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from ipaddress import IPv4Address
+from ipaddress import IPv4Address, ip_address
 from pathlib import Path
 
 from dcedge.bgp.vty import FrrClient
-from dcedge.kernel.shaping import fq_codel_parameters, htb_parameters
+from dcedge.kernel import messages as m
+from dcedge.kernel.classify import control_program
+from dcedge.kernel.shaping import CONTROL, DATA, TICK_NS, cut_bytes, fq_codel_parameters, interface_classes
 from dcedge.order.load import Loaded, parse_order
 from dcedge.reconcile import Reconciler, Scope, purge_intent
 from dcedge.settings import Settings
@@ -53,32 +57,50 @@ def order_text(count: int, *, rate: dict[int, str] | None = None) -> str:
 
 
 def write_batches(count: int, folder: Path) -> tuple[Path, Path, Path, Path]:
-    """The same work as batch files: for ip, for tc; removal for ip; and the class dumps of a no-op for tc."""
-    htb, queue = htb_parameters(RATE, 1500), dict(fq_codel_parameters(RATE, 1500).settings)
-    burst = htb.burst_ticks * 64 * htb.rate_bytes // 10**9
+    """The same work as batch files: for ip, for tc; removal for ip; and the dumps a device of a no-op for tc."""
+    queue = dict(fq_codel_parameters(RATE, 1500).settings)
+    cut = cut_bytes(RATE, 1500, 0)
+    class_words = [
+        f"parent dce:{htb.parent or ''} classid dce:{htb.minor} htb rate {htb.rate_bytes * 8} "
+        f"ceil {htb.ceil_bytes * 8} burst {htb.burst_ticks * TICK_NS * htb.rate_bytes // 10**9} "
+        f"cburst {htb.ceil_burst_ticks * TICK_NS * htb.ceil_bytes // 10**9} quantum {htb.quantum} prio {htb.priority}"
+        for htb in interface_classes(RATE, 1500, 0)
+    ]
     ip, tc, down, classes = [], [], [], []
     for i in range(count):
         dev, base = f"eth1.{i + 1}", int(IPv4Address("172.16.0.0")) + 4 * i
         ip += [
-            f"link add link eth1 name {dev} mtu 1500 type vlan id {i + 1}",
+            f"link add link eth1 name {dev} mtu 1500 type vlan id {i + 1} "
+            f"egress-qos-map {m.CONTROL_HANDLE}:{m.CONTROL_PCP}",
             f"link set {dev} alias dcedge:vi{i} up",
             f"link property add dev {dev} altname vi-vi{i}",
             f"addr add {IPv4Address(base + 2)}/30 dev {dev}",
             f"addr add 2001:db8:{i:x}::2/126 dev {dev} nodad",
         ]
         tc += [
-            f"qdisc replace dev {dev} root handle dce: htb default 1",
-            f"class add dev {dev} parent dce: classid dce:1 htb rate {RATE} burst {burst} cburst {burst} "
-            f"quantum {htb.quantum}",
-            f"qdisc add dev {dev} parent dce:1 handle dc1: fq_codel quantum {queue['quantum']} "
+            f"qdisc replace dev {dev} root handle dce: htb default {DATA}",
+            *(f"class add dev {dev} {words}" for words in class_words),
+            f"qdisc add dev {dev} parent dce:{DATA} handle dc2: tbf rate 8tbit burst {cut} limit 1000000",
+            f"qdisc add dev {dev} parent dc2:1 handle dc1: fq_codel quantum {queue['quantum']} "
             f"memory_limit {queue['memory_limit']}",
+            f"filter add dev {dev} parent dce: handle 1 prio 1 protocol all bpf bytecode '{bytecode(i)}' "
+            f"classid dce:{CONTROL} action skbedit priority dce:{CONTROL}",
         ]
         down.append(f"link del {dev}")
-        classes.append(f"class show dev {dev}")
+        classes += [f"class show dev {dev}", f"filter show dev {dev} parent dce:"]
     paths = (folder / "ip", folder / "tc", folder / "down", folder / "classes")
     for path, lines in zip(paths, (ip, tc, down, classes), strict=True):
         path.write_text("\n".join(lines) + "\n")
     return paths
+
+
+def bytecode(number: int) -> str:
+    """The filter's program as tc-bpf(8) takes it."""
+    base = int(IPv4Address("172.16.0.0")) + 4 * number
+    addresses = (IPv4Address(base + 2), ip_address(f"2001:db8:{number:x}::2"))
+    program = control_program(addresses, m.CONTROL_HANDLE)
+    lines = [" ".join(map(str, line)) for line in struct.iter_unpack("=HBBI", program)]
+    return f"{len(lines)},{','.join(lines)}"
 
 
 def timed(action: Callable[..., object], *arguments: object) -> float:
@@ -151,7 +173,7 @@ def scale(report: Report, folder: Path) -> None:
         ours = Ours(folder)
         loaded = parse_order(order_text(count), "bench")
         report.add(f"apply-{count}", timed(ours.apply, loaded), reference, "ip -batch + tc -batch")
-        report.add(f"noop-{count}", timed(ours.apply, loaded), dumps, "ip -j link, addr; tc -j qdisc, class")
+        report.add(f"noop-{count}", timed(ours.apply, loaded), dumps, "ip -j link, addr; tc -j qdisc, class, filter")
         report.add(f"purge-{count}", timed(ours.purge), removal, "ip -batch link del")
         ours.reconciler.close()
 

@@ -19,6 +19,7 @@ from dcedge.credentials import read_credentials
 from dcedge.errors import OrderInvalidError
 from dcedge.expose.control import MAX_BODY, ControlClient
 from dcedge.intent import credentials_of, derive
+from dcedge.kernel.capabilities import Capabilities
 from dcedge.order.load import load_order
 from dcedge.store import Runtime
 from tests.lab import traffic
@@ -369,7 +370,7 @@ def test_frrs_own_tool_finds_nothing_to_change(stopped: Bed, tmp_path: Path) -> 
     edge = stopped.edge
     order = load_order(edge.order).order
     secrets, problems = read_credentials(credentials_of(order), edge.credentials)
-    intent = derive(order, Runtime(), secrets, problems, fq_codel=True)
+    intent = derive(order, Runtime(), secrets, problems, kernel_has=Capabilities())
     # From the order, not from what runs: a line that FRR prints otherwise, or lacks, would show.
     lines = sorted(
         {line for block in blocks_of(intent.frr).values() for line in block.lines if not is_default(line)},

@@ -152,13 +152,17 @@ class CountersDocument(TypedDict):
 
 
 class ShaperDocument(TypedDict):
-    """A shaper's leaf."""
+    """A shaper. Saturated: the seconds of the last minute that it was at the ordered rate, and all of them so far."""
 
     queue: str
     sent_bytes: int
     sent_packets: int
     dropped_packets: int
+    marked_packets: int
     backlog_bytes: int
+    requeues: int
+    saturated_last_minute_seconds: float
+    saturated_seconds: float
 
 
 class VirtualInterfaceDocument(TypedDict):
@@ -395,7 +399,11 @@ def _virtual_interface(vi: VirtualInterfaceSnapshot) -> VirtualInterfaceDocument
             "sent_bytes": shaper.sent_bytes,
             "sent_packets": shaper.sent_packets,
             "dropped_packets": shaper.dropped_packets,
+            "marked_packets": shaper.marked_packets,
             "backlog_bytes": shaper.backlog_bytes,
+            "requeues": shaper.requeues,
+            "saturated_last_minute_seconds": vi.saturated.lately if vi.saturated is not None else 0.0,
+            "saturated_seconds": vi.saturated.total if vi.saturated is not None else 0.0,
         },
         "failing": [escape(text) for text in vi.failing],
     }

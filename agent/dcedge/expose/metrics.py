@@ -231,12 +231,18 @@ def _traffic(
         ("sent_bytes", "counter", "Frame bytes that the shaper let through."),
         ("sent_packets", "counter", "Packets that the shaper let through."),
         ("dropped_packets", "counter", "Packets that the shaper's queue dropped."),
+        ("marked_packets", "counter", "Packets that the shaper's queue marked with ECN."),
+        ("requeues", "counter", "Packets that waited once more because the device below had no room."),
         ("backlog_bytes", "gauge", "Bytes that wait in the shaper's queue."),
     ):
         name = f"dcedge_shaper_{short}" + ("_total" if kind == "counter" else "")
         values = [getattr(shaper, short) for shaper, _ in shapers]
         family = Family(name, "counter" if kind == "counter" else "gauge", text)
         yield family, _lines(name, shapers, values)
+    full = [(vi.saturated, labels) for vi, labels in vis if vi.saturated is not None]
+    name = "dcedge_shaper_saturated_seconds_total"
+    told = Family(name, "counter", "Seconds in which the shaper sent all that was ordered, or dropped.")
+    yield told, _lines(name, full, [saturated.total for saturated, _ in full])
 
 
 def _connections(connections: tuple[ConnectionSnapshot, ...]) -> Iterator[tuple[Family, Iterator[str]]]:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from dcedge.bgp.state import SessionState
+from dcedge.expose.saturation import Saturated
 from dcedge.health.verdict import Verdict
 from dcedge.kernel.counters import LinkCounters, ShaperCounters
 from dcedge.kernel.ethtool import LinkMode
@@ -104,6 +105,7 @@ class VirtualInterfaceSnapshot(NamedTuple):
     used: Used | None = None
     counters: LinkCounters | None = None
     shaper: ShaperCounters | None = None
+    saturated: Saturated | None = None
     sessions: tuple[SessionSnapshot, ...] = ()
     probes: tuple[Probed, ...] = ()
     failing: tuple[str, ...] = ()

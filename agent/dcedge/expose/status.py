@@ -137,6 +137,7 @@ _FROM_WIDTH = {
     "IN": 90,
     "OUT": 90,
 }
+_SATURATED_MOST = 10
 _RIGHT = {"ORDERED", "IN", "OUT", "RTT", "LOSS"}
 
 
@@ -170,6 +171,12 @@ def _row(vi: VirtualInterfaceDocument, now: float) -> dict[str, Text]:
     }
 
 
+def _saturated(vis: list[VirtualInterfaceDocument]) -> list[str]:
+    """Who was at the ordered rate lately, and for how long."""
+    lately = ((vi["name"], vi["shaper"]["saturated_last_minute_seconds"]) for vi in vis if vi["shaper"] is not None)
+    return [f"{name} was saturated for {seconds:.0f} s of the last minute" for name, seconds in lately if seconds >= 1]
+
+
 def _print_foot(console: Console, status: Status, vis: list[VirtualInterfaceDocument]) -> None:
     passes, order = status["pass"], status["order"]
     lacking: list[str] = []
@@ -192,6 +199,10 @@ def _print_foot(console: Console, status: Status, vis: list[VirtualInterfaceDocu
     for note in passes["notes"]:
         alarming = note.startswith(NOT_ISOLATED)
         console.print(Text(note, "bold red") if alarming else Text(f"note: {note}"))
+    for line in (full := _saturated(vis))[:_SATURATED_MOST]:
+        console.print(Text(f"note: {line}"))
+    if len(full) > _SATURATED_MOST:
+        console.print(Text(f"note: and {len(full) - _SATURATED_MOST} more were"))
     planned = sum(vi["admin"] == _PLANNED for vi in vis)
     besides = f" ({planned} planned)" if planned else ""
     if lacking:

@@ -7,12 +7,17 @@ from dataclasses import dataclass
 
 from dcedge.kernel import messages as m
 from dcedge.kernel.bonding import BondMember, read_active_aggregator, read_member
-from dcedge.kernel.netlink import RouteSocket, attributes, u32
+from dcedge.kernel.netlink import RouteSocket, Span, attributes, each_attribute, string_at, u32
+from dcedge.kernel.shaping import DATA
 from dcedge.kernel.view import dump
 
-_TCA_STATS_BASIC, _TCA_STATS_QUEUE = 1, 3
+_TCA_STATS_BASIC, _TCA_STATS_QUEUE, _TCA_STATS_APP = 1, 3, 4
+_TCA_CAKE_STATS_TIN_STATS, _TCA_CAKE_TIN_STATS_ECN_MARKED = 10, 8
+_LEAF_HANDLE = m.leaf_handle(DATA)
 _STATS64 = struct.Struct("=QQQQQQQQ")  # rtnl_link_stats64: packets, bytes, errors, dropped; each receive, transmit
 _BASIC = struct.Struct("=QI")  # gnet_stats_basic: bytes, packets
+_FQ_CODEL_MARKED = struct.Struct("=12xI")  # tc_fq_codel_xstats: type, maxpacket, drop_overlimit, ecn_mark
+_U32 = struct.Struct("=I")
 _QUEUE = struct.Struct("=IIIII")  # gnet_stats_queue: length, backlog, drops, requeues, overlimits
 
 
@@ -38,13 +43,18 @@ class LinkCounters:
 
 @dataclass(frozen=True, slots=True)
 class ShaperCounters:
-    """A shaper's leaf: frame bytes and packets sent, packets dropped, bytes waiting."""
+    """A shaper: frame bytes and packets sent, and of its queue packets dropped and marked, and bytes waiting.
+
+    `requeues`: how often the device below had no room, and a packet had to wait once more.
+    """
 
     kind: str
     sent_bytes: int
     sent_packets: int
     dropped_packets: int
     backlog_bytes: int
+    marked_packets: int = 0
+    requeues: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,10 +73,19 @@ def read_counters(sock: RouteSocket) -> Counters:
     for index, name, counters in dump(sock, m.RTM_GETLINK, body, _link):
         names[index] = name
         links[name] = counters
-    shapers = {}
-    for index, shaper in dump(sock, m.RTM_GETQDISC, m.TC_BODY.pack(0, 0, 0, 0, 0), _shaper):
-        if shaper is not None and index in names:
-            shapers[names[index]] = shaper
+    roots: dict[int, _Part] = {}
+    queues: dict[int, _Part] = {}
+    for index, part in dump(sock, m.RTM_GETQDISC, m.TC_BODY.pack(0, 0, 0, 0, 0), _part):
+        if part is not None:
+            (roots if part.root else queues)[index] = part
+    shapers = {
+        names[index]: ShaperCounters(
+            queue.kind, root.sent_bytes, root.sent_packets, queue.dropped_packets, queue.backlog_bytes,
+            queue.marked_packets, root.requeues,
+        )
+        for index, queue in queues.items()
+        if index in names and (root := roots.get(index)) is not None
+    }  # fmt: skip
     return Counters(links, shapers)
 
 
@@ -97,13 +116,41 @@ def _link(data: memoryview, start: int, end: int) -> tuple[int, str, LinkCounter
     )  # fmt: skip
 
 
-def _shaper(data: memoryview, start: int, end: int) -> tuple[int, ShaperCounters | None]:
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """One qdisc of ours: the root, which all passes, or the queue, where it waits and is dropped."""
+
+    kind: str
+    root: bool
+    sent_bytes: int
+    sent_packets: int
+    dropped_packets: int
+    backlog_bytes: int
+    requeues: int
+    marked_packets: int
+
+
+def _part(data: memoryview, start: int, end: int) -> tuple[int, _Part | None]:
     _, index, handle, _, _ = m.TC_BODY.unpack_from(data, start)
-    if handle != m.LEAF_HANDLE:
+    if handle not in {m.ROOT_HANDLE, _LEAF_HANDLE}:
         return index, None
     found = attributes(data, start + 20, end)
     stats = attributes(data, *found[m.TCA_STATS2])
     sent_bytes, sent_packets = _BASIC.unpack_from(data, stats[_TCA_STATS_BASIC][0])
-    _, backlog, drops, _, _ = _QUEUE.unpack_from(data, stats[_TCA_STATS_QUEUE][0])
-    kind = bytes(data[slice(*found[m.TCA_KIND])]).rstrip(b"\0").decode()
-    return index, ShaperCounters(kind, sent_bytes, sent_packets, drops, backlog)
+    _, backlog, drops, requeues, _ = _QUEUE.unpack_from(data, stats[_TCA_STATS_QUEUE][0])
+    kind = string_at(data, found[m.TCA_KIND])
+    marked = _marked(data, kind, stats.get(_TCA_STATS_APP))
+    return index, _Part(kind, handle == m.ROOT_HANDLE, sent_bytes, sent_packets, drops, backlog, requeues, marked)
+
+
+def _marked(data: memoryview, kind: str, span: Span | None) -> int:
+    """The packets that a queue marked with ECN instead of dropping them."""
+    if span is None:
+        return 0
+    if kind == "fq_codel":
+        return int(_FQ_CODEL_MARKED.unpack_from(data, span[0])[0])
+    if kind == "cake":
+        tins = attributes(data, *span).get(_TCA_CAKE_STATS_TIN_STATS)
+        each = [attributes(data, *tin) for _, tin in each_attribute(data, tins)] if tins is not None else []
+        return sum(_U32.unpack_from(data, tin[_TCA_CAKE_TIN_STATS_ECN_MARKED][0])[0] for tin in each)
+    return 0

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from dcedge.kernel import messages as m
+from dcedge.kernel.capabilities import EVERYTHING, Capabilities
+from dcedge.kernel.classify import control_program
 from dcedge.kernel.limits import kernel_limits
-from dcedge.kernel.naming import CONNECTION_ALIAS, alias, altname, interface_link, link_name, vrf_tables
+from dcedge.kernel.naming import CONNECTION_ALIAS, alias, altname, ingress_device, interface_link, link_name, vrf_tables
 from dcedge.kernel.objects import (
     IPV4_CONF,
     IPV6_CONF,
     Bond,
     Hop,
+    Ingress,
     IpAddress,
     Link,
     Port,
@@ -20,7 +24,8 @@ from dcedge.kernel.objects import (
     Sysctl,
     Vrf,
 )
-from dcedge.kernel.shaping import fq_codel_parameters, htb_parameters, pfifo_parameters
+from dcedge.kernel.shaping import Classifier, interface_tree
+from dcedge.kernel.sharing import shared_shapers
 from dcedge.order.model import Prefix
 from dcedge.order.resolve import ResolvedInterface, Tag
 from dcedge.resource import Resource
@@ -34,6 +39,7 @@ DISTANCE_PREFERRED, DISTANCE_BEFORE_BGP, DISTANCE_BEHIND_BGP, DISTANCE_BACKUP, D
 
 def shared_resources(
     interfaces: Iterable[ResolvedInterface],
+    kernel: Capabilities = EVERYTHING,
     *,
     withdrawn: frozenset[str] = frozenset(),
     drained: frozenset[str] = frozenset(),
@@ -49,8 +55,9 @@ def shared_resources(
     yield from _vrfs(interfaces)
     yield from _bonds(interfaces)
     yield from _ports(interfaces)
-    yield from _carriers(interfaces)
+    yield from _carriers(interfaces, kernel)
     yield from _routes(interfaces, withdrawn, drained)
+    yield from shared_shapers(interfaces, kernel)
 
 
 def _vrfs(interfaces: Iterable[ResolvedInterface]) -> Iterator[Vrf]:
@@ -141,7 +148,7 @@ def _ports(interfaces: Iterable[ResolvedInterface]) -> Iterator[Port]:
         yield Port(name, mtu, True, tuple(i.name for i in on_it), needy)
 
 
-def _carriers(interfaces: Iterable[ResolvedInterface]) -> Iterator[Link]:
+def _carriers(interfaces: Iterable[ResolvedInterface], kernel: Capabilities) -> Iterator[Link]:
     """The links for the outer tags, each under the next; several virtual interfaces share one."""
     carried: dict[tuple[str, tuple[Tag, ...]], list[ResolvedInterface]] = {}
     for interface in interfaces:
@@ -159,11 +166,12 @@ def _carriers(interfaces: Iterable[ResolvedInterface]) -> Iterator[Link]:
             conf4=IPV4_CONF,
             conf6=IPV6_CONF,
             affects=tuple(interface.name for interface in on_it),
+            control_pcp=m.CONTROL_PCP if kernel.skbedit else 0,
             depth=len(tags),
         )
 
 
-def interface_resources(interface: ResolvedInterface, *, fq_codel: bool) -> Iterator[Resource]:
+def interface_resources(interface: ResolvedInterface, kernel: Capabilities) -> Iterator[Resource]:
     """The objects that one virtual interface has for itself."""
     name = interface_link(interface)
     affects = (interface.name,)
@@ -179,15 +187,25 @@ def interface_resources(interface: ResolvedInterface, *, fq_codel: bool) -> Iter
         conf6=IPV6_CONF,
         affects=affects,
         master=interface.vrf,
+        control_pcp=m.CONTROL_PCP if kernel.skbedit and interface.tags else 0,
         depth=len(interface.tags),
     )
     for pair in interface.addresses:
         yield IpAddress(name, pair.customer, affects)
-    if interface.rate_bps is not None:
-        size = fq_codel_parameters if fq_codel and interface.queue == "fq_codel" else pfifo_parameters
-        yield Shaper(
-            name,
-            htb_parameters(interface.rate_bps, interface.mtu),
-            size(interface.rate_bps, interface.mtu),
-            affects,
-        )
+    tree = interface_tree(
+        interface.shaped_bps,
+        interface.mtu,
+        interface.overhead,
+        kernel.queue(interface.queue),
+        control_classifier(interface, kernel),
+    )
+    yield Shaper(name, tree, affects)
+    if interface.ingress:
+        theirs = Classifier(control_program((p.cloud for p in interface.addresses), m.CONTROL_HANDLE), 0)
+        yield Ingress(name, ingress_device(name), replace(tree, classifier=theirs), True, affects)
+
+
+def control_classifier(interface: ResolvedInterface, kernel: Capabilities) -> Classifier:
+    """What sorts out a virtual interface's control packets, and marks them for the devices below."""
+    program = control_program((pair.customer.ip for pair in interface.addresses), m.CONTROL_HANDLE)
+    return Classifier(program, m.CONTROL_HANDLE if kernel.skbedit and interface.tags else 0)

@@ -12,7 +12,9 @@ from dcedge.kernel.netlink import enlarge_receive_buffer
 
 # Multicast groups as bits (linux/rtnetlink.h). No route groups: a full table would drown us.
 _GROUPS = 0x1 | 0x8 | 0x10 | 0x100  # link, tc, IPv4 and IPv6 addresses
-_QUEUE_KINDS = {m.RTM_NEWQDISC, m.RTM_DELQDISC, m.RTM_NEWTCLASS, m.RTM_DELTCLASS}
+_QUEUE_KINDS = {
+    m.RTM_NEWQDISC, m.RTM_DELQDISC, m.RTM_NEWTCLASS, m.RTM_DELTCLASS, m.RTM_NEWTFILTER, m.RTM_DELTFILTER,
+}  # fmt: skip
 _INDEX_KINDS = _QUEUE_KINDS | {m.RTM_NEWLINK, m.RTM_DELLINK, m.RTM_NEWADDR, m.RTM_DELADDR}
 _RECEIVE_BUFFER_BYTES = 4 * 1024 * 1024
 _READS_AT_ONCE = 64

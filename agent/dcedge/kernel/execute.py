@@ -9,13 +9,14 @@ from dataclasses import dataclass, field, replace
 from dcedge.errors import KernelError
 from dcedge.kernel import messages as m
 from dcedge.kernel import sysctl
-from dcedge.kernel.naming import BOND_ALIAS, VRF_ALIAS, bond_altname, free_table
+from dcedge.kernel.naming import BOND_ALIAS, INGRESS_ALIAS, VRF_ALIAS, bond_altname, free_table
 from dcedge.kernel.netlink import Answer, Request, RouteSocket
 from dcedge.kernel.objects import (
     IPV4_CONF,
     IPV6_CONF,
     ROUTE_PROTOCOL,
     Bond,
+    Ingress,
     IpAddress,
     Link,
     Port,
@@ -24,11 +25,13 @@ from dcedge.kernel.objects import (
     Sysctl,
     Vrf,
 )
+from dcedge.kernel.tree import tree_requests
 from dcedge.kernel.view import (
     AddressView,
     addresses_on,
     dump_links,
     effective_conf6,
+    ingress_filters,
     link_at,
     observe_link,
     tables_in_use,
@@ -114,6 +117,8 @@ class KernelExecutor:
                 and operation.action != "change"
             ):
                 self.created[link.name] = self._indices[link.name]
+            if isinstance(link, Ingress) and operation.key not in self._failures:
+                self.created[link.device] = self._indices[link.device]
         for operation, path, value in self._writes:
             if operation.key in self._failures:
                 continue
@@ -212,10 +217,44 @@ class KernelExecutor:
             case Route() as route:
                 if after is not None or route.vrf is None or route.vrf in self._indices:
                     yield self._route_step(operation, route)  # else it is gone with its VRF
+            case Ingress():
+                assert before is None or isinstance(before, Ingress)
+                assert after is None or isinstance(after, Ingress)
+                yield from self._ingress_steps(operation, before, after)
             case Shaper():
                 assert before is None or isinstance(before, Shaper)
                 assert after is None or isinstance(after, Shaper)
                 yield from self._shaper_steps(operation, before, after)
+
+    def _ingress_steps(self, operation: Operation, before: Ingress | None, after: Ingress | None) -> Iterator[_Step]:
+        fine = _FINE_ON_REMOVAL | {errno.EINVAL}  # what is gone already, and a link without filters
+        link = (after or before).link  # type: ignore[union-attr]
+        index = self._indices.get(link)
+        if after is None:
+            assert before is not None
+            if index is not None:
+                others = any(to is None for to, _ in ingress_filters(self.sock, index))
+                yield _Step(operation, m.delete_redirect(index) if others else m.delete_ingress_qdisc(index), fine)
+            if (device := self._indices.pop(before.device, None)) is not None:
+                yield _Step(operation, m.delete_link(device), fine)
+            return
+        assert after.tree is not None
+        device = self._indices.get(after.device)
+        if before is None or device is None:
+            if device is not None:
+                yield _Step(operation, m.delete_link(device), fine)
+            device = self._new_index(after.device)
+            yield _Step(operation, m.create_ifb(device, after.device))
+            yield _Step(operation, m.set_link(device, alias=INGRESS_ALIAS + link))
+            before = None
+        for request in tree_requests(device, before.tree if before is not None else None, after.tree):
+            yield _Step(operation, request)
+        if before is None or not before.redirected:
+            index = self._index(link)
+            yield _Step(operation, m.set_link(device, up=True))
+            yield _Step(operation, m.ingress_qdisc(index), frozenset({errno.EEXIST}))
+            yield _Step(operation, m.delete_redirect(index), fine)
+            yield _Step(operation, m.redirect(index, device))
 
     def _port_steps(self, operation: Operation, port: Port) -> Iterator[_Step]:
         if operation.action == "delete":
@@ -389,7 +428,17 @@ class KernelExecutor:
         index = self._new_index(link.name)
         yield _Step(
             operation,
-            m.create_vlan(index, link.name, below, link.tag, link.mtu, link.alias, up=link.up, master=master),
+            m.create_vlan(
+                index,
+                link.name,
+                below,
+                link.tag,
+                link.mtu,
+                link.alias,
+                up=link.up,
+                master=master,
+                control_pcp=link.control_pcp,
+            ),
         )
         yield from self._dress(operation, index, link)
 
@@ -435,6 +484,8 @@ class KernelExecutor:
                 master=master,
             ),
         )
+        if before.control_pcp != after.control_pcp:
+            yield _Step(operation, m.set_control_pcp(index, after.control_pcp))
         if master is not None or (before.up and not after.up):
             yield from self._put_back_ipv6(operation, index, link=after.name)
         if before.conf6 != after.conf6:
@@ -456,19 +507,11 @@ class KernelExecutor:
         if after is None:
             yield _Step(operation, m.delete_root(index), _FINE_ON_REMOVAL)
             return
-        if before is None:
-            yield _Step(operation, m.htb_root(index))
-        if after.htb is not None and (before is None or before.htb != after.htb):
-            yield _Step(operation, m.htb_class(index, after.htb))
-        queue = after.queue
-        if queue is None or (before is not None and before.queue == queue):
-            return
-        was = before.queue if before is not None else None
-        in_place = was is not None and was.kind == queue.kind
-        if was is not None and (not in_place or dict(was.settings).get("flows") != dict(queue.settings).get("flows")):
-            yield _Step(operation, m.delete_leaf(index), _FINE_ON_REMOVAL)
-            in_place = False
-        yield _Step(operation, m.leaf(index, queue, change=in_place))
+        assert after.tree is not None
+        steps = tree_requests(index, before.tree if before is not None else None, after.tree)
+        for request in steps:
+            removal = request.kind in {m.RTM_DELQDISC, m.RTM_DELTCLASS, m.RTM_DELTFILTER}
+            yield _Step(operation, request, _FINE_ON_REMOVAL if removal else frozenset())
 
 
 def _is_lost_with_link(address: AddressView) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+import sys
 from collections.abc import Iterable
 
 from dcedge.kernel.netlink import (
@@ -17,7 +18,7 @@ from dcedge.kernel.netlink import (
     u32,
 )
 from dcedge.kernel.objects import ROUTE_PROTOCOL
-from dcedge.kernel.shaping import HtbParameters, QueueParameters
+from dcedge.kernel.shaping import CONTROL, SHARED_MINORS, Classifier, HtbClass, QueueParameters
 from dcedge.order.model import Address, Interface, Prefix
 from dcedge.order.resolve import Tag
 
@@ -27,6 +28,8 @@ RTM_NEWROUTE, RTM_DELROUTE, RTM_GETROUTE = 24, 25, 26
 RTM_GETNEIGH, RTM_GETRULE = 30, 34
 RTM_NEWQDISC, RTM_DELQDISC, RTM_GETQDISC = 36, 37, 38
 RTM_NEWTCLASS, RTM_DELTCLASS, RTM_GETTCLASS = 40, 41, 42
+RTM_NEWTFILTER, RTM_DELTFILTER, RTM_GETTFILTER = 44, 45, 46
+RTM_NEWACTION = 48
 RTM_NEWLINKPROP, RTM_DELLINKPROP = 108, 109
 
 IFLA_MTU, IFLA_LINK, IFLA_QDISC, IFLA_IFNAME, IFLA_MASTER = 4, 5, 6, 3, 10
@@ -34,7 +37,8 @@ IFLA_OPERSTATE, IFLA_LINKINFO, IFLA_IFALIAS, IFLA_STATS64, IFLA_AF_SPEC = 16, 18
 IFLA_GROUP, IFLA_EXT_MASK, IFLA_CARRIER, IFLA_CARRIER_CHANGES = 27, 29, 33, 35
 IFLA_LINK_NETNSID, IFLA_PROP_LIST, IFLA_ALT_IFNAME = 37, 52, 53
 IFLA_INFO_KIND, IFLA_INFO_DATA, IFLA_INFO_SLAVE_KIND, IFLA_INFO_SLAVE_DATA = 1, 2, 4, 5
-IFLA_VLAN_ID, IFLA_VLAN_PROTOCOL = 1, 5
+IFLA_VLAN_ID, IFLA_VLAN_EGRESS_QOS, IFLA_VLAN_PROTOCOL = 1, 3, 5
+IFLA_VLAN_QOS_MAPPING = 1
 IFLA_VRF_TABLE = 1
 IFLA_BOND_MODE, IFLA_BOND_MIIMON, IFLA_BOND_XMIT_HASH_POLICY, IFLA_BOND_MIN_LINKS = 1, 3, 14, 18
 IFLA_BOND_AD_LACP_RATE, IFLA_BOND_AD_INFO, IFLA_BOND_AD_INFO_AGGREGATOR = 21, 23, 1
@@ -61,13 +65,32 @@ TC_H_ROOT = 0xFFFFFFFF
 DELETION_GROUP = 0xDCED  # links that are to go are put into it, and it is removed at once
 HTB_MAJOR = 0x0DCE  # `dce:` in tc's notation: by this handle a root qdisc is known as ours
 ROOT_HANDLE = HTB_MAJOR << 16
-CLASS_HANDLE = ROOT_HANDLE | 1
-LEAF_HANDLE = 0x0DC1 << 16
+CONTROL_HANDLE = ROOT_HANDLE | CONTROL  # as a packet's priority, too: by it lower devices know a control packet
+CONTROL_PCP = 6  # IEEE 802.1Q-2018, table I-2: internetwork control
+TCA_STAB = 8
 TCA_HTB_PARMS, TCA_HTB_INIT, TCA_HTB_RATE64, TCA_HTB_CEIL64 = 1, 2, 6, 7
 LINKLAYER_ETHERNET = 1
+TCA_TBF_PARMS, TCA_TBF_RATE64, TCA_TBF_BURST = 1, 4, 6
+SEGMENTER_RATE_BYTES = 1_000_000_000_000  # a second: it never waits
+TCA_BPF_ACT, TCA_BPF_CLASSID, TCA_BPF_OPS_LEN, TCA_BPF_OPS = 1, 3, 4, 5
+TCA_ACT_KIND, TCA_ACT_OPTIONS = 1, 2
+TCA_U32_SEL, TCA_U32_ACT = 5, 7
+TCA_MIRRED_PARMS = 2
+TC_H_INGRESS, INGRESS_HANDLE = 0xFFFFFFF1, 0xFFFF0000
+TCA_SKBEDIT_PARMS, TCA_SKBEDIT_PRIORITY = 2, 3
+TC_ACT_PIPE, TC_ACT_STOLEN = 3, 4
+TCA_EGRESS_REDIR = 1
+REDIRECT_PREFERENCE = 0xDCE  # by it a filter on somebody's port is known as ours
+ETH_P_ALL = 0x0003
+CLASSIFIER_INFO = 1 << 16 | int.from_bytes(ETH_P_ALL.to_bytes(2), sys.byteorder)  # preference 1, every protocol
+CLASSIFIER_HANDLE = 1
+REDIRECT_INFO = REDIRECT_PREFERENCE << 16 | CLASSIFIER_INFO & 0xFFFF
 FQ_CODEL = {
     "target": 1, "limit": 2, "interval": 3, "ecn": 4, "flows": 5, "quantum": 6, "ce_threshold": 7,
     "drop_batch": 8, "memory_limit": 9,
+}  # fmt: skip
+CAKE = {
+    "rate": 2, "diffserv": 3, "flows": 5, "rtt": 7, "target": 8, "memory": 10, "split_gso": 17,
 }  # fmt: skip
 # devconf numbers: linux/ip.h (from 1) and linux/ipv6.h (from 0)
 IPV4_DEVCONF = {
@@ -86,11 +109,27 @@ TC_BODY = struct.Struct("=BxxxiIII")  # tcmsg: family, index, handle, parent, in
 RATE_SPEC = struct.Struct("=BBHhHI")  # tc_ratespec: cell_log, linklayer, overhead, cell_align, mpu, rate
 HTB_OPTIONS = struct.Struct("=12s12sIIIII")  # tc_htb_opt: rate, ceil, buffer, cbuffer, quantum, level, prio
 HTB_GLOBAL = struct.Struct("=IIIII")  # tc_htb_glob: version, rate2quantum, defcls, debug, direct_pkts
+TBF_OPTIONS = struct.Struct("=12s12sIII")  # tc_tbf_qopt: rate, peakrate, limit, buffer, mtu
+SKBEDIT_OPTIONS = struct.Struct("=IIiii")  # tc_skbedit: index, capab, action, refcnt, bindcnt
+U32_EVERYTHING = struct.pack(
+    "=BBBxHHhhI4s4sii", 1, 0, 1, 0, 0, 0, 0, 0, bytes(4), bytes(4), 0, 0
+)  # tc_u32_sel, one key
+MIRRED_OPTIONS = struct.Struct("=IIiiiiI")  # tc_mirred: index, capab, action, refcnt, bindcnt, eaction, ifindex
+QOS_MAPPING = struct.Struct("=II")  # ifla_vlan_qos_mapping: from, to
 _U32_MAX = 0xFFFFFFFF
 
 
 def create_vlan(
-    index: int, name: str, parent_index: int, tag: Tag, mtu: int, alias: str, *, up: bool, master: int | None
+    index: int,
+    name: str,
+    parent_index: int,
+    tag: Tag,
+    mtu: int,
+    alias: str,
+    *,
+    up: bool,
+    master: int | None,
+    control_pcp: int = 0,
 ) -> Request:
     """One message for the whole link, at the index we chose, so that what stands on it need not wait for an answer."""
     parts = [
@@ -105,6 +144,7 @@ def create_vlan(
                 IFLA_INFO_DATA,
                 attribute(IFLA_VLAN_ID, struct.pack("=H", tag.vlan_id)),
                 attribute(IFLA_VLAN_PROTOCOL, struct.pack(">H", tag.ethertype)),
+                *([_egress_qos(control_pcp)] if control_pcp else []),
             ),
         ),
     ]
@@ -113,6 +153,17 @@ def create_vlan(
     flags = IFF_UP if up else 0
     body = LINK_BODY.pack(AF_UNSPEC, 0, index, flags, IFF_UP) + b"".join(parts)
     return Request(RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL, body)
+
+
+def set_control_pcp(index: int, pcp: int) -> Request:
+    """The 802.1p priority of control packets that leave by a VLAN link (ip-link(8), egress-qos-map)."""
+    body = LINK_BODY.pack(AF_UNSPEC, 0, index, 0, 0)
+    body += nested(IFLA_LINKINFO, text(IFLA_INFO_KIND, "vlan"), nested(IFLA_INFO_DATA, _egress_qos(pcp)))
+    return Request(RTM_NEWLINK, 0, body)
+
+
+def _egress_qos(pcp: int) -> bytes:
+    return nested(IFLA_VLAN_EGRESS_QOS, attribute(IFLA_VLAN_QOS_MAPPING, QOS_MAPPING.pack(CONTROL_HANDLE, pcp)))
 
 
 def create_vrf(index: int, name: str, table: int) -> Request:
@@ -238,29 +289,69 @@ def address(index: int, interface: Interface, *, add: bool, protocol: int = ROUT
     return Request(RTM_NEWADDR, NLM_F_CREATE | NLM_F_EXCL, body)
 
 
-def htb_root(index: int) -> Request:
-    """An HTB root with our handle, all traffic in class 1; takes the place of whatever root was there."""
-    options = nested(TCA_OPTIONS, attribute(TCA_HTB_INIT, HTB_GLOBAL.pack(3, 10, CLASS_HANDLE & 0xFFFF, 0, 0)))
+def htb_root(index: int, default: int) -> Request:
+    """An HTB root with our handle; what no filter sorts goes to the default class. Takes the place of another root."""
+    options = nested(TCA_OPTIONS, attribute(TCA_HTB_INIT, HTB_GLOBAL.pack(3, 10, default, 0, 0)))
     body = TC_BODY.pack(AF_UNSPEC, index, ROOT_HANDLE, TC_H_ROOT, 0) + text(TCA_KIND, "htb") + options
     return Request(RTM_NEWQDISC, NLM_F_CREATE | NLM_F_REPLACE, body)
 
 
-def htb_class(index: int, htb: HtbParameters) -> Request:
-    """The one class, made or changed in place: what is queued stays queued."""
-    spec = RATE_SPEC.pack(0, LINKLAYER_ETHERNET, 0, 0, 0, min(htb.rate_bytes, _U32_MAX))
-    parameters = HTB_OPTIONS.pack(spec, spec, htb.burst_ticks, htb.burst_ticks, htb.quantum, 0, 0)
+def htb_class(index: int, htb: HtbClass) -> Request:
+    """A class, made or changed in place: what is queued stays queued."""
+    parameters = HTB_OPTIONS.pack(
+        _rate_spec(htb.rate_bytes, htb.overhead), _rate_spec(htb.ceil_bytes, htb.overhead),
+        htb.burst_ticks, htb.ceil_burst_ticks, htb.quantum, 0, htb.priority,
+    )  # fmt: skip
     options = [attribute(TCA_HTB_PARMS, parameters)]
-    if htb.rate_bytes > _U32_MAX:
-        wide = struct.pack("=Q", htb.rate_bytes)
-        options += [attribute(TCA_HTB_RATE64, wide), attribute(TCA_HTB_CEIL64, wide)]
-    body = TC_BODY.pack(AF_UNSPEC, index, CLASS_HANDLE, ROOT_HANDLE, 0)
+    for kind, rate in ((TCA_HTB_RATE64, htb.rate_bytes), (TCA_HTB_CEIL64, htb.ceil_bytes)):
+        if rate > _U32_MAX:
+            options.append(attribute(kind, struct.pack("=Q", rate)))
+    body = TC_BODY.pack(AF_UNSPEC, index, ROOT_HANDLE | htb.minor, ROOT_HANDLE | htb.parent, 0)
     body += text(TCA_KIND, "htb") + nested(TCA_OPTIONS, *options)
     return Request(RTM_NEWTCLASS, NLM_F_CREATE, body)
 
 
-def leaf(index: int, queue: QueueParameters, *, change: bool = False) -> Request:
-    """The class's queue, made, or changed in place (then of the same kind, and its flows stay as many)."""
-    body = TC_BODY.pack(AF_UNSPEC, index, LEAF_HANDLE, CLASS_HANDLE, 0) + text(TCA_KIND, queue.kind)
+def _rate_spec(rate_bytes: int, overhead: int = 0) -> bytes:
+    return RATE_SPEC.pack(0, LINKLAYER_ETHERNET, overhead, 0, 0, min(rate_bytes, _U32_MAX))
+
+
+def delete_class(index: int, minor: int) -> Request:
+    """Remove a class; what it held is lost."""
+    return Request(RTM_DELTCLASS, 0, TC_BODY.pack(AF_UNSPEC, index, ROOT_HANDLE | minor, 0, 0))
+
+
+def leaf_handle(minor: int) -> int:
+    """The handle of a class's queue: `dc1:` on a virtual interface's own link, else as its class is numbered."""
+    return (0x0DC1 if minor < SHARED_MINORS else minor) << 16
+
+
+def segmenter_handle(minor: int) -> int:
+    """The handle of what stands between a class and its queue."""
+    return (0x0DC2 if minor < SHARED_MINORS else minor + SHARED_MINORS) << 16
+
+
+def segmenter(index: int, minor: int, cut_bytes: int, queue: QueueParameters) -> Request:
+    """A TBF that cuts super-packets longer than `cut_bytes` into frames, made or changed in place.
+
+    What it cuts at is not read back; `mtu`, which counts for nothing where there is no peak rate, says it too. A plain
+    FIFO below it takes its limit over, so it is told that queue's.
+    """
+    limit = dict(queue.settings)["limit"] if queue.kind == "pfifo" else 0
+    options = TBF_OPTIONS.pack(_rate_spec(SEGMENTER_RATE_BYTES), bytes(12), limit, 0, cut_bytes)
+    body = TC_BODY.pack(AF_UNSPEC, index, segmenter_handle(minor), ROOT_HANDLE | minor, 0) + text(TCA_KIND, "tbf")
+    body += nested(
+        TCA_OPTIONS,
+        attribute(TCA_TBF_PARMS, options),
+        attribute(TCA_TBF_RATE64, struct.pack("=Q", SEGMENTER_RATE_BYTES)),
+        u32(TCA_TBF_BURST, cut_bytes),
+    )
+    return Request(RTM_NEWQDISC, NLM_F_CREATE | NLM_F_REPLACE, body)
+
+
+def leaf(index: int, minor: int, queue: QueueParameters, *, cut: bool, change: bool = False) -> Request:
+    """A class's queue, made, or changed in place (then of the same kind, and its flows stay as many)."""
+    parent = segmenter_handle(minor) | 1 if cut else ROOT_HANDLE | minor
+    body = TC_BODY.pack(AF_UNSPEC, index, leaf_handle(minor), parent, 0) + text(TCA_KIND, queue.kind)
     settings = dict(queue.settings)
     if queue.kind == "fq_codel":
         # A CoDel time is read back rounded down; one microsecond more gives the same reading again.
@@ -268,14 +359,79 @@ def leaf(index: int, queue: QueueParameters, *, change: bool = False) -> Request
         if change:
             del sent["flows"]
         body += nested(TCA_OPTIONS, *(u32(FQ_CODEL[name], value) for name, value in sent.items()))
+    elif queue.kind == "cake":
+        rate = attribute(CAKE["rate"], struct.pack("=Q", settings.pop("rate")))
+        body += nested(TCA_OPTIONS, rate, *(u32(CAKE[name], value) for name, value in settings.items()))
     else:
         body += attribute(TCA_OPTIONS, struct.pack("=I", settings["limit"]))
     return Request(RTM_NEWQDISC, NLM_F_CREATE | NLM_F_REPLACE, body)
 
 
-def delete_leaf(index: int) -> Request:
-    """Remove the class's queue; the kernel puts a plain one in its place."""
-    return Request(RTM_DELQDISC, 0, TC_BODY.pack(AF_UNSPEC, index, LEAF_HANDLE, CLASS_HANDLE, 0))
+def delete_leaf(index: int, minor: int, *, cut: bool) -> Request:
+    """Remove a class's queue, below its segmenter (`cut`) or with the segmenter where there is one."""
+    parent = segmenter_handle(minor) | 1 if cut else ROOT_HANDLE | minor
+    return Request(RTM_DELQDISC, 0, TC_BODY.pack(AF_UNSPEC, index, 0, parent, 0))
+
+
+def classifier(index: int, wanted: Classifier) -> Request:
+    """The filter at our root, made or changed in place."""
+    instructions = len(wanted.program) // 8
+    options = [
+        u32(TCA_BPF_CLASSID, CONTROL_HANDLE),
+        attribute(TCA_BPF_OPS_LEN, struct.pack("=H", instructions)),
+        attribute(TCA_BPF_OPS, wanted.program),
+    ]
+    if wanted.mark:
+        edit = nested(
+            TCA_ACT_OPTIONS,
+            attribute(TCA_SKBEDIT_PARMS, SKBEDIT_OPTIONS.pack(0, 0, TC_ACT_PIPE, 0, 0)),
+            u32(TCA_SKBEDIT_PRIORITY, wanted.mark),
+        )
+        options.append(nested(TCA_BPF_ACT, nested(1, text(TCA_ACT_KIND, "skbedit"), edit)))
+    body = TC_BODY.pack(AF_UNSPEC, index, CLASSIFIER_HANDLE, ROOT_HANDLE, CLASSIFIER_INFO)
+    body += text(TCA_KIND, "bpf") + nested(TCA_OPTIONS, *options)
+    return Request(RTM_NEWTFILTER, NLM_F_CREATE, body)
+
+
+def delete_classifiers(index: int) -> Request:
+    """Remove every filter at our root."""
+    return Request(RTM_DELTFILTER, 0, TC_BODY.pack(AF_UNSPEC, index, 0, ROOT_HANDLE, 0))
+
+
+def create_ifb(index: int, name: str) -> Request:
+    """A device that gives what is sent to it back as having come in, up."""
+    body = LINK_BODY.pack(AF_UNSPEC, 0, index, IFF_UP, IFF_UP) + text(IFLA_IFNAME, name)
+    body += nested(IFLA_LINKINFO, text(IFLA_INFO_KIND, "ifb"))
+    return Request(RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL, body)
+
+
+def ingress_qdisc(index: int) -> Request:
+    """The place for filters on what comes in."""
+    body = TC_BODY.pack(AF_UNSPEC, index, INGRESS_HANDLE, TC_H_INGRESS, 0) + text(TCA_KIND, "ingress")
+    return Request(RTM_NEWQDISC, NLM_F_CREATE | NLM_F_EXCL, body)
+
+
+def delete_ingress_qdisc(index: int) -> Request:
+    """Remove that place with all its filters."""
+    return Request(RTM_DELQDISC, 0, TC_BODY.pack(AF_UNSPEC, index, INGRESS_HANDLE, TC_H_INGRESS, 0))
+
+
+def redirect(index: int, to_index: int) -> Request:
+    """All that comes in by a link goes through another device (tc-u32(8), tc-mirred(8))."""
+    way = MIRRED_OPTIONS.pack(0, 0, TC_ACT_STOLEN, 0, 0, TCA_EGRESS_REDIR, to_index)
+    mirred = nested(TCA_ACT_OPTIONS, attribute(TCA_MIRRED_PARMS, way))
+    body = TC_BODY.pack(AF_UNSPEC, index, 0, INGRESS_HANDLE, REDIRECT_INFO) + text(TCA_KIND, "u32")
+    body += nested(
+        TCA_OPTIONS,
+        attribute(TCA_U32_SEL, U32_EVERYTHING),
+        nested(TCA_U32_ACT, nested(1, text(TCA_ACT_KIND, "mirred"), mirred)),
+    )
+    return Request(RTM_NEWTFILTER, NLM_F_CREATE | NLM_F_EXCL, body)
+
+
+def delete_redirect(index: int) -> Request:
+    """Let what comes in pass as it is."""
+    return Request(RTM_DELTFILTER, 0, TC_BODY.pack(AF_UNSPEC, index, 0, INGRESS_HANDLE, REDIRECT_INFO))
 
 
 def delete_root(index: int) -> Request:

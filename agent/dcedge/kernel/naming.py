@@ -13,6 +13,7 @@ ALIAS_PREFIX = "dcedge:"
 ALTNAME_PREFIX = "vi-"
 CONNECTION_ALIAS = ALIAS_PREFIX + "connection:"
 VRF_ALIAS = ALIAS_PREFIX + "vrf:"
+INGRESS_ALIAS = ALIAS_PREFIX + "ingress:"
 BOND_ALIAS = ALIAS_PREFIX + "bond:"
 # Table numbers of our VRFs: above what iproute2 and its users name (0-255) and below what most programs count up from.
 VRF_TABLE_FIRST, VRF_TABLES = 10_000, 50_000
@@ -50,6 +51,11 @@ def altname(virtual_interface: str) -> str:
 def bond_altname(bond: str) -> str:
     """The alternative name that marks a bond as made here: its ifalias may be an untagged virtual interface's."""
     return f"dcedge-bond-{bond}"
+
+
+def ingress_device(link: str) -> str:
+    """The device through which what comes in by a link is shaped."""
+    return "dci-" + base64.b32encode(hashlib.sha256(link.encode()).digest()).decode().lower()[:8]
 
 
 def vrf_tables(names: Iterable[str]) -> Mapping[str, int]:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from dataclasses import dataclass, field, fields
 
-from dcedge.kernel.shaping import HtbParameters, QueueParameters
+from dcedge.kernel.shaping import HtbClass, Leaf, Tree
 from dcedge.order.model import Address, Interface, Prefix
 from dcedge.order.resolve import Tag
 from dcedge.resource import Change, Disruption, Key
@@ -12,7 +13,7 @@ from dcedge.units import format_rate
 
 ROUTE_PROTOCOL = 0xDC  # what we own among routes and addresses; free in rt_protos
 RANK_SYSCTL, RANK_VRF, RANK_BOND, RANK_PORT, RANK_LINK, RANK_ADDRESS = 0, 4, 6, 10, 30, 40
-RANK_ROUTE, RANK_SHAPER = 45, 50
+RANK_ROUTE, RANK_SHAPER, RANK_INGRESS = 45, 50, 55
 # What a look at single links does not show: where these change, everything is looked at.
 WIDE_KINDS = frozenset({"sysctl", "vrf", "bond", "port"})
 
@@ -250,6 +251,7 @@ class Link:
     affects: tuple[str, ...]
     foreign: bool = False  # it stands where ours should, and is not ours
     master: str | None = None  # its VRF
+    control_pcp: int = 0  # the 802.1p priority of the router's own control packets
     depth: int = field(default=1, compare=False)  # how many tags deep it stands on its port
 
     @property
@@ -294,6 +296,8 @@ class Link:
             changes.append(Change("MTU", str(observed.mtu), str(self.mtu)))
         if self.master != observed.master:
             changes.append(Change("VRF", observed.master or "none", self.master or "none", "link"))
+        if self.control_pcp != observed.control_pcp:
+            changes.append(Change("802.1p of control packets", str(observed.control_pcp), str(self.control_pcp)))
         if self.up != observed.up:
             before, after = ("up", "down") if observed.up else ("down", "up")
             changes.append(Change("state", before, after, "link" if observed.up else "none"))
@@ -406,14 +410,13 @@ class Route:
 
 @dataclass(frozen=True, slots=True)
 class Shaper:
-    """The HTB tree that holds one VI's rate on its own link: one class, one leaf queue.
+    """The HTB tree that holds a rate on a link.
 
-    Observed, a part that is missing is None; `foreign`: on a port, the root qdisc that somebody else put there.
+    Observed, a part that is missing is left out; `foreign`: on a port, the root qdisc that somebody else put there.
     """
 
     link: str
-    htb: HtbParameters | None
-    queue: QueueParameters | None
+    tree: Tree | None
     affects: tuple[str, ...]
     foreign: str | None = None
 
@@ -438,38 +441,115 @@ class Shaper:
         return "none"
 
     def describe(self) -> str:
-        queue = self.queue.kind if self.queue is not None else "no queue"
-        return f"{_rate(self.htb)} on {self.link}, {queue}"
+        if self.tree is None:
+            return f"nothing on {self.link}"
+        kinds = dict.fromkeys(leaf.queue.kind for leaf in self.tree.leaves if leaf.queue is not None)
+        return f"{_rate(self.tree.classes[:1])} on {self.link}, {', '.join(kinds) or 'no queue'}"
 
     def changes_from(self, observed: Shaper) -> tuple[Change, ...]:
         if observed.foreign is not None:
             return (Change("owner", observed.foreign, "dcedge's"),)
-        changes = []
-        if self.htb != observed.htb:
-            mine, theirs = self.htb, observed.htb
-            if mine is None or theirs is None or mine.rate_bytes != theirs.rate_bytes:
-                changes.append(Change("rate", _rate(theirs), _rate(mine)))
-            elif mine.burst_ticks != theirs.burst_ticks:
-                changes.append(Change("burst", f"{theirs.burst_ticks} ticks", f"{mine.burst_ticks} ticks"))
-            else:
-                changes.append(Change("quantum", str(theirs.quantum), str(mine.quantum)))
-        if self.queue != observed.queue:
-            changes.append(_queue_change(observed.queue, self.queue))
+        mine, theirs = self.tree, observed.tree
+        if mine == theirs or mine is None:
+            return ()
+        if theirs is None or mine.default != theirs.default:
+            return (Change("tree", "another" if theirs is not None else "", "dcedge's"),)
+        changes = list(_class_changes(mine.classes, theirs.classes))
+        was = {leaf.minor: leaf for leaf in theirs.leaves}
+        for leaf in mine.leaves:
+            changes += _leaf_changes(was.get(leaf.minor, Leaf(leaf.minor, None, leaf.cut_bytes)), leaf)
+        if mine.classifier != theirs.classifier:
+            changes.append(Change("control packets", "sorted otherwise" if theirs.classifier else "", "sorted"))
         return tuple(changes)
 
 
-def _rate(htb: HtbParameters | None) -> str:
-    return format_rate(htb.rate_bytes * 8) if htb is not None else "no class"
+@dataclass(frozen=True, slots=True)
+class Ingress:
+    """What holds the rate of what comes in by a link: a device of its own (ifb) with a tree, and the way there.
+
+    `redirected`: all that comes in by the link goes through the device.
+    """
+
+    link: str
+    device: str
+    tree: Tree | None
+    redirected: bool
+    affects: tuple[str, ...]
+
+    @property
+    def key(self) -> Key:
+        return Key("ingress", self.link)
+
+    @property
+    def rank(self) -> int:
+        return RANK_INGRESS
+
+    @property
+    def parent(self) -> None:
+        """The device outlives the link."""
+        return None
+
+    @property
+    def creation(self) -> Disruption:
+        return "none"
+
+    @property
+    def deletion(self) -> Disruption:
+        return "none"
+
+    def describe(self) -> str:
+        return f"{_rate(self.tree.classes[:1] if self.tree is not None else ())} on what comes in by {self.link}"
+
+    def changes_from(self, observed: Ingress) -> tuple[Change, ...]:
+        mine, theirs = (Shaper(self.device, one.tree, ()) for one in (self, observed))
+        changes = mine.changes_from(theirs)
+        if self.redirected != observed.redirected:
+            changes += (Change(f"what comes in by {self.link}", "unshaped", f"through {self.device}"),)
+        return changes
 
 
-def _queue_change(before: QueueParameters | None, after: QueueParameters | None) -> Change:
-    """What differs between two queues; another kind throws away what the old one held."""
-    if before is None or after is None or before.kind != after.kind:
-        return Change("queue", before.kind if before else "", after.kind if after else "")
-    was, will = dict(before.settings), dict(after.settings)
+def _rate(classes: tuple[HtbClass, ...]) -> str:
+    return format_rate(classes[0].rate_bytes * 8) if classes else "no class"
+
+
+def _class_changes(mine: tuple[HtbClass, ...], theirs: tuple[HtbClass, ...]) -> Iterator[Change]:
+    """What differs between classes: the first one's rate is what was ordered, the others follow from it."""
+    was = {htb.minor: htb for htb in theirs}
+    first = mine[0]
+    ordered = was.get(first.minor)
+    if ordered is None or ordered.rate_bytes != first.rate_bytes:
+        yield Change("rate", _rate((ordered,) if ordered is not None else ()), _rate(mine))
+        return
+    for htb in mine:
+        before = was.pop(htb.minor, None)
+        if before == htb:
+            continue
+        where = f"class {htb.minor:x} " if htb is not first else ""
+        if before is None:
+            yield Change(f"class {htb.minor:x}", "", format_rate(htb.rate_bytes * 8))
+            continue
+        for field_ in fields(htb):
+            old, new = getattr(before, field_.name), getattr(htb, field_.name)
+            if old != new:
+                yield Change(where + field_.name.replace("_", " "), str(old), str(new))
+    for htb in was.values():
+        yield Change(f"class {htb.minor:x}", format_rate(htb.rate_bytes * 8), "")
+
+
+def _leaf_changes(before: Leaf, after: Leaf) -> Iterator[Change]:
+    """What differs between two leaves; another kind of queue throws away what the old one held."""
+    old, new = before.queue, after.queue
+    if before.cut_bytes != after.cut_bytes:
+        yield Change("packets cut beyond", str(before.cut_bytes or ""), str(after.cut_bytes or ""))
+    if old == new:
+        return
+    if old is None or new is None or old.kind != new.kind:
+        yield Change("queue", old.kind if old else "", new.kind if new else "")
+        return
+    was, will = dict(old.settings), dict(new.settings)
     differing = [name for name in will if was.get(name) != will[name]]
-    return Change(
-        f"{after.kind} {', '.join(differing)}",
+    yield Change(
+        f"{new.kind} {', '.join(differing)}",
         ", ".join(str(was.get(name, "")) for name in differing),
         ", ".join(str(will[name]) for name in differing),
     )

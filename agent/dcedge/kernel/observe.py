@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from itertools import filterfalse
 
 from dcedge.kernel import messages as m
 from dcedge.kernel.naming import (
@@ -10,11 +11,12 @@ from dcedge.kernel.naming import (
     ALTNAME_PREFIX,
     BOND_ALIAS,
     CONNECTION_ALIAS,
+    INGRESS_ALIAS,
     VRF_ALIAS,
     bond_altname,
 )
-from dcedge.kernel.objects import ROUTE_PROTOCOL, Bond, Hop, IpAddress, Link, Port, Route, Shaper, Vrf
-from dcedge.kernel.view import KernelView, LinkView, RouteView, queue_of
+from dcedge.kernel.objects import ROUTE_PROTOCOL, Bond, Hop, Ingress, IpAddress, Link, Port, Route, Shaper, Vrf
+from dcedge.kernel.view import KernelView, LinkView, RouteView, has_tree, tree_of
 from dcedge.resource import Key, Resource, State
 
 
@@ -25,7 +27,8 @@ def owned_state(view: KernelView, intent: State, owned_links: Collection[str]) -
     root qdisc by its handle.
     """
     state: dict[Key, Resource] = {}
-    for link in view.links.values():
+    state.update(_shapers_apart(view, intent))
+    for link in filterfalse(_is_way_in, view.links.values()):
         port = intent.get(Key("port", link.name))
         if isinstance(port, Port):
             floor = _floor(view, link) if port.exact else 0
@@ -54,6 +57,34 @@ def owned_state(view: KernelView, intent: State, owned_links: Collection[str]) -
         tables = {link.table: link.name for link in view.links.values() if link.table}
         state |= routes_of(view.routes, names, tables, intent)
     return state
+
+
+def _shapers_apart(view: KernelView, intent: State) -> Iterator[tuple[Key, Resource]]:
+    """Trees that stand on no link of ours: those of shared rates on ports, and those for what comes in."""
+    for link in view.links.values():
+        if _is_way_in(link):
+            ingress = ingress_of(view, link, intent)
+            yield ingress.key, ingress
+        elif link.kind != "vlan" and (shaper := _port_shaper(view, link, intent)) is not None:
+            yield shaper.key, shaper
+
+
+def _is_way_in(link: LinkView) -> bool:
+    return link.kind == "ifb" and link.alias.startswith(INGRESS_ALIAS)
+
+
+def ingress_of(view: KernelView, device: LinkView, intent: State) -> Ingress:
+    """What shapes the way in by a link, from its device's mark."""
+    name = device.alias.removeprefix(INGRESS_ALIAS)
+    link = view.by_name.get(name)
+    wanted = intent.get(Key("ingress", name))
+    return Ingress(
+        link=name,
+        device=device.name,
+        tree=tree_of(view, device.index) if has_tree(view.qdiscs.get(device.index, ())) else None,
+        redirected=link is not None and view.redirects.get(link.index) == device.index and device.up,
+        affects=wanted.affects if wanted is not None else (),
+    )
 
 
 def routes_of(
@@ -135,6 +166,7 @@ def _link(view: KernelView, link: LinkView, wanted: Resource | None, *, foreign:
         affects=affects,
         foreign=foreign,
         master=master.name if master is not None else None,
+        control_pcp=link.control_pcp,
         depth=_depth(view, link),
     )
 
@@ -156,13 +188,23 @@ def _add_what_stands_on(
         resource = IpAddress(link.name, address.interface, ours.affects)
         if address.protocol == ROUTE_PROTOCOL or resource.key in intent:
             state[resource.key] = resource
-    qdiscs = view.qdiscs.get(link.index, ())
-    if any(q.handle == m.ROOT_HANDLE and q.kind == "htb" for q in qdiscs):
-        shaper = Shaper(link.name, view.classes.get(link.index), queue_of(qdiscs), ours.affects)
+    shaper = _shaper(view, link, ours.affects)
+    if shaper is not None and (shaper.foreign is None or (ours.tag is None and shaper.key in intent)):
         state[shaper.key] = shaper
-    elif ours.tag is None and Key("shaper", link.name) in intent:
-        root = next((q for q in qdiscs if q.parent == m.TC_H_ROOT and q.handle), None)
-        if root is not None:
-            what = f"somebody else's {root.kind} {root.handle >> 16:x}:"
-            theirs = Shaper(link.name, None, None, ours.affects, what)
-            state[theirs.key] = theirs
+
+
+def _port_shaper(view: KernelView, link: LinkView, intent: State) -> Shaper | None:
+    """The tree of a shared rate on a port, or what somebody else has put where the intent wants one."""
+    wanted = intent.get(Key("shaper", link.name))
+    shaper = _shaper(view, link, wanted.affects if wanted is not None else ())
+    return shaper if shaper is not None and (shaper.foreign is None or wanted is not None) else None
+
+
+def _shaper(view: KernelView, link: LinkView, affects: tuple[str, ...]) -> Shaper | None:
+    qdiscs = view.qdiscs.get(link.index, ())
+    if has_tree(qdiscs):
+        return Shaper(link.name, tree_of(view, link.index), affects)
+    root = next((q for q in qdiscs if q.parent == m.TC_H_ROOT and q.handle), None)
+    if root is None:
+        return None
+    return Shaper(link.name, None, affects, f"somebody else's {root.kind} {root.handle >> 16:x}:")

@@ -1,30 +1,84 @@
-"""The arithmetic of holding a rate: HTB's burst and quantum, and the queue's size, from rate and MTU. Pure.
+"""The arithmetic of holding a rate: HTB's classes, the segmenter's and the queue's settings, from rate and MTU. Pure.
 
-HTB counts Ethernet frame bytes: 14 bytes of header before the payload, no tag, no FCS (measured).
+A virtual interface's tree on its own link:
+
+    dce:    HTB root
+     dce:1   the ordered rate, which bounds all below
+      dce:2   the router's own control packets: served first (what goes here: `classify`)
+      dce:3   everything else
+       dc2:    the segmenter: super-packets into frames, where they would be too long a burst or be counted wrongly
+        dc1:    the queue
+
+Both leaves borrow from `dce:1`, so that together they never exceed it. HTB counts Ethernet frame bytes: 14 bytes of
+header before the payload, no tag, no FCS, and `overhead` once a packet. A GSO super-packet of 64 KiB is one packet to
+it: at 10 Mbit/s that is 52 ms of the wire at once, and one overhead for 44 frames. So it is cut before it is counted,
+by a TBF (tc-tbf(8)) which cuts what is longer than its bucket, and whose own rate is beyond any machine.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 ETHERNET_HEADER_BYTES = 14
 TICK_NS = 64  # PSCHED_SHIFT in the kernel; the unit of every burst that tc's interface carries
-BURST_BYTES = 64 * 1024  # one GSO super-packet: below it the timer's granularity costs throughput
+SUPER_PACKET_BYTES = 64 * 1024  # GSO_MAX_SIZE
+SUPER_PACKET_SECONDS = 0.001  # how long one may hold the wire; beyond it, it is cut
+UNCUT_BYTES = 128 * 1024  # no super-packet is longer, headers of all its frames included
+TAGS_BYTES = 8  # a frame may have two tags inside by the time it is queued (IEEE 802.1ad)
+BURST_BYTES = 64 * 1024  # below it the timer's granularity costs throughput
 BURST_SECONDS = 0.001
-BURST_SECONDS_MAX = 0.004  # what a provider's policer forgives
+POLICER_SECONDS = 0.004  # the burst that a provider's policer forgives
+JITTER_SECONDS = 0.001  # of it, left for what moves together on the way
 QUANTUM_MAX = 200_000  # the kernel warns above it
+SHARED_QUANTUM = 60_000  # of the fastest of those that share; the others' in proportion
+INNER_QUANTUM = 1514  # of a class with children, which has no turns and keeps what it was born with
+CONTROL_SHARE = 8  # the part of the rate that control packets have before they wait for what is left of the whole
+CONTROL_BURST_BYTES = 256  # a few of BFD's packets, and too little for a policer to mind
+LENT_RATE_BYTES = 1000  # what a class that lives on what is lent has of its own; HTB wants something
 CODEL_TARGET_US = 5_000  # RFC 8290, section 5.2.1
 CODEL_INTERVAL_US = 100_000
 QUEUE_SECONDS = 0.2  # the longest a full queue may stand before CoDel has had time to act
+PLAIN_QUEUE_SECONDS = 0.05
+PLAIN_QUEUE_PACKETS = (20, 1000)
+
+# Class numbers (minors) of the tree on a virtual interface's own link.
+WHOLE, CONTROL, DATA = 1, 2, 3
+# In a tree that is shared: parts of the whole from GROUP_MINORS, below them (or the whole) one class a VLAN.
+GROUP_MINORS, SHARED_MINORS = 0x10, 0x1000
 
 
 @dataclass(frozen=True, slots=True)
-class HtbParameters:
-    """What an HTB class is told. Rate in bytes a second as the kernel wants it, bursts in ticks of 64 ns."""
+class HtbClass:
+    """An HTB class. Rates in bytes a second as the kernel wants them, bursts in ticks of 64 ns; `parent` 0 is the root.
 
+    A lower `priority` is served first. `overhead`: bytes a packet.
+    """
+
+    minor: int
+    parent: int
     rate_bytes: int
+    ceil_bytes: int
     burst_ticks: int
+    ceil_burst_ticks: int
     quantum: int
+    priority: int
+    overhead: int
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """One of those that share a rate: the class that it has, the most that it may send, and what its queue needs.
+
+    `group`: the number of the part of the whole that it shares with others, None where it shares the whole itself.
+    """
+
+    minor: int
+    rate_bps: int
+    mtu: int
+    overhead: int
+    queue: str
+    group: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,24 +89,81 @@ class QueueParameters:
     settings: tuple[tuple[str, int], ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Leaf:
+    """What a class holds: its queue, and the length beyond which a packet is cut on the way in (0: no segmenter)."""
+
+    minor: int
+    queue: QueueParameters | None
+    cut_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Classifier:
+    """The filter at the root: a classic BPF program (linux/filter.h) that names the class, or 0 for the default one.
+
+    `mark`: the priority that it gives to what it names, 0 for none.
+    """
+
+    program: bytes
+    mark: int
+
+
+@dataclass(frozen=True, slots=True)
+class Tree:
+    """All that holds a rate on one device. Classes in order of their minors, so each after its parent."""
+
+    default: int
+    classes: tuple[HtbClass, ...]
+    leaves: tuple[Leaf, ...]
+    classifier: Classifier | None
+
+
 def frame_bytes(mtu: int) -> int:
     """The largest frame at an MTU, as HTB counts it."""
     return mtu + ETHERNET_HEADER_BYTES
 
 
-def burst_bytes(rate_bps: int, mtu: int) -> int:
-    """1 ms of the rate or a super-packet, at most 4 ms of the rate, but never below two frames."""
+def cuts(rate_bps: int, overhead: int) -> bool:
+    """Whether super-packets have to be cut at this rate: they last too long, or each of their frames costs overhead."""
+    return overhead != 0 or rate_bps * SUPER_PACKET_SECONDS < SUPER_PACKET_BYTES * 8
+
+
+def cut_bytes(rate_bps: int, mtu: int, overhead: int) -> int:
+    """Where the segmenter cuts; it stands there at every rate, so that a change of the rate loses nothing."""
+    return frame_bytes(mtu) + TAGS_BYTES if cuts(rate_bps, overhead) else UNCUT_BYTES
+
+
+def burst_bytes(rate_bps: int, mtu: int, overhead: int = 0) -> int:
+    """1 ms of the rate or 64 KiB, but with the packet on top within what a policer forgives; at least two frames."""
     rate_bytes = rate_bps / 8
+    packet = frame_bytes(mtu) if cuts(rate_bps, overhead) else SUPER_PACKET_BYTES
     wished = max(BURST_BYTES, rate_bytes * BURST_SECONDS)
-    return int(max(2 * frame_bytes(mtu), min(wished, rate_bytes * BURST_SECONDS_MAX)))
+    return int(max(2 * frame_bytes(mtu), min(wished, rate_bytes * (POLICER_SECONDS - JITTER_SECONDS) - packet)))
 
 
-def htb_parameters(rate_bps: int, mtu: int) -> HtbParameters:
-    """The class that holds `rate_bps` (bits a second) for frames of up to `mtu` bytes of payload."""
-    rate_bytes = max(1, rate_bps // 8)
-    burst = burst_bytes(rate_bps, mtu)
-    ticks = min(burst * 1_000_000_000 // rate_bytes // TICK_NS, 0xFFFF_FFFF)
-    return HtbParameters(rate_bytes, ticks, max(frame_bytes(mtu), min(burst, QUANTUM_MAX)))
+def ticks(size: int, rate_bytes: int) -> int:
+    """The time that `size` bytes take at a rate, in the kernel's ticks."""
+    return min(size * 1_000_000_000 // rate_bytes // TICK_NS, 0xFFFF_FFFF)
+
+
+def quantum_of(burst: int, mtu: int) -> int:
+    """How much a class may send before its sibling's turn."""
+    return max(frame_bytes(mtu), min(burst, QUANTUM_MAX))
+
+
+def interface_classes(rate_bps: int, mtu: int, overhead: int) -> tuple[HtbClass, ...]:
+    """The classes that hold `rate_bps` (bits a second) for frames of up to `mtu` bytes of payload."""
+    rate = max(1, rate_bps // 8)
+    counted = max(0, overhead)
+    burst = burst_bytes(rate_bps, mtu, overhead)
+    whole, quantum = ticks(burst, rate), quantum_of(burst, mtu)
+    control, lent = max(1, rate // CONTROL_SHARE), max(1, min(LENT_RATE_BYTES, rate // CONTROL_SHARE))
+    return (
+        HtbClass(WHOLE, 0, rate, rate, whole, whole, INNER_QUANTUM, 0, counted),
+        HtbClass(CONTROL, WHOLE, control, rate, ticks(CONTROL_BURST_BYTES, control), whole, quantum, 0, counted),
+        HtbClass(DATA, WHOLE, lent, rate, ticks(frame_bytes(mtu), lent), whole, quantum, 1, counted),
+    )
 
 
 def codel_time(microseconds: int) -> int:
@@ -60,12 +171,21 @@ def codel_time(microseconds: int) -> int:
     return ((microseconds * 1000) >> 10 << 10) // 1000
 
 
-def fq_codel_parameters(rate_bps: int, mtu: int) -> QueueParameters:
-    """fq_codel sized to a rate: the target never below one and a half frames' time on the wire (RFC 8290)."""
+def codel_times(rate_bps: int, mtu: int) -> tuple[int, int]:
+    """Target and interval in µs: the target never below one and a half frames' time on the wire (RFC 8290)."""
     frame_us = frame_bytes(mtu) * 8 * 1_000_000 // rate_bps
     target = max(CODEL_TARGET_US, frame_us * 3 // 2)
-    interval = max(CODEL_INTERVAL_US, target * 10)
-    memory = min(32 << 20, max(1 << 20, int(rate_bps / 8 * QUEUE_SECONDS * 4)))
+    return target, max(CODEL_INTERVAL_US, target * 10)
+
+
+def queue_memory(rate_bps: int) -> int:
+    """The bytes that a queue may take up in memory, where a small packet takes four times its size and more."""
+    return min(32 << 20, max(1 << 20, int(rate_bps / 8 * QUEUE_SECONDS * 4)))
+
+
+def fq_codel_parameters(rate_bps: int, mtu: int) -> QueueParameters:
+    """fq_codel sized to a rate."""
+    target, interval = codel_times(rate_bps, mtu)
     return QueueParameters(
         "fq_codel",
         (
@@ -75,12 +195,94 @@ def fq_codel_parameters(rate_bps: int, mtu: int) -> QueueParameters:
             ("ecn", 1),
             ("flows", 1024),
             ("quantum", frame_bytes(mtu)),
-            ("memory_limit", memory),
+            ("memory_limit", queue_memory(rate_bps)),
         ),
     )
 
 
+def cake_parameters(rate_bps: int, mtu: int) -> QueueParameters:
+    """cake as a queue below the shaper: no rate of its own, one tin, fair between hosts and then between flows.
+
+    It cuts super-packets itself.
+    """
+    target, interval = codel_times(rate_bps, mtu)
+    return QueueParameters(
+        "cake",
+        (
+            ("rate", 0),
+            ("diffserv", CAKE_BESTEFFORT),
+            ("flows", CAKE_TRIPLE_ISOLATE),
+            ("rtt", interval),
+            ("target", target),
+            ("memory", queue_memory(rate_bps)),
+            ("split_gso", 1),
+        ),
+    )
+
+
+CAKE_BESTEFFORT, CAKE_TRIPLE_ISOLATE = 3, 7  # linux/pkt_sched.h
+
+
 def pfifo_parameters(rate_bps: int, mtu: int) -> QueueParameters:
-    """A plain queue of at most 50 ms at the rate, between 20 and 1,000 packets: where fq_codel is not to be had."""
-    packets = int(rate_bps / 8 * 0.05 / frame_bytes(mtu))
-    return QueueParameters("pfifo", (("limit", max(20, min(1000, packets))),))
+    """A plain queue of at most 50 ms at the rate, between 20 and 1,000 packets."""
+    least, most = PLAIN_QUEUE_PACKETS
+    packets = int(rate_bps / 8 * PLAIN_QUEUE_SECONDS / frame_bytes(mtu))
+    return QueueParameters("pfifo", (("limit", max(least, min(most, packets))),))
+
+
+def queue_parameters(kind: str, rate_bps: int, mtu: int) -> QueueParameters:
+    """The queue of that kind."""
+    size = {"fq_codel": fq_codel_parameters, "cake": cake_parameters}.get(kind, pfifo_parameters)
+    return size(rate_bps, mtu)
+
+
+def interface_tree(rate_bps: int, mtu: int, overhead: int, queue: str, classifier: Classifier) -> Tree:
+    """The tree that holds the rate of one virtual interface on its own link."""
+    cut = 0 if queue == "cake" else cut_bytes(rate_bps, mtu, overhead)
+    leaf = Leaf(DATA, queue_parameters(queue, rate_bps, mtu), cut)
+    return Tree(DATA, interface_classes(rate_bps, mtu, overhead), (leaf,), classifier)
+
+
+def shared_tree(rate_bps: int, group_rates: tuple[int, ...], shares: Iterable[Share], classifier: Classifier) -> Tree:
+    """The tree of a rate that several share, on the device that owns it.
+
+    Each has its part of the whole for sure, in proportion to its own rate, less what control packets may take; what is
+    idle is lent, up to its own rate. What no class is for passes unshaped.
+    """
+    shares = sorted(shares, key=lambda share: share.minor)
+    mtu, overhead = max(share.mtu for share in shares), max(0, *(share.overhead for share in shares))
+    rate, control, _ = interface_classes(rate_bps, mtu, overhead)
+    classes = [rate, control]
+    sure = rate_bps - rate_bps // CONTROL_SHARE
+    wanted = sum(share.rate_bps for share in shares if share.group is None) + sum(group_rates)
+    parts = [min(part, sure * part // wanted) for part in group_rates]
+    for number, (ordered, part) in enumerate(zip(group_rates, parts, strict=True)):
+        classes.append(_shared_class(GROUP_MINORS + number, WHOLE, part, min(ordered, rate_bps), mtu, overhead, 0))
+    inside = [sum(share.rate_bps for share in shares if share.group == number) for number in range(len(group_rates))]
+    leaves = []
+    for share in shares:
+        if share.group is None:
+            part, most, parent = sure * share.rate_bps // wanted, rate_bps, WHOLE
+        else:
+            part = parts[share.group] * share.rate_bps // inside[share.group]
+            most, parent = min(group_rates[share.group], rate_bps), GROUP_MINORS + share.group
+        most = min(share.rate_bps, most)
+        weight = share.rate_bps / max(other.rate_bps for other in shares)
+        quantum = max(frame_bytes(share.mtu), int(weight * SHARED_QUANTUM))
+        counted = max(0, share.overhead)
+        classes.append(_shared_class(share.minor, parent, min(part, most), most, share.mtu, counted, quantum))
+        cut = 0 if share.queue == "cake" else cut_bytes(most, share.mtu, share.overhead)
+        leaves.append(Leaf(share.minor, queue_parameters(share.queue, most, share.mtu), cut))
+    return Tree(0, tuple(classes), tuple(leaves), classifier)
+
+
+def _shared_class(
+    minor: int, parent: int, sure_bps: int, most_bps: int, mtu: int, overhead: int, quantum: int
+) -> HtbClass:
+    """A class with a rate for sure, and one that others may leave it; without a quantum it has children."""
+    sure, most = max(1, sure_bps // 8), max(1, most_bps // 8)
+    burst = burst_bytes(most_bps, mtu, overhead)
+    return HtbClass(
+        minor, parent, sure, most, ticks(2 * frame_bytes(mtu), sure), ticks(burst, most),
+        quantum or INNER_QUANTUM, 1 if quantum else 0, overhead,
+    )  # fmt: skip

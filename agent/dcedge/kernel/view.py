@@ -16,7 +16,7 @@ from dcedge.errors import KernelError
 from dcedge.kernel import messages as m
 from dcedge.kernel.netlink import RouteSocket, Span, attributes, each_attribute, string_at, u32
 from dcedge.kernel.objects import IPV4_CONF, IPV6_CONF, ROUTE_PROTOCOL
-from dcedge.kernel.shaping import HtbParameters, QueueParameters
+from dcedge.kernel.shaping import Classifier, HtbClass, Leaf, QueueParameters, Tree
 from dcedge.order.model import Address, Interface, Prefix
 from dcedge.order.resolve import Tag
 
@@ -57,6 +57,7 @@ class LinkView:
     group: int
     table: int = 0  # a VRF's
     bond: BondView | None = None
+    control_pcp: int = 0  # a VLAN link's 802.1p priority for control packets
 
     @property
     def up(self) -> bool:
@@ -107,7 +108,9 @@ class KernelView:
     by_name: dict[str, LinkView] = field(default_factory=dict)
     addresses: dict[int, list[AddressView]] = field(default_factory=dict)
     qdiscs: dict[int, list[QdiscView]] = field(default_factory=dict)
-    classes: dict[int, HtbParameters] = field(default_factory=dict)
+    classes: dict[int, tuple[HtbClass, ...]] = field(default_factory=dict)  # of our own trees
+    classifiers: dict[int, Classifier] = field(default_factory=dict)
+    redirects: dict[int, int] = field(default_factory=dict)  # where what comes in by a link is sent by a filter of ours
     routes: list[RouteView] = field(default_factory=list)
 
 
@@ -140,10 +143,32 @@ def observe_link(sock: RouteSocket, index: int, *, queues: bool) -> KernelView:
 
         found = dump(sock, m.RTM_GETQDISC, m.TC_BODY.pack(0, 0, 0, 0, 0), on_it)
         view.qdiscs[index] = [qdisc for qdisc in found if qdisc is not None]
-        htb = class_of(sock, index)
-        if htb is not None:
-            view.classes[index] = htb
+        _look_into_tree(sock, view, index)
     return view
+
+
+def _look_into_tree(sock: RouteSocket, view: KernelView, index: int) -> None:
+    """Classes and filter of our tree on a link, where there is one."""
+    if has_tree(view.qdiscs.get(index, ())):
+        view.classes[index] = classes_of(sock, index)
+        found = classifier_of(sock, index)
+        if found is not None:
+            view.classifiers[index] = found
+    if any(qdisc.parent == m.TC_H_INGRESS for qdisc in view.qdiscs.get(index, ())):
+        ours = [to for to, _ in ingress_filters(sock, index) if to is not None]
+        if len(ours) == 1:
+            view.redirects[index] = ours[0]
+
+
+def ingress_filters(sock: RouteSocket, index: int) -> list[tuple[int | None, int]]:
+    """The filters on what comes in by a link: where one of ours redirects to (None: somebody else's), preference."""
+    body = m.TC_BODY.pack(0, index, 0, m.INGRESS_HANDLE, 0)
+    return [filter_ for filter_ in dump(sock, m.RTM_GETTFILTER, body, _ingress_filter) if filter_ is not None]
+
+
+def has_tree(qdiscs: Iterable[QdiscView]) -> bool:
+    """Whether the root among a link's qdiscs is ours."""
+    return any(q.handle == m.ROOT_HANDLE and q.kind == "htb" for q in qdiscs)
 
 
 def link_at(sock: RouteSocket, index: int) -> LinkView | None:
@@ -169,11 +194,8 @@ def observe_kernel(sock: RouteSocket) -> KernelView:
             view.addresses.setdefault(address.index, []).append(address)
     for qdisc in dump(sock, m.RTM_GETQDISC, m.TC_BODY.pack(0, 0, 0, 0, 0), _qdisc):
         view.qdiscs.setdefault(qdisc.index, []).append(qdisc)
-    for index, qdiscs in view.qdiscs.items():
-        if any(q.handle == m.ROOT_HANDLE and q.kind == "htb" for q in qdiscs):
-            htb = class_of(sock, index)
-            if htb is not None:
-                view.classes[index] = htb
+    for index in view.qdiscs:
+        _look_into_tree(sock, view, index)
     view.routes = our_routes(sock)
     return view
 
@@ -205,10 +227,20 @@ def dump_links(sock: RouteSocket) -> list[LinkView]:
     return dump(sock, m.RTM_GETLINK, body, link_view)
 
 
-def class_of(sock: RouteSocket, index: int) -> HtbParameters | None:
-    """Our HTB class on one device; None where it is missing."""
-    found = dump(sock, m.RTM_GETTCLASS, m.TC_BODY.pack(0, index, 0, 0, 0), _htb_class)
-    return next((htb for htb in found if htb is not None), None)
+def classes_of(sock: RouteSocket, index: int) -> tuple[HtbClass, ...]:
+    """The classes of our tree on one device, in order of their minors; none of the queues' own."""
+    found = dump(sock, m.RTM_GETTCLASS, m.TC_BODY.pack(0, index, 0, m.ROOT_HANDLE, 0), _htb_class)
+    return tuple(sorted((htb for htb in found if htb is not None), key=lambda htb: htb.minor))
+
+
+def classifier_of(sock: RouteSocket, index: int) -> Classifier | None:
+    """The filter at our root; one that is not as we make them, or is not alone, equals none of ours."""
+    found = [
+        classifier
+        for classifier in dump(sock, m.RTM_GETTFILTER, m.TC_BODY.pack(0, index, 0, m.ROOT_HANDLE, 0), _classifier)
+        if classifier is not None
+    ]
+    return found[0] if len(found) == 1 else Classifier(b"", 0) if found else None
 
 
 def dump(sock: RouteSocket, kind: int, body: bytes, decode: Callable[[memoryview, int, int], T]) -> list[T]:
@@ -226,7 +258,7 @@ def link_view(data: memoryview, start: int, end: int) -> LinkView:
     """A link from an RTM_NEWLINK message's body."""
     _, _, index, flags, _ = m.LINK_BODY.unpack_from(data, start)
     found = attributes(data, start + 16, end)
-    kind, tag, table, bond = "", None, 0, None
+    kind, tag, table, bond, control_pcp = "", None, 0, None, 0
     if (info := found.get(m.IFLA_LINKINFO)) is not None:
         nest = attributes(data, *info)
         if (span := nest.get(m.IFLA_INFO_KIND)) is not None:
@@ -237,6 +269,8 @@ def link_view(data: memoryview, start: int, end: int) -> LinkView:
                 _U16.unpack_from(data, vlan[m.IFLA_VLAN_ID][0])[0],
                 _BE16.unpack_from(data, vlan[m.IFLA_VLAN_PROTOCOL][0])[0],
             )
+            if (span := vlan.get(m.IFLA_VLAN_EGRESS_QOS)) is not None:
+                control_pcp = _control_pcp(data, span)
         elif kind == "vrf" and (span := nest.get(m.IFLA_INFO_DATA)) is not None:
             table = _number(data, attributes(data, *span).get(m.IFLA_VRF_TABLE))
         elif kind == "bond" and (span := nest.get(m.IFLA_INFO_DATA)) is not None:
@@ -268,7 +302,16 @@ def link_view(data: memoryview, start: int, end: int) -> LinkView:
         group=_number(data, found.get(m.IFLA_GROUP)),
         table=table,
         bond=bond,
+        control_pcp=control_pcp,
     )
+
+
+def _control_pcp(data: memoryview, span: Span) -> int:
+    for _, (start, _) in each_attribute(data, span):
+        priority, pcp = m.QOS_MAPPING.unpack_from(data, start)
+        if priority == m.CONTROL_HANDLE:
+            return int(pcp)
+    return 0
 
 
 def _bond(data: memoryview, span: Span) -> BondView:
@@ -349,45 +392,133 @@ def _qdisc(data: memoryview, start: int, end: int) -> QdiscView:
     kind = string_at(data, found[m.TCA_KIND])
     settings: tuple[tuple[str, int], ...] = ()
     span = found.get(m.TCA_OPTIONS)
-    if span is not None and handle == m.LEAF_HANDLE:
-        settings = _leaf_settings(data, kind, span)
+    if span is not None and handle and (decode := _SETTINGS.get(kind)) is not None:
+        settings = decode(data, span)
     return QdiscView(index, kind, handle, parent, settings)
 
 
-def _leaf_settings(data: memoryview, kind: str, span: Span) -> tuple[tuple[str, int], ...]:
-    if kind == "fq_codel":
-        nest = attributes(data, *span)
-        return tuple(
-            (name, _number(data, nest[m.FQ_CODEL[name]]))
-            for name in ("target", "limit", "interval", "ecn", "flows", "quantum", "memory_limit")
-            if m.FQ_CODEL[name] in nest
-        )
-    if kind == "pfifo":
-        return (("limit", _number(data, span)),)
-    return ()
+def _htb_settings(data: memoryview, span: Span) -> tuple[tuple[str, int], ...]:
+    nest = attributes(data, *span)
+    return (("default", m.HTB_GLOBAL.unpack_from(data, nest[m.TCA_HTB_INIT][0])[2]),) if m.TCA_HTB_INIT in nest else ()
 
 
-def _htb_class(data: memoryview, start: int, end: int) -> HtbParameters | None:
-    _, _, handle, _, _ = m.TC_BODY.unpack_from(data, start)
-    if handle != m.CLASS_HANDLE:
-        return None
+def _fq_codel_settings(data: memoryview, span: Span) -> tuple[tuple[str, int], ...]:
+    nest = attributes(data, *span)
+    return tuple((name, _number(data, nest[m.FQ_CODEL[name]])) for name in _FQ_CODEL_READ if m.FQ_CODEL[name] in nest)
+
+
+def _cake_settings(data: memoryview, span: Span) -> tuple[tuple[str, int], ...]:
+    nest = attributes(data, *span)
+    read = {m.CAKE["rate"]: _U64}
+    return tuple(
+        (name, read.get(kind, _U32).unpack_from(data, nest[kind][0])[0])
+        for name, kind in m.CAKE.items()
+        if kind in nest
+    )
+
+
+def _tbf_settings(data: memoryview, span: Span) -> tuple[tuple[str, int], ...]:
+    nest = attributes(data, *span)
+    if m.TCA_TBF_PARMS not in nest:
+        return ()
+    rate, _, _, _, cut_bytes = m.TBF_OPTIONS.unpack_from(data, nest[m.TCA_TBF_PARMS][0])
+    return (("rate", _rate_bytes(data, nest.get(m.TCA_TBF_RATE64), rate)), ("cut", cut_bytes))
+
+
+_FQ_CODEL_READ = ("target", "limit", "interval", "ecn", "flows", "quantum", "memory_limit")
+_SETTINGS: dict[str, Callable[[memoryview, Span], tuple[tuple[str, int], ...]]] = {
+    "htb": _htb_settings,
+    "fq_codel": _fq_codel_settings,
+    "cake": _cake_settings,
+    "tbf": _tbf_settings,
+    "pfifo": lambda data, span: (("limit", _number(data, span)),),
+}
+
+
+def _htb_class(data: memoryview, start: int, end: int) -> HtbClass | None:
+    _, _, handle, parent, _ = m.TC_BODY.unpack_from(data, start)
     found = attributes(data, start + 20, end)
     nest = attributes(data, *found[m.TCA_OPTIONS])
     span = nest.get(m.TCA_HTB_PARMS)
     if span is None:
         return None
-    rate, ceil, burst, cburst, quantum, _, _ = m.HTB_OPTIONS.unpack_from(data, span[0])
-    wide = nest.get(m.TCA_HTB_RATE64)
-    rate_bytes = _U64.unpack_from(data, wide[0])[0] if wide is not None else m.RATE_SPEC.unpack(rate)[5]
-    if ceil != rate or cburst != burst:
-        # Somebody's hand: no class of ours lends or borrows, so this one equals none.
-        return HtbParameters(rate_bytes, 0, quantum)
-    return HtbParameters(rate_bytes, burst, quantum)
+    rate, ceil, burst, ceil_burst, quantum, _, priority = m.HTB_OPTIONS.unpack_from(data, span[0])
+    _, _, overhead, _, _, _ = m.RATE_SPEC.unpack(rate)
+    return HtbClass(
+        minor=handle & 0xFFFF,
+        parent=parent & 0xFFFF if parent != m.TC_H_ROOT else 0,
+        rate_bytes=_rate_bytes(data, nest.get(m.TCA_HTB_RATE64), rate),
+        ceil_bytes=_rate_bytes(data, nest.get(m.TCA_HTB_CEIL64), ceil),
+        burst_ticks=burst,
+        ceil_burst_ticks=ceil_burst,
+        quantum=quantum,
+        priority=priority,
+        overhead=overhead,
+    )
 
 
-def queue_of(qdiscs: Iterable[QdiscView]) -> QueueParameters | None:
-    """Our leaf among a device's qdiscs."""
-    for qdisc in qdiscs:
-        if qdisc.handle == m.LEAF_HANDLE:
-            return QueueParameters(qdisc.kind, qdisc.settings)
-    return None
+def _rate_bytes(data: memoryview, wide: Span | None, spec: bytes) -> int:
+    return int(_U64.unpack_from(data, wide[0])[0] if wide is not None else m.RATE_SPEC.unpack(spec)[5])
+
+
+def _classifier(data: memoryview, start: int, end: int) -> Classifier | None:
+    """A filter; None for the head of a list of them."""
+    _, _, handle, _, info = m.TC_BODY.unpack_from(data, start)
+    if not handle:
+        return None
+    found = attributes(data, start + 20, end)
+    nest = attributes(data, *found[m.TCA_OPTIONS]) if m.TCA_OPTIONS in found else {}
+    if (handle, info) != (m.CLASSIFIER_HANDLE, m.CLASSIFIER_INFO) or m.TCA_BPF_OPS not in nest:
+        return Classifier(b"", 0)
+    mark = 0
+    if (span := nest.get(m.TCA_BPF_ACT)) is not None:
+        for _, action in each_attribute(data, span):
+            options = attributes(data, *attributes(data, *action)[m.TCA_ACT_OPTIONS])
+            mark = _number(data, options.get(m.TCA_SKBEDIT_PRIORITY))
+    return Classifier(bytes(data[slice(*nest[m.TCA_BPF_OPS])]), mark)
+
+
+def _ingress_filter(data: memoryview, start: int, end: int) -> tuple[int | None, int] | None:
+    _, _, handle, _, info = m.TC_BODY.unpack_from(data, start)
+    found = attributes(data, start + 20, end)
+    nest = attributes(data, *found[m.TCA_OPTIONS]) if m.TCA_OPTIONS in found else {}
+    if not handle or (string_at(data, found[m.TCA_KIND]) == "u32" and m.TCA_U32_SEL not in nest):
+        return None  # a table of filters
+    if info != m.REDIRECT_INFO:
+        return None, info >> 16
+    to = 0
+    if (span := nest.get(m.TCA_U32_ACT)) is not None:
+        for _, action in each_attribute(data, span):
+            options = attributes(data, *attributes(data, *action)[m.TCA_ACT_OPTIONS])
+            if m.TCA_MIRRED_PARMS in options:
+                to = m.MIRRED_OPTIONS.unpack_from(data, options[m.TCA_MIRRED_PARMS][0])[6]
+    return to, info >> 16
+
+
+def tree_of(view: KernelView, index: int) -> Tree:
+    """Our tree on a link, as far as it is there."""
+    by_parent = {qdisc.parent: qdisc for qdisc in view.qdiscs.get(index, ())}
+    classes = view.classes.get(index, ())
+    inner = {htb.parent for htb in classes}
+    root = by_parent.get(m.TC_H_ROOT)
+    return Tree(
+        default=dict(root.settings).get("default", 0) if root is not None else 0,
+        classes=classes,
+        leaves=tuple(
+            leaf for htb in classes if htb.minor not in inner and (leaf := _leaf(by_parent, htb.minor)) is not None
+        ),
+        classifier=view.classifiers.get(index),
+    )
+
+
+def _leaf(by_parent: dict[int, QdiscView], minor: int) -> Leaf | None:
+    """What a class holds; None for the nameless queue that the kernel gives it."""
+    qdisc, cut = by_parent.get(m.ROOT_HANDLE | minor), 0
+    if qdisc is not None and qdisc.handle == m.segmenter_handle(minor) and qdisc.kind == "tbf":
+        settings = dict(qdisc.settings)
+        cut = settings["cut"] if settings.get("rate") == m.SEGMENTER_RATE_BYTES else -1
+        qdisc = by_parent.get(qdisc.handle | 1)
+    if qdisc is None or not qdisc.handle:
+        return Leaf(minor, None, cut) if cut else None
+    known = qdisc.handle == m.leaf_handle(minor)
+    return Leaf(minor, QueueParameters(qdisc.kind if known else "another", qdisc.settings), cut)

@@ -448,7 +448,7 @@ class Shaping(_Model):
 
     ingress: Flag = False
     """Shape what comes from the cloud too."""
-    overhead: Annotated[int, *_number(-14, 256, "an overhead in bytes a frame")] | None = None
+    overhead: Annotated[int, *_number(0, 256, "an overhead in bytes a frame")] | None = None
     """Bytes a frame that the provider counts beyond the Ethernet frame; else the profile's."""
     queue: Literal["fq_codel", "cake", "pfifo"] = "fq_codel"
     """The queue below the shaper."""

@@ -41,6 +41,16 @@ class Tag:
 
 
 @dataclass(frozen=True, slots=True)
+class Line:
+    """A connection as something with a rate that its virtual interfaces share. `tags`: where its device stands."""
+
+    connection: str
+    rate_bps: int
+    tags: tuple[Tag, ...]
+    oversubscribed: bool  # its virtual interfaces may be ordered at more in sum
+
+
+@dataclass(frozen=True, slots=True)
 class Session:
     """One BGP session, every setting filled in. Timers in whole seconds where BGP has them so."""
 
@@ -76,7 +86,8 @@ class ResolvedInterface:
     tags: tuple[Tag, ...]  # outermost first; empty: untagged
     mtu: int
     rate_bps: int | None  # None: bounded by its connection's rate only
-    rate_owner: str | None  # the connection whose shared rate bounds it, where there is one
+    port_line: Line  # the connection that has the port
+    hosted_line: Line | None  # the hosted connection that it is on, where it is on one
     overhead: int
     queue: str
     ingress: bool
@@ -91,6 +102,11 @@ class ResolvedInterface:
     probe_interval: Seconds
     profile: Profile
     bond: Bond | None = None  # what the port is made from, where it is made
+
+    @property
+    def shaped_bps(self) -> int:
+        """The rate that it is held to: its own, else all of its connection's."""
+        return self.rate_bps or (self.hosted_line or self.port_line).rate_bps
 
 
 ETHERTYPES = {"802.1Q": 0x8100, "802.1ad": 0x88A8}
@@ -113,13 +129,12 @@ def resolve_interface(order: Order, name: str) -> ResolvedInterface:
     vi = order.virtual_interfaces[name]
     gateway = order.virtual_gateways[vi.virtual_gateway]
     connection = order.connections[vi.connection]
-    _, root, outer = root_connection(order, vi.connection)
+    root_name, root, outer = root_connection(order, vi.connection)
     profile = profile_of(connection.provider)
     tags = outer if vi.vlan == 0 else (*outer, Tag(vi.vlan, 0x8100))
     port = root.port_name
     if port is None:
         raise ValueError(f"no port under connection {vi.connection}: the order was not checked")
-    shared = connection.hosted or connection.oversubscribe
     overhead = vi.shaping.overhead
     return ResolvedInterface(
         name=name,
@@ -129,7 +144,10 @@ def resolve_interface(order: Order, name: str) -> ResolvedInterface:
         tags=tags,
         mtu=connection.mtu or root.mtu or profile.mtus[0],
         rate_bps=vi.bandwidth,
-        rate_owner=vi.connection if shared else None,
+        port_line=Line(root_name, root.bandwidth, (), root.oversubscribe),
+        hosted_line=Line(vi.connection, connection.bandwidth, outer, connection.oversubscribe)
+        if connection.hosted
+        else None,
         overhead=profile.policer_overhead if overhead is None else overhead,
         queue=vi.shaping.queue,
         ingress=vi.shaping.ingress,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dcedge.expose.saturation import Saturated
 from dcedge.expose.snapshot import (
     ConnectionSnapshot,
     FrrSnapshot,
@@ -34,7 +35,7 @@ COUNTERS = LinkCounters(
     carrier=True,
     carrier_changes=3,
 )
-SHAPER = ShaperCounters("fq_codel", 5000, 50, 5, 1500)
+SHAPER = ShaperCounters("fq_codel", 5000, 50, 5, 1500, marked_packets=6, requeues=7)
 
 
 def probe(name: str, family: Family = "ipv4", lost: int = 0, rtts: tuple[float, ...] = (0.001, 0.003)) -> ProbeStats:
@@ -82,6 +83,7 @@ def up(name: str = "prod-a") -> VirtualInterfaceSnapshot:
         used=Used(120_000_000, 480_000_000),
         counters=COUNTERS,
         shaper=SHAPER,
+        saturated=Saturated(12.0, 340.0),
         sessions=(session(), session("ipv6")),
         probes=(probe(name), probe(name, "ipv6")),
     )

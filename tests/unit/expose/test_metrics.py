@@ -94,6 +94,9 @@ def test_link_port_and_shaper_counters_do_not_mix(exposed: Samples) -> None:
     assert value(exposed, "dcedge_shaper_sent_bytes_total", A) == 5000
     assert value(exposed, "dcedge_shaper_dropped_packets_total", A) == 5
     assert value(exposed, "dcedge_shaper_backlog_bytes", A) == 1500
+    assert value(exposed, "dcedge_shaper_marked_packets_total", A) == 6
+    assert value(exposed, "dcedge_shaper_requeues_total", A) == 7
+    assert value(exposed, "dcedge_shaper_saturated_seconds_total", A) == 340
 
 
 def test_connections(exposed: Samples) -> None:

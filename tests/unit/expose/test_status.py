@@ -44,6 +44,10 @@ def test_a_row_tells_rate_round_trip_loss_and_sessions() -> None:
     assert "100%" in row(text, "prod-b")
 
 
+def test_who_is_full_is_told_how_long() -> None:
+    assert "prod-a was saturated for 12 s of the last minute" in screen(snapshot())
+
+
 def test_a_dual_stack_virtual_interface_has_a_line_for_each_family() -> None:
     lines = screen(snapshot(up())).splitlines()
     at = next(number for number, line in enumerate(lines) if line.startswith("prod-a"))

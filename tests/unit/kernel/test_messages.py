@@ -11,7 +11,7 @@ from pyroute2.netlink.rtnl.tcmsg import tcmsg
 
 from dcedge.kernel import messages as m
 from dcedge.kernel.netlink import Request
-from dcedge.kernel.shaping import fq_codel_parameters, htb_parameters
+from dcedge.kernel.shaping import DATA, fq_codel_parameters, interface_classes
 from dcedge.order.resolve import Tag
 
 
@@ -42,17 +42,17 @@ def test_an_address_carries_our_protocol_number_and_skips_duplicate_detection() 
 
 
 def test_a_class_beyond_32_bits_carries_its_rate_in_64() -> None:
-    message = decoded(m.htb_class(7, htb_parameters(100_000_000_000, 1500)), tcmsg)
+    message = decoded(m.htb_class(7, interface_classes(100_000_000_000, 1500, 24)[0]), tcmsg)
     options = message.get_attr("TCA_OPTIONS")
     assert options.get_attr("TCA_HTB_RATE64") == 12_500_000_000
     assert options.get_attr("TCA_HTB_PARMS")["rate"] == 2**32 - 1
-    assert (message["handle"], message["parent"]) == (m.CLASS_HANDLE, m.ROOT_HANDLE)
+    assert (message["handle"], message["parent"]) == (m.ROOT_HANDLE | 1, m.ROOT_HANDLE)
 
 
 def test_changing_a_leaf_leaves_its_flows_as_they_are() -> None:
     queue = fq_codel_parameters(50_000_000, 1500)
-    made = decoded(m.leaf(7, queue), tcmsg).get_attr("TCA_OPTIONS")
-    changed = decoded(m.leaf(7, queue, change=True), tcmsg).get_attr("TCA_OPTIONS")
+    made = decoded(m.leaf(7, DATA, queue, cut=True), tcmsg).get_attr("TCA_OPTIONS")
+    changed = decoded(m.leaf(7, DATA, queue, cut=True, change=True), tcmsg).get_attr("TCA_OPTIONS")
     assert made.get_attr("TCA_FQ_CODEL_FLOWS") == 1024
     assert changed.get_attr("TCA_FQ_CODEL_FLOWS") is None
     assert changed.get_attr("TCA_FQ_CODEL_LIMIT") == 10_240

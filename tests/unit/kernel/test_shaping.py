@@ -1,15 +1,22 @@
 """The shaping arithmetic: what a class is told must be what the kernel reads back, and what a policer forgives."""
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from dcedge.kernel.shaping import (
+    CONTROL,
+    DATA,
+    SUPER_PACKET_BYTES,
     TICK_NS,
+    UNCUT_BYTES,
+    WHOLE,
     burst_bytes,
     codel_time,
+    cut_bytes,
     fq_codel_parameters,
     frame_bytes,
-    htb_parameters,
+    interface_classes,
     pfifo_parameters,
 )
 
@@ -21,22 +28,36 @@ def test_at_speed_a_burst_is_a_millisecond_of_the_rate() -> None:
     assert burst_bytes(10_000_000_000, 1500) == 1_250_000
 
 
-def test_a_burst_stays_within_the_four_milliseconds_a_policer_forgives() -> None:
-    assert burst_bytes(50_000_000, 1500) == 25_000  # 4 ms; a super-packet of 64 KiB would be 10 ms
+@pytest.mark.parametrize("rate", [17_000_000, 50_000_000, 200_000_000, 523_000_000, 525_000_000, 2_000_000_000])
+def test_a_burst_and_the_packet_on_top_stay_within_the_four_milliseconds_a_policer_forgives(rate: int) -> None:
+    packet = frame_bytes(1500) if cut_bytes(rate, 1500, 0) < SUPER_PACKET_BYTES else SUPER_PACKET_BYTES
+    assert burst_bytes(rate, 1500) + packet <= rate / 8 * 0.003
 
 
 def test_a_slow_rate_still_lets_two_whole_frames_through() -> None:
     assert burst_bytes(2_000_000, 1500) == 2 * (1500 + 14)
 
 
+def test_super_packets_are_cut_where_they_last_long_or_each_frame_counts_for_more() -> None:
+    assert cut_bytes(200_000_000, 1500, 0) == frame_bytes(1500) + 8
+    assert cut_bytes(1_000_000_000, 1500, 0) == UNCUT_BYTES
+    assert cut_bytes(1_000_000_000, 1500, 24) == frame_bytes(1500) + 8
+
+
 @given(rate=RATES, mtu=MTUS)
-def test_every_ordered_rate_gives_a_class_the_kernel_can_hold(rate: int, mtu: int) -> None:
-    htb = htb_parameters(rate, mtu)
-    burst = htb.burst_ticks * TICK_NS * htb.rate_bytes / 1e9
-    assert htb.rate_bytes == rate // 8
-    assert 0 < htb.burst_ticks < 2**32
+def test_every_ordered_rate_gives_classes_the_kernel_can_hold(rate: int, mtu: int) -> None:
+    classes = {htb.minor: htb for htb in interface_classes(rate, mtu, 0)}
+    whole = classes[WHOLE]
+    burst = whole.burst_ticks * TICK_NS * whole.rate_bytes / 1e9
+    assert whole.rate_bytes == whole.ceil_bytes == rate // 8
     assert burst <= burst_bytes(rate, mtu)
-    assert frame_bytes(mtu) <= htb.quantum <= 200_000
+    # Together the two have less of their own than the whole: what they send beyond it is lent by the whole.
+    assert classes[CONTROL].rate_bytes + classes[DATA].rate_bytes < whole.rate_bytes
+    assert classes[CONTROL].priority < classes[DATA].priority
+    for htb in classes.values():
+        assert 0 < htb.burst_ticks < 2**32
+        assert htb.ceil_bytes == whole.rate_bytes
+        assert htb is whole or frame_bytes(mtu) <= htb.quantum <= 200_000
 
 
 @given(st.integers(0, 10_000_000))

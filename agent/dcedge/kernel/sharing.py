@@ -1,0 +1,105 @@
+"""Rates that several virtual interfaces share, each as one tree on the device that owns it. Pure.
+
+A hosted connection with an outer tag owns its rate on that tag's link; one without, and a port that may be
+oversubscribed, on the port. A tree is there only where it bounds something: where its virtual interfaces together are
+ordered at more than the whole, or one of them at no rate of its own. Each virtual interface keeps the shaper on its
+own link, which holds its own rate and marks the control packets that go first here too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator
+from dataclasses import dataclass
+
+from dcedge.kernel.capabilities import Capabilities
+from dcedge.kernel.classify import vlan_program
+from dcedge.kernel.messages import ROOT_HANDLE
+from dcedge.kernel.naming import link_name
+from dcedge.kernel.objects import Shaper
+from dcedge.kernel.shaping import SHARED_MINORS, Classifier, Share, shared_tree
+from dcedge.order.resolve import Line, ResolvedInterface
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """What has one tag on a device: a virtual interface, or a whole hosted connection."""
+
+    vlan_id: int
+    rate_bps: int
+    line: Line | None  # the hosted connection without a tag of its own that it is on
+    users: tuple[ResolvedInterface, ...]
+
+
+def crowded_lines(interfaces: Iterable[ResolvedInterface]) -> frozenset[str]:
+    """The connections whose virtual interfaces could together send more than the connection has."""
+    wanted: dict[str, int] = {}
+    lines: dict[str, Line] = {}
+    hosted: dict[str, set[str]] = {}
+    for interface in interfaces:
+        port, line = interface.port_line, interface.hosted_line
+        lines[port.connection] = port
+        if line is None:
+            wanted[port.connection] = wanted.get(port.connection, 0) + interface.shaped_bps
+        else:
+            lines[line.connection] = line
+            wanted[line.connection] = wanted.get(line.connection, 0) + interface.shaped_bps
+            hosted.setdefault(port.connection, set()).add(line.connection)
+    for port_name, names in hosted.items():
+        wanted[port_name] = wanted.get(port_name, 0) + sum(lines[name].rate_bps for name in names)
+    return frozenset(name for name, line in lines.items() if wanted[name] > line.rate_bps)
+
+
+def shared_shapers(interfaces: Collection[ResolvedInterface], kernel: Capabilities) -> Iterator[Shaper]:
+    """The trees of shared rates."""
+    crowded = crowded_lines(interfaces)
+    if not crowded:
+        return
+    circuits: dict[tuple[str, str], list[ResolvedInterface]] = {}
+    ports: dict[str, list[ResolvedInterface]] = {}
+    for interface in interfaces:
+        ports.setdefault(interface.port, []).append(interface)
+        line = interface.hosted_line
+        if line is not None and line.tags:
+            circuits.setdefault((interface.port, line.connection), []).append(interface)
+    for (port, connection), users in circuits.items():
+        line = users[0].hosted_line
+        if line is not None and connection in crowded and all(len(user.tags) > len(line.tags) for user in users):
+            parts = [_Part(u.tags[-1].vlan_id, u.shaped_bps, None, (u,)) for u in users]
+            yield _shaper(link_name(port, line.tags), line, parts, kernel)
+    for port, users in ports.items():
+        line = users[0].port_line
+        untagged = {u.hosted_line.connection for u in users if u.hosted_line is not None and not u.hosted_line.tags}
+        if (line.connection in crowded or untagged & crowded) and all(user.tags for user in users):
+            yield _shaper(port, line, list(_parts(users)), kernel)
+
+
+def _parts(users: Iterable[ResolvedInterface]) -> Iterator[_Part]:
+    """What has a tag of its own on a port: the outermost one."""
+    tagged: dict[int, list[ResolvedInterface]] = {}
+    for user in users:
+        tagged.setdefault(user.tags[0].vlan_id, []).append(user)
+    for vlan_id, members in tagged.items():
+        line = members[0].hosted_line
+        if line is not None and line.tags:
+            yield _Part(vlan_id, line.rate_bps, None, tuple(members))
+        else:
+            yield _Part(vlan_id, members[0].shaped_bps, line, tuple(members))
+
+
+def _shaper(device: str, line: Line, parts: Collection[_Part], kernel: Capabilities) -> Shaper:
+    groups: dict[str, Line] = {part.line.connection: part.line for part in parts if part.line is not None}
+    places = {name: number for number, name in enumerate(sorted(groups))}
+    shares = [
+        Share(
+            minor=SHARED_MINORS + part.vlan_id,
+            rate_bps=part.rate_bps,
+            mtu=max(user.mtu for user in part.users),
+            overhead=max(user.overhead for user in part.users),
+            queue=kernel.queue(part.users[0].queue),
+            group=places[part.line.connection] if part.line is not None else None,
+        )
+        for part in parts
+    ]
+    rates = tuple(groups[name].rate_bps for name in sorted(groups))
+    tree = shared_tree(line.rate_bps, rates, shares, Classifier(vlan_program(ROOT_HANDLE | SHARED_MINORS), 0))
+    return Shaper(device, tree, tuple(user.name for part in parts for user in part.users))

@@ -1,0 +1,1 @@
+"""What the wire shows: the provider's real policer, found with the cloud side's consent."""

@@ -1,0 +1,64 @@
+"""What the two ends of a measurement say to each other, in UDP payloads. Pure."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Collection
+from enum import IntEnum
+from typing import NamedTuple
+
+MAGIC = b"dceM"
+PORT = 8472 + 1000  # free for this; the answering side may choose another
+TOKEN_BYTES = 8
+BITS_A_CHUNK = 8192
+_HEAD = struct.Struct("!4s8sBI")  # magic, token, kind, number
+
+
+class Kind(IntEnum):
+    """What a message is."""
+
+    HELLO = 1  # number: how many packets are going to come
+    DATA = 2  # number: which of them this is
+    ASK = 3  # number: of which chunk of the record
+    WELCOME = 4
+    CHUNK = 5  # number: which; then the receiver's own losses and the bits
+
+
+class Message(NamedTuple):
+    """One message, its rest not looked into."""
+
+    token: bytes
+    kind: Kind
+    number: int
+    rest: bytes
+
+
+def encode(token: bytes, kind: Kind, number: int, rest: bytes = b"") -> bytes:
+    """A message as a payload."""
+    return _HEAD.pack(MAGIC, token, kind, number) + rest
+
+
+def decode(payload: bytes) -> Message | None:
+    """A payload as a message; None where it is none."""
+    if len(payload) < _HEAD.size:
+        return None
+    magic, token, kind, number = _HEAD.unpack_from(payload)
+    if magic != MAGIC or kind not in set(Kind):
+        return None
+    return Message(token, Kind(kind), number, payload[_HEAD.size :])
+
+
+def chunk(came: Collection[int], number: int, lost_here: int) -> bytes:
+    """Part of the record of what came, as a chunk's rest."""
+    first = number * BITS_A_CHUNK
+    bits = 0
+    for offset in range(BITS_A_CHUNK):
+        bits |= (first + offset in came) << offset
+    return struct.pack("!I", lost_here) + bits.to_bytes(BITS_A_CHUNK // 8, "little")
+
+
+def read_chunk(number: int, rest: bytes) -> tuple[int, set[int]]:
+    """The receiver's own losses, and the numbers that came."""
+    bits = int.from_bytes(rest[4:], "little")
+    first = number * BITS_A_CHUNK
+    return struct.unpack_from("!I", rest)[0], {first + n for n in range(BITS_A_CHUNK) if bits >> n & 1}

@@ -1,0 +1,68 @@
+"""A policer's rate and burst, from which packets of a burst came through. Pure.
+
+A policer is a bucket of `burst` bytes that fills at `rate`: it drops where the bucket holds less than the packet. So at
+each drop what has passed until then is burst + rate * time, less a packet's length at most: a line through the drops
+has the rate as its slope and the burst where it begins.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+
+from dcedge.kernel.shaping import POLICER_SECONDS, burst_bytes, frame_bytes
+
+DROPS_MIN = 20  # fewer say nothing of a slope
+FITS = 0.005  # a rate this close to the order is the order's
+
+
+@dataclass(frozen=True, slots=True)
+class Policer:
+    """Bits a second and bytes, as the shaper counts them."""
+
+    rate_bps: float
+    burst_bytes: float
+
+
+def find_policer(sent_at: Sequence[float], came: Collection[int], size: int) -> Policer | None:
+    """The policer that let through those of the packets (by number) that came, each of `size` bytes.
+
+    `sent_at` in seconds. None where too few were dropped to tell: there is none, or the burst was too small for it.
+    """
+    start = sent_at[0]
+    passed = 0
+    drops: list[tuple[float, float]] = []
+    for number, at in enumerate(sent_at):
+        if number in came:
+            passed += size
+        else:
+            drops.append((at - start, passed + size / 2))
+    if len(drops) < DROPS_MIN:
+        return None
+    middle_at = sum(at for at, _ in drops) / len(drops)
+    middle_passed = sum(bytes_ for _, bytes_ in drops) / len(drops)
+    spread = sum((at - middle_at) ** 2 for at, _ in drops)
+    if not spread:
+        return None
+    slope = sum((at - middle_at) * (bytes_ - middle_passed) for at, bytes_ in drops) / spread
+    return Policer(slope * 8, max(0.0, middle_passed - slope * middle_at))
+
+
+def advice(found: Policer, ordered_bps: int, mtu: int, overhead: int) -> list[str]:
+    """What follows from it, in words."""
+    lines = []
+    difference = found.rate_bps / ordered_bps - 1
+    if abs(difference) <= FITS:
+        lines.append("the policer has the ordered rate: the shaper fits")
+    else:
+        than = "less than" if difference < 0 else "more than"
+        fitting = int(found.rate_bps * (1 - FITS) / 1000) * 1000
+        lines.append(f"the policer has {abs(difference):.1%} {than} what is ordered")
+        lines.append(f"a shaper that just fits: bandwidth: {fitting // 1000}K")
+    needs = burst_bytes(ordered_bps, mtu, overhead) + frame_bytes(mtu)
+    if found.burst_bytes < needs:
+        lines.append(
+            f"it forgives {found.burst_bytes:.0f} bytes at once, the shaper may send {needs}: ask the provider for"
+            f" {needs} bytes of burst ({POLICER_SECONDS * 1000:g} ms is usual)"
+        )
+    return lines

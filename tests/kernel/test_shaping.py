@@ -1,0 +1,74 @@
+"""Every shaper that can be ordered, as the kernel takes it and reads it back."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from ipaddress import ip_address
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from dcedge.kernel import messages as m
+from dcedge.kernel.capabilities import Capabilities, capabilities
+from dcedge.kernel.classify import control_program
+from dcedge.kernel.netlink import RouteSocket
+from dcedge.kernel.shaping import Classifier, Tree, interface_tree
+from dcedge.kernel.tree import tree_requests
+from dcedge.kernel.view import dump_links, observe_link, tree_of
+from tests.lab.netns import Workspace
+
+pytestmark = pytest.mark.native
+
+PROGRAM = control_program([ip_address("10.255.101.2"), ip_address("2001:db8:101::2")], m.CONTROL_HANDLE)
+RATES = st.one_of(st.integers(2_000_000, 100_000_000_000), st.sampled_from([2_000_000, 524_288_000, 100_000_000_000]))
+
+
+@dataclass
+class Device:
+    """A device, and what its kernel can do."""
+
+    sock: RouteSocket
+    index: int
+    can: Capabilities
+
+    def tree(self, rate: int, mtu: int, overhead: int, queue: str) -> Tree:
+        mark = m.CONTROL_HANDLE if self.can.skbedit else 0
+        return interface_tree(rate, mtu, overhead, self.can.queue(queue), Classifier(PROGRAM, mark))
+
+    def put(self, before: Tree | None, after: Tree) -> Tree:
+        """Take the device from one tree to another; what is read back."""
+        answers = self.sock.execute(list(tree_requests(self.index, before, after)))
+        assert not [str(answer) for answer in answers if answer.errno]
+        return tree_of(observe_link(self.sock, self.index, queues=True), self.index)
+
+    def clear(self) -> None:
+        self.sock.execute([m.delete_root(self.index)])
+
+
+@pytest.fixture(scope="module")
+def device() -> Iterator[Device]:
+    with Workspace() as work:
+        namespace = work.namespace("edge")
+        namespace.ip("link add name eth1 type veth peer name far1", "link set eth1 up", "link set far1 up")
+        with namespace.call(RouteSocket) as sock:
+            index = next(link.index for link in dump_links(sock) if link.name == "eth1")
+            yield Device(sock, index, capabilities(sock))
+
+
+ORDERS = st.tuples(RATES, st.integers(68, 9216), st.integers(0, 256), st.sampled_from(["fq_codel", "cake", "pfifo"]))
+
+
+@settings(max_examples=60, deadline=None)
+@given(first=ORDERS, then=ORDERS)
+def test_every_rate_mtu_and_queue_reads_back_as_ordered(
+    device: Device, first: tuple[int, int, int, str], then: tuple[int, int, int, str]
+) -> None:
+    wanted, changed = device.tree(*first), device.tree(*then)
+    try:
+        assert device.put(None, wanted) == wanted
+        assert device.put(wanted, changed) == changed
+        assert list(tree_requests(device.index, changed, changed)) == []
+    finally:
+        device.clear()

@@ -1,0 +1,155 @@
+"""Rates that are shared or changed, with traffic: who gets what, and that nothing is lost on the way."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from ipaddress import ip_network
+
+import pytest
+
+from tests.lab import traffic
+from tests.lab.edge import COMMAND
+from tests.lab.netns import Port, Workspace, connect_host, end, fibre, received
+from tests.lab.wait import until
+
+HEAD = """\
+router: {asn: 65010, router_id: 10.255.0.1, advertise: [192.0.2.0/24]}
+virtual_gateways: {prod: {vpc: vpc-prod, asn: 64512, accept: [10.20.0.0/16]}}
+"""
+CIRCUIT = HEAD + (
+    "connections:\n"
+    "  fra-3: {provider: azure, port: eth1, bandwidth: 10G}\n"
+    "  er-1: {provider: azure, over: fra-3, outer: 10, protocol: 802.1ad, bandwidth: 60M}\n"
+    "virtual_interfaces:\n"
+)
+OVERSUBSCRIBED = HEAD + (
+    "connections:\n  fra-1: {provider: generic, port: eth1, bandwidth: 60M, oversubscribe: true}\nvirtual_interfaces:\n"
+)
+PORT = "connections: {fra-1: {provider: generic, port: eth1, bandwidth: 1G}}\nvirtual_interfaces:\n"
+
+
+def interface(name: str, connection: str, vlan: int, extra: str = "") -> str:
+    return (
+        f"  {name}: {{connection: {connection}, virtual_gateway: prod, vlan: {vlan}, {extra}"
+        f"addresses: [{{customer: 10.255.{vlan}.2/30, cloud: 10.255.{vlan}.1}}], static: [10.20.{vlan}.0/24]}}\n"
+    )
+
+
+class Line:
+    """A LAN's host, the edge, one fibre, the cloud with a host behind each virtual interface."""
+
+    def __init__(self, work: Workspace) -> None:
+        self.folder = work.folder
+        self.edge, self.host, self.cloud = (work.namespace(name) for name in ("edge", "host", "cloud"))
+        self.trunk = fibre(Port(self.edge, "eth1"), Port(self.cloud, "trunk")).cloud
+        connect_host(self.edge, "lan0", self.host, [ip_network("192.0.2.0/24")])
+        self.cloud.ip("link add link trunk name c10 type vlan proto 802.1ad id 10", "link set c10 up")
+        for below, vlans in (("c10", (101, 102)), ("trunk", (201, 202))):
+            for vlan in vlans:
+                self.cloud.ip(
+                    f"link add link {below} name c{vlan} type vlan id {vlan}",
+                    f"link set c{vlan} up",
+                    f"address add 10.255.{vlan}.1/30 dev c{vlan}",
+                    f"address add 10.20.{vlan}.10/32 dev c{vlan}",
+                )
+
+    def apply(self, order: str) -> None:
+        """Have an order applied; there is no FRR."""
+        path = self.folder / "order.yaml"
+        path.write_text(order)
+        places = {"ORDER": path, "STATE_DIR": self.folder / "state", "SOCKET": self.folder / "control.sock"}
+        environment = os.environ | {f"DCEDGE_{name}": str(place) for name, place in places.items()}
+        environment["DCEDGE_FRR_PATHSPACE"] = "dcedge-none"
+        done = self.edge.run(str(COMMAND), "apply", check=False, environment=environment)
+        assert "failed:" not in done.stdout + done.stderr, done.stdout + done.stderr
+        for vlan in (101, 102, 201, 202):
+            if f"vlan: {vlan}," in order:
+                self.cloud.ip(f"route replace 192.0.2.0/24 via 10.255.{vlan}.2 dev c{vlan}")
+                target = f"10.20.{vlan}.10"
+                until(target, lambda to=target: traffic.reaches(self.edge, to))  # type: ignore[misc]
+
+    @contextmanager
+    def sending(self, *loads: tuple[int, str]) -> Iterator[None]:
+        """UDP from the edge through each virtual interface, by VLAN, at a bit rate each, while the body runs."""
+        senders, servers = [], []
+        for vlan, rate in loads:
+            target = f"10.20.{vlan}.10"
+            servers.append(self.cloud.popen("iperf3", "--server", "--bind", target))
+            until("the server", lambda to=target: f"{to}:5201" in self.cloud.run("ss", "-Hltn").stdout)  # type: ignore[misc]
+            words = ["iperf3", "--client", target, "--udp", "--bitrate", rate, "--length", "1400", "--time", "60"]
+            senders.append(self.edge.popen(*words))
+        try:
+            for vlan, _ in loads:
+                before = received(Port(self.cloud, f"c{vlan}")).bytes
+                until(
+                    "traffic",
+                    lambda v=vlan, b=before: received(Port(self.cloud, f"c{v}")).bytes - b,  # type: ignore[misc]
+                    accept=lambda count: count > 100_000,
+                )
+            yield
+        finally:
+            for process in (*senders, *servers):
+                end(process)
+
+    def rates(self, vlans: Sequence[int], seconds: float = 2.0) -> list[float]:
+        """What arrives by each virtual interface, in Mbit/s."""
+        ports = [Port(self.cloud, f"c{vlan}") for vlan in vlans]
+        started, before = time.monotonic(), [received(port) for port in ports]
+        time.sleep(seconds)  # the span that is looked at
+        elapsed, after = time.monotonic() - started, [received(port) for port in ports]
+        return [(b.bytes - a.bytes) * 8 / elapsed / 1e6 for a, b in zip(before, after, strict=True)]
+
+
+@pytest.fixture
+def line() -> Iterator[Line]:
+    with Workspace() as work:
+        yield Line(work)
+
+
+def test_a_circuits_bandwidth_is_shared_by_its_peerings_and_lent_where_idle(line: Line) -> None:
+    line.apply(CIRCUIT + interface("a", "er-1", 101) + interface("b", "er-1", 102, "bandwidth: 20M, "))
+    with line.sending((101, "80M")):
+        (alone,) = line.rates([101])
+    assert alone == pytest.approx(60, rel=0.03), "what is idle is not lent"
+    with line.sending((101, "80M"), (102, "40M")):
+        first, second = line.rates([101, 102])
+    assert first + second == pytest.approx(60, rel=0.03)
+    assert first > 35, (first, second)
+    assert 10 < second < 20.5, (first, second)
+    line.apply(CIRCUIT + interface("a", "er-1", 101))
+    assert "dce:" not in line.edge.run("tc", "qdisc", "show", "dev", "eth1.10").stdout
+
+
+def test_an_oversubscribed_port_starves_nobody(line: Line) -> None:
+    both = interface("a", "fra-1", 201, "bandwidth: 50M, ") + interface("b", "fra-1", 202, "bandwidth: 25M, ")
+    line.apply(OVERSUBSCRIBED + both)
+    with line.sending((201, "80M"), (202, "40M")):
+        first, second = line.rates([201, 202])
+    assert first + second == pytest.approx(60, rel=0.03)
+    assert 1.4 < first / second < 2.6, (first, second)
+    with line.sending((202, "40M")):
+        (alone,) = line.rates([202])
+    assert alone == pytest.approx(25, rel=0.03)
+    line.apply(OVERSUBSCRIBED + interface("a", "fra-1", 201, "bandwidth: 50M, "))
+    assert "dce:" not in line.edge.run("tc", "qdisc", "show", "dev", "eth1").stdout
+
+
+def test_a_rate_changes_under_traffic_and_nothing_is_lost_or_reordered(line: Line) -> None:
+    def order(rate: str) -> str:
+        return HEAD + PORT + interface("a", "fra-1", 201, f"bandwidth: {rate}, ")
+
+    line.apply(order("200M"))
+    line.cloud.popen("iperf3", "--server", "--bind", "10.20.201.10")
+    tcp = line.host.popen("iperf3", "--client", "10.20.201.10", "--parallel", "4", "--time", "120")
+    try:
+        with traffic.udp_stream(line.host, line.cloud, "10.20.201.10", packets_per_second=200) as stream:
+            for rate in ("500M", "20M", "600M", "200M"):
+                line.apply(order(rate))
+                assert tcp.poll() is None
+        assert (stream.lost, stream.reordered, stream.duplicated) == (0, 0, 0)
+        assert stream.received > 500
+    finally:
+        end(tcp)
