@@ -6,8 +6,10 @@ one virtual interface among thousands costs what that one costs.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import compress
+from operator import is_, is_not
 from typing import Generic, TypeVar, cast
 
 from dcedge.bgp.render import derive_frr
@@ -17,12 +19,13 @@ from dcedge.firewall.derive import derive_firewall
 from dcedge.kernel.capabilities import Capabilities
 from dcedge.kernel.derive import interface_resources, shared_resources
 from dcedge.kernel.naming import interface_link
-from dcedge.kernel.sharing import crowded_lines
-from dcedge.order.model import Credential, Order
+from dcedge.kernel.sharing import NO_LOADS, Loads
+from dcedge.order.model import Credential, Order, VirtualInterface
 from dcedge.order.resolve import ResolvedInterface, resolve_interface
 from dcedge.resource import Key, Resource, State
 from dcedge.store import Runtime
 
+K = TypeVar("K")
 T = TypeVar("T")
 
 
@@ -49,6 +52,7 @@ class Intent:
     `keys` are the kernel objects that a virtual interface has for itself, `shared` the others; `owners` says by link
     whose it is. The virtual interfaces in `withheld` lack a usable credential: a session of theirs that runs stays as
     it is, a new one is shut. FRR's part is derived when it is asked for, so that the kernel's need not wait for it.
+    `differing` are the virtual interfaces that are not as the order `since` had them.
     """
 
     order: Order | None
@@ -62,6 +66,10 @@ class Intent:
     firewall: State
     withheld: Mapping[str, CredentialError]
     secrets: Mapping[Credential, Secret]
+    loads: Loads
+    credentials: Mapping[str, tuple[Credential, ...]]
+    since: Order | None
+    differing: Collection[str]
 
     @property
     def frr(self) -> Mapping[Key, FrrBlock]:
@@ -69,17 +77,33 @@ class Intent:
         return self.later_frr.get()
 
 
-NOTHING = Intent(None, Runtime(), {}, {}, {}, (), {}, Later(dict), {}, {}, {})
+NOTHING = Intent(None, Runtime(), {}, {}, {}, (), {}, Later(dict), {}, {}, {}, NO_LOADS, {}, None, ())
 
 
 def credentials_of(order: Order) -> Iterable[Credential]:
     """Every credential the order refers to."""
-    for vi in order.virtual_interfaces.values():
-        if vi.bgp is not None and vi.bgp.password is not None:
-            yield vi.bgp.password
-        for pair in vi.addresses:
-            if pair.password is not None:
-                yield pair.password
+    return (credential for vi in order.virtual_interfaces.values() for credential in _credentials(vi))
+
+
+def credentials_by_interface(
+    order: Order, previous: Intent, differing: Collection[str]
+) -> dict[str, tuple[Credential, ...]]:
+    """What virtual interfaces refer to, by name, where they do."""
+    found = copied(previous.credentials)
+    for name in differing:
+        found.pop(name, None)
+        vi = order.virtual_interfaces.get(name)
+        if vi is not None and (needed := tuple(_credentials(vi))):
+            found[name] = needed
+    return found
+
+
+def _credentials(vi: VirtualInterface) -> Iterable[Credential]:
+    if vi.bgp is not None and vi.bgp.password is not None:
+        yield vi.bgp.password
+    for pair in vi.addresses:
+        if pair.password is not None:
+            yield pair.password
 
 
 def derive(
@@ -90,33 +114,43 @@ def derive(
     *,
     kernel_has: Capabilities,
     previous: Intent = NOTHING,
+    differing: Collection[str] | None = None,
 ) -> Intent:
-    """The intent for an order and a runtime; `previous` must come from the same kernel."""
-    differing = _differing(order, previous)
-    interfaces = dict(previous.interfaces)
-    kernel, keys, owners = dict(previous.kernel), dict(previous.keys), dict(previous.owners)
-    for name in differing & previous.interfaces.keys():
-        was = previous.interfaces[name]
+    """The intent for an order and a runtime; `previous` must come from the same kernel.
+
+    `differing`: what `differing_interfaces` says of the two, where it is known already.
+    """
+    if differing is None:
+        differing = differing_interfaces(order, previous)
+    interfaces, kernel = copied(previous.interfaces), copied(previous.kernel)
+    keys, owners = copied(previous.keys), copied(previous.owners)
+    gone = [interfaces[name] for name in differing if name in interfaces]
+    for was in gone:
+        if was.name not in order.virtual_interfaces:
+            del interfaces[was.name]
         owners.pop(interface_link(was), None)
-        for key in keys.pop(name):
+        for key in keys.pop(was.name):
             kernel.pop(key, None)
-    for name in differing - order.virtual_interfaces.keys():
-        interfaces.pop(name, None)
-    for name in differing & order.virtual_interfaces.keys():
-        interface = interfaces[name] = resolve_interface(order, name)
+    come = [resolve_interface(order, name) for name in differing if name in order.virtual_interfaces]
+    for interface in come:
+        interfaces[interface.name] = interface
         own = {resource.key: resource for resource in interface_resources(interface, kernel_has)}
         kernel.update(own)
-        keys[name] = tuple(own)
-        owners[interface_link(interface)] = name
-    if list(interfaces) != list(order.virtual_interfaces):
+        keys[interface.name] = tuple(own)
+        owners[interface_link(interface)] = interface.name
+    if len(gone) != len(come) and list(interfaces) != list(order.virtual_interfaces):
         interfaces = {name: interfaces[name] for name in order.virtual_interfaces}
+    loads = previous.loads.changed(gone, come) if differing else previous.loads
+    crowded = loads.crowded()
     shared, firewall = previous.shared, previous.firewall
     if (
         runtime != previous.runtime
-        or not all(_differs_in_rate_only(previous.interfaces.get(name), interfaces.get(name)) for name in differing)
-        or (differing and (crowded_lines(interfaces.values()) or crowded_lines(previous.interfaces.values())))
+        or not _differ_in_rate_only(gone, come)
+        or (differing and (crowded or previous.loads.crowded()))
     ):
-        made = shared_resources(interfaces.values(), kernel_has, withdrawn=runtime.withdrawn, drained=runtime.drained)
+        made = shared_resources(
+            interfaces.values(), kernel_has, crowded, withdrawn=runtime.withdrawn, drained=runtime.drained
+        )
         resources = {r.key: r for r in made}
         for key in previous.shared:
             kernel.pop(key, None)
@@ -125,11 +159,14 @@ def derive(
             kernel[key] = before if before == resource else resource
         shared = tuple(resources)
         same_frame = previous.order is not None and _same_frame(order, previous.order)
-        kept = interfaces.keys() - differing if same_frame else ()
-        firewall = derive_firewall(interfaces.values(), order, kept, previous.firewall)
-    unchanged: Collection[str] = ()
-    if secrets == previous.secrets and order.router == (previous.order.router if previous.order else None):
-        unchanged = interfaces.keys() - differing - (runtime.drained ^ previous.runtime.drained)
+        firewall = derive_firewall(interfaces.values(), order, (gone, come) if same_frame else None, previous.firewall)
+
+    def frr() -> Mapping[Key, FrrBlock]:
+        unchanged: Collection[str] = ()
+        if secrets == previous.secrets and order.router == (previous.order.router if previous.order else None):
+            unchanged = interfaces.keys() - set(differing) - (runtime.drained ^ previous.runtime.drained)
+        return derive_frr(interfaces.values(), order.router, secrets, runtime.drained, unchanged, previous.frr)
+
     return Intent(
         order=order,
         runtime=runtime,
@@ -138,9 +175,7 @@ def derive(
         keys=keys,
         shared=shared,
         owners=owners,
-        later_frr=Later(
-            lambda: derive_frr(interfaces.values(), order.router, secrets, runtime.drained, unchanged, previous.frr)
-        ),
+        later_frr=Later(frr),
         firewall=firewall,
         withheld={
             interface.name: problems[session.password]
@@ -149,27 +184,46 @@ def derive(
             if session.password is not None and session.password in problems
         },
         secrets=secrets,
+        loads=loads,
+        credentials=credentials_by_interface(order, previous, differing),
+        since=previous.order,
+        differing=differing,
     )
+
+
+def copied(mapping: Mapping[K, T]) -> dict[K, T]:
+    """A copy to be changed. `dict.copy` is many times faster than `dict` where entries were removed before."""
+    return mapping.copy() if isinstance(mapping, dict) else dict(mapping)
 
 
 def changed_keys(before: Intent, now: Intent) -> set[Key]:
     """The kernel objects that one intent asks for differently from another."""
     keys = {key for key in (*before.shared, *now.shared) if before.kernel.get(key) is not now.kernel.get(key)}
-    if now.interfaces is not before.interfaces:
-        for name in before.interfaces.keys() | now.interfaces.keys():
-            if before.interfaces.get(name) is not now.interfaces.get(name):
-                keys.update(before.keys.get(name, ()), now.keys.get(name, ()))
+    if now is before:
+        return keys
+    names: Collection[str] = now.differing
+    if now.since is not before.order:
+        names = before.interfaces.keys() | now.interfaces.keys()
+    for name in names:
+        if before.interfaces.get(name) is not now.interfaces.get(name):
+            keys.update(before.keys.get(name, ()), now.keys.get(name, ()))
     return keys
 
 
-def _differing(order: Order, previous: Intent) -> set[str]:
+def differing_interfaces(order: Order, previous: Intent) -> set[str]:
     """The virtual interfaces that are not, with all they refer to, the very same objects as before."""
     before = previous.order
     now = order.virtual_interfaces
     if before is None or not _same_frame(order, before):
         return now.keys() | previous.interfaces.keys()
     was = before.virtual_interfaces
-    return {name for name, vi in now.items() if was.get(name) is not vi} | (was.keys() - now.keys())
+    # Nearly all of thousands are the same, so no statement is run for each; names are interned.
+    in_order = len(now) == len(was) and all(map(is_, now, was))
+    others = was.values() if in_order else map(was.get, now)
+    changed = set(compress(now, map(is_not, now.values(), others)))
+    if len(now) - len(changed - was.keys()) < len(was):
+        changed |= was.keys() - now.keys()
+    return changed
 
 
 def _same_frame(one: Order, other: Order) -> bool:
@@ -181,10 +235,11 @@ def _same_frame(one: Order, other: Order) -> bool:
     )
 
 
-def _differs_in_rate_only(one: ResolvedInterface | None, other: ResolvedInterface | None) -> bool:
-    if one is None or other is None:
-        return False
-    return one == replace(other, rate_bps=one.rate_bps, overhead=one.overhead, queue=one.queue, ingress=one.ingress)
+def _differ_in_rate_only(gone: Sequence[ResolvedInterface], come: Sequence[ResolvedInterface]) -> bool:
+    return len(gone) == len(come) and all(
+        one == replace(other, rate_bps=one.rate_bps, overhead=one.overhead, queue=one.queue, ingress=one.ingress)
+        for one, other in zip(gone, come, strict=True)
+    )
 
 
 def _same(one: Mapping[str, object], other: Mapping[str, object]) -> bool:

@@ -28,7 +28,7 @@ from dcedge.fights import Fights
 from dcedge.firewall.nft import Firewall, FirewallError
 from dcedge.firewall.objects import FirewallTable, GatewaySources, Guard
 from dcedge.frr_part import FrrPart
-from dcedge.intent import NOTHING, Intent, changed_keys, credentials_of, derive
+from dcedge.intent import NOTHING, Intent, changed_keys, credentials_by_interface, derive, differing_interfaces
 from dcedge.kernel import messages as m
 from dcedge.kernel import sysctl
 from dcedge.kernel.capabilities import capabilities
@@ -181,10 +181,15 @@ class Reconciler:
         self, order: Order, runtime: Runtime, kept_secrets: Mapping[Credential, Secret] = MappingProxyType({})
     ) -> Intent:
         """The intent, with the credentials as they are on disk now; `kept_secrets` go before them."""
-        wanted = [credential for credential in credentials_of(order) if credential not in kept_secrets]
+        before = self._intent
+        differing = differing_interfaces(order, before)
+        needed = credentials_by_interface(order, before, differing).values()
+        wanted = {credential for credentials in needed for credential in credentials} - kept_secrets.keys()
         secrets, problems = read_credentials(wanted, self.settings.credentials)
         secrets = {**secrets, **kept_secrets}
-        return derive(order, runtime, secrets, problems, kernel_has=self.kernel_has, previous=self._intent)
+        return derive(
+            order, runtime, secrets, problems, kernel_has=self.kernel_has, previous=before, differing=differing
+        )
 
     def preview(self, intent: Intent) -> Preview:
         """What a pass would do; changes nothing."""
@@ -398,6 +403,7 @@ class Reconciler:
         if link is None:
             return {known_as} if known_as is not None else set()
         self._kernel.indices[link.name] = index
+        self._highest_index = max(self._highest_index, index)
         view.links = {index: link, **{i: other for i, other in view.links.items() if i != index}}
         found = owned_state(view, intent.kernel, owned.links)
         mine = Key("link", link.name)
@@ -418,6 +424,7 @@ class Reconciler:
             indices={link.name: link.index for link in view.links.values()},
             deletion_group_in_use=any(link.group == m.DELETION_GROUP for link in view.links.values()),
         )
+        self._highest_index = max(self._highest_index, *view.links, 0)
         observed.take(owned_state(view, intent.kernel, owned.links), intent.kernel)
         observed.take(sysctl.observed(intent.kernel.values()), intent.kernel)
         for resource in intent.kernel.values():
@@ -460,12 +467,11 @@ class Reconciler:
                 self._await_zebra(executor)
             failures += executor.execute(operations)
             self._have_zebra_list(executor, operations, failures)
-        indices = self._kernel.indices | executor.created
-        self._highest_index = max(self._highest_index, *indices.values(), 0)
+        self._highest_index = max(self._highest_index, *executor.created.values(), 0)
         links = {key.name for o in todo.operations for key in (o.key, o.resource.parent) if key and key.kind == "link"}
         links |= {n for o in todo.operations if isinstance(r := o.resource, Ingress) for n in (r.link, r.device)}
-        touched = {self._kernel.indices[name] for name in links if name in self._kernel.indices}
-        touched |= {indices[name] for name in links if name in indices}
+        places = (self._kernel.indices, executor.created)
+        touched = {indices[name] for name in links for indices in places if name in indices}
         stages = {_stage(operation) for operation in todo.operations}
         return failures, Scope(frozenset(touched), True, "frr" in stages, "firewall" in stages)
 
@@ -519,7 +525,8 @@ class Reconciler:
         made = {
             r.name for o in todo.operations if isinstance(r := o.after, Link) and r.tag is not None and not o.before
         }
-        self.store.save_owned(replace(owned, links=owned.links | made))
+        self.store.save_owned(owned)
+        self.store.announce_links(made)
 
     def _forget(self, intent: Intent) -> None:
         """Once something is gone it is no longer ours: a later link of the same name may be anybody's."""

@@ -7,7 +7,7 @@ import hashlib
 import json
 import os
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
@@ -18,6 +18,8 @@ from dcedge.errors import BusyError, StateError
 
 _OWNED, _RUNTIME, _LAST_GOOD, _LOCK = "owned.json", "runtime.json", "last-good-order.yaml", "lock"
 _PENDING, _PREVIOUS, _HISTORY = "pending.json", "previous-order.yaml", "history.jsonl"
+_COMING = "coming.json"
+_COMING_MAX = 64  # more links than this that are about to be made are written down with all the others
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 
@@ -91,6 +93,7 @@ class Store:
 
     folder: Path
     _read_once: dict[str, Owned] = field(default_factory=dict, repr=False, compare=False)
+    _coming: set[str] = field(default_factory=set, repr=False, compare=False)
 
     def prepare(self) -> None:
         """Make the folder."""
@@ -121,13 +124,25 @@ class Store:
 
     def _read_owned(self) -> Owned:
         data = self._read(_OWNED)
+        self._coming.update(self._read(_COMING).get("links", ()))
         return Owned(
-            links=frozenset(data.get("links", ())),
+            links=frozenset(data.get("links", ())) | self._coming,
             frr_lines=frozenset(Line(tuple(path), text) for *path, text in data.get("frr_lines", ())),
             frr_saved=str(data.get("frr_saved", "")),
             sysctl_before=dict(data.get("sysctl_before", {})),
             port_mtu_before=dict(data.get("port_mtu_before", {})),
         )
+
+    def announce_links(self, names: Collection[str]) -> None:
+        """Remember a few more links as ours, without writing down the thousands that are there already."""
+        owned = self.owned()
+        coming = self._coming.union(names)
+        if len(coming) > _COMING_MAX:
+            self.save_owned(replace(owned, links=owned.links | coming))
+        elif coming != self._coming:
+            self._write(_COMING, json.dumps({"links": sorted(coming)}))
+            self._coming.update(coming)
+            self._read_once[_OWNED] = replace(owned, links=owned.links | coming)
 
     def save_owned(self, owned: Owned) -> None:
         """Remember what is ours; no write where nothing changed."""
@@ -141,6 +156,9 @@ class Store:
             }
             self._write(_OWNED, json.dumps(data))
             self._read_once[_OWNED] = owned
+            if self._coming:
+                (self.folder / _COMING).unlink(missing_ok=True)
+                self._coming.clear()
 
     def runtime(self) -> Runtime:
         """The kept runtime."""
@@ -195,7 +213,8 @@ class Store:
     def clear(self) -> None:
         """Forget everything, the folder itself last."""
         self._read_once.clear()
-        for name in (_OWNED, _RUNTIME, _LAST_GOOD, _PENDING, _PREVIOUS, _HISTORY, _LOCK):
+        self._coming.clear()
+        for name in (_OWNED, _COMING, _RUNTIME, _LAST_GOOD, _PENDING, _PREVIOUS, _HISTORY, _LOCK):
             (self.folder / name).unlink(missing_ok=True)
         try:
             self.folder.rmdir()

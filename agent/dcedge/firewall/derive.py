@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from types import MappingProxyType
 
 from dcedge.firewall.objects import ANY, NEVER_SOURCES, Element, FirewallTable, GatewaySources, Guard, guard_key
@@ -13,49 +13,51 @@ from dcedge.order.model import Order
 from dcedge.order.resolve import ResolvedInterface
 from dcedge.resource import Key, Resource, State
 
+Change = tuple[Sequence[ResolvedInterface], Sequence[ResolvedInterface]]  # as they were, as they are
+
 
 def derive_firewall(
     interfaces: Iterable[ResolvedInterface],
     order: Order,
-    unchanged: Collection[str] = (),
+    change: Change | None = None,
     before: State = MappingProxyType({}),
 ) -> dict[Key, Resource]:
     """The table, each virtual gateway's sources and each virtual interface's guard; nothing where there is none.
 
-    A gateway may send from what it may announce (`accept`) and from what is routed to it (`static`). The guards of the
-    virtual interfaces in `unchanged` are taken over from `before`, derived from an order with the same gateways, unless
-    a gateway has got its first virtual interface since, or lost its last.
+    A gateway may send from what it may announce (`accept`) and from what is routed to it (`static`). Given the
+    `change`, all that it does not concern is taken over from `before`, derived from an order with the same gateways.
     """
-    by_gateway: dict[str, list[ResolvedInterface]] = {}
-    for interface in interfaces:
-        by_gateway.setdefault(interface.virtual_gateway, []).append(interface)
-    state: dict[Key, Resource] = {}
-    if not by_gateway:
-        return state
-    everyone = [interface for group in by_gateway.values() for interface in group]
-    table = FirewallTable(any(i.vrf is not None for i in everyone), tuple(i.name for i in everyone))
-    state[table.key] = table
+    interfaces = list(interfaces)
+    if not interfaces:
+        return {}
+    gateways = dict.fromkeys(interface.virtual_gateway for interface in interfaces)
+    kept = dict(before)
+    if change is not None and {key.name for key in before if key.kind == "sources"} == gateways.keys():
+        gone, come = change
+        for interface in gone:
+            kept.pop(guard_key(interface_link(interface)), None)
+    else:
+        # A gateway has got its first virtual interface, or lost its last: who may reach whom differs.
+        kept, gone, come = {}, (), interfaces
+    table = FirewallTable(any(i.vrf is not None for i in interfaces), tuple(i.name for i in interfaces))
+    state: dict[Key, Resource] = {**kept, table.key: table}
     reached_from = _reached_from(order)
-    if {key.name for key in before if key.kind == "sources"} != by_gateway.keys():
-        unchanged = ()
-    for name, group in by_gateway.items():
-        gateway = GatewaySources(name, _sources(group), tuple(interface.name for interface in group))
-        state[gateway.key] = gateway
-        shared = tuple(_gateway_elements(name, reached_from[name] & by_gateway.keys(), isolated=order.router.isolation))
-        for interface in group:
-            link = interface_link(interface)
-            kept = before.get(guard_key(link)) if interface.name in unchanged else None
-            if kept is not None:
-                state[kept.key] = kept
-                continue
-            guard = Guard(
-                link=link,
-                gateway=name,
-                elements=tuple(sorted((*shared, *_own_elements(interface)))),
-                subnets=merged(of_prefix(pair.customer.network) for pair in interface.addresses),
-                affects=(interface.name,),
-            )
-            state[guard.key] = guard
+    touched = {interface.virtual_gateway for interface in (*gone, *come)}
+    for name in gateways.keys() & touched:
+        group = [interface for interface in interfaces if interface.virtual_gateway == name]
+        sources = GatewaySources(name, _sources(group), tuple(interface.name for interface in group))
+        state[sources.key] = sources
+    for interface in come:
+        name = interface.virtual_gateway
+        shared = _gateway_elements(name, reached_from[name] & gateways.keys(), isolated=order.router.isolation)
+        guard = Guard(
+            link=interface_link(interface),
+            gateway=name,
+            elements=tuple(sorted((*shared, *_own_elements(interface)))),
+            subnets=merged(of_prefix(pair.customer.network) for pair in interface.addresses),
+            affects=(interface.name,),
+        )
+        state[guard.key] = guard
     return state
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, replace
 
 from dcedge.kernel import messages as m
@@ -40,13 +40,15 @@ DISTANCE_PREFERRED, DISTANCE_BEFORE_BGP, DISTANCE_BEHIND_BGP, DISTANCE_BACKUP, D
 def shared_resources(
     interfaces: Iterable[ResolvedInterface],
     kernel: Capabilities = EVERYTHING,
+    crowded: Collection[str] = (),
     *,
     withdrawn: frozenset[str] = frozenset(),
     drained: frozenset[str] = frozenset(),
 ) -> Iterator[Resource]:
     """What virtual interfaces have in common: forwarding, limits, VRFs, ports, the links for outer tags, static routes.
 
-    The static routes of the virtual interfaces in `withdrawn` are left out, those of the ones in `drained` rank last.
+    `crowded` are the connections that could be asked for more than they have. The static routes of the virtual
+    interfaces in `withdrawn` are left out, those of the ones in `drained` rank last.
     """
     interfaces = list(interfaces)
     if interfaces:
@@ -57,7 +59,7 @@ def shared_resources(
     yield from _ports(interfaces)
     yield from _carriers(interfaces, kernel)
     yield from _routes(interfaces, withdrawn, drained)
-    yield from shared_shapers(interfaces, kernel)
+    yield from shared_shapers(interfaces, kernel, crowded)
 
 
 def _vrfs(interfaces: Iterable[ResolvedInterface]) -> Iterator[Vrf]:

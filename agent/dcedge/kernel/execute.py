@@ -63,6 +63,30 @@ class _Step:
     forgiven: frozenset[int] = frozenset()
 
 
+class LinkIndices:
+    """Links' indices by name: those of before, without a copy of them, and what became of some since."""
+
+    def __init__(self, before: Mapping[str, int]) -> None:
+        self._before = before
+        self._now: dict[str, int | None] = {}
+
+    def get(self, name: str) -> int | None:
+        """A link's index; None where it is not there."""
+        return self._now[name] if name in self._now else self._before.get(name)
+
+    def __contains__(self, name: str) -> bool:
+        return self.get(name) is not None
+
+    def __setitem__(self, name: str, index: int) -> None:
+        self._now[name] = index
+
+    def take(self, name: str) -> int | None:
+        """The index of a link that goes."""
+        index = self.get(name)
+        self._now[name] = None
+        return index
+
+
 @dataclass(slots=True)
 class KernelExecutor:
     """Executes operations; new links get indices above those of `indices`, every link's by name.
@@ -75,7 +99,7 @@ class KernelExecutor:
     indices: Mapping[str, int]
     group_in_use: bool = False
     created: dict[str, int] = field(default_factory=dict)
-    _indices: dict[str, int] = field(default_factory=dict)
+    _indices: LinkIndices = field(init=False)
     highest: int = 0  # the highest index there ever was: one that is used again confuses whoever listens (zebra)
     _next_index: int = 0
     _writes: list[tuple[Operation, str, int]] = field(default_factory=list)
@@ -86,8 +110,8 @@ class KernelExecutor:
     _leaving: set[tuple[str, str]] = field(default_factory=set)
 
     def __post_init__(self) -> None:
-        self._indices = dict(self.indices)
-        self._next_index = max(self.highest, *self.indices.values(), 0)
+        self._indices = LinkIndices(self.indices)
+        self._next_index = self.highest
 
     def execute(self, operations: Sequence[Operation]) -> list[Failure]:
         """Carry out the operations in order; those that failed. An operation whose parent failed is not tried."""
@@ -116,9 +140,9 @@ class KernelExecutor:
                 and operation.key not in self._failures
                 and operation.action != "change"
             ):
-                self.created[link.name] = self._indices[link.name]
+                self.created[link.name] = self._index(link.name)
             if isinstance(link, Ingress) and operation.key not in self._failures:
-                self.created[link.device] = self._indices[link.device]
+                self.created[link.device] = self._index(link.device)
         for operation, path, value in self._writes:
             if operation.key in self._failures:
                 continue
@@ -235,7 +259,7 @@ class KernelExecutor:
             if index is not None:
                 others = any(to is None for to, _ in ingress_filters(self.sock, index))
                 yield _Step(operation, m.delete_redirect(index) if others else m.delete_ingress_qdisc(index), fine)
-            if (device := self._indices.pop(before.device, None)) is not None:
+            if (device := self._indices.take(before.device)) is not None:
                 yield _Step(operation, m.delete_link(device), fine)
             return
         assert after.tree is not None
@@ -280,7 +304,7 @@ class KernelExecutor:
     def _vrf_steps(self, operation: Operation, before: Vrf | None, after: Vrf | None) -> Iterator[_Step]:
         if after is None:
             assert before is not None
-            if not before.foreign and (gone := self._indices.pop(before.name, None)) is not None:
+            if not before.foreign and (gone := self._indices.take(before.name)) is not None:
                 yield _Step(operation, m.delete_link(gone), _FINE_ON_REMOVAL)
         elif before is None:
             if self._tables_taken is None:
@@ -299,7 +323,7 @@ class KernelExecutor:
     def _bond_steps(self, operation: Operation, before: Bond | None, after: Bond | None) -> Iterator[_Step]:
         if after is None:
             assert before is not None
-            if not before.foreign and (gone := self._indices.pop(before.name, None)) is not None:
+            if not before.foreign and (gone := self._indices.take(before.name)) is not None:
                 yield _Step(operation, m.delete_link(gone), _FINE_ON_REMOVAL)
                 for member in before.members:
                     # The kernel leaves a released member down; it was lit, and whoever had it up has it again.
@@ -396,7 +420,7 @@ class KernelExecutor:
             yield from self._change_link(operation, before, after)
 
     def _remove_link(self, operation: Operation, link: Link) -> Iterator[_Step]:
-        index = self._indices.pop(link.name, None)
+        index = self._indices.take(link.name)
         if index is None:
             return
         fine = _FINE_ON_REMOVAL

@@ -42,7 +42,7 @@ def kernel_limits(interfaces: Collection[ResolvedInterface]) -> Iterator[Sysctl]
             needed = _round_up(needed + _NEIGHBOURS_OTHERS)
             for number, factor in ((1, 1), (2, 2), (3, 4)):
                 yield Sysctl(f"net/{family}/neigh/default/gc_thresh{number}", needed * factor, at_least=True)
-    keys = sum([1 for interface in interfaces for session in interface.sessions if session.password is not None])
+    keys = sum([interface.keys for interface in interfaces])
     memory = _round_up(_OPTIONS_BYTES + keys * _KEY_BYTES)
     if memory > _OPTMEM_DEFAULT:
         yield Sysctl("net/core/optmem_max", memory, at_least=True)

@@ -8,7 +8,7 @@ own link, which holds its own rate and marks the control packets that go first h
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from dcedge.kernel.capabilities import Capabilities
@@ -30,28 +30,39 @@ class _Part:
     users: tuple[ResolvedInterface, ...]
 
 
-def crowded_lines(interfaces: Iterable[ResolvedInterface]) -> frozenset[str]:
-    """The connections whose virtual interfaces could together send more than the connection has."""
-    wanted: dict[str, int] = {}
-    lines: dict[str, Line] = {}
-    hosted: dict[str, set[str]] = {}
-    for interface in interfaces:
-        port, line = interface.port_line, interface.hosted_line
-        lines[port.connection] = port
-        if line is None:
-            wanted[port.connection] = wanted.get(port.connection, 0) + interface.shaped_bps
-        else:
-            lines[line.connection] = line
-            wanted[line.connection] = wanted.get(line.connection, 0) + interface.shaped_bps
-            hosted.setdefault(port.connection, set()).add(line.connection)
-    for port_name, names in hosted.items():
-        wanted[port_name] = wanted.get(port_name, 0) + sum(lines[name].rate_bps for name in names)
-    return frozenset(name for name, line in lines.items() if wanted[name] > line.rate_bps)
+@dataclass(frozen=True, slots=True)
+class Loads:
+    """What virtual interfaces together are ordered at, in bits a second, by the port and the hosted connection."""
+
+    ordered: Mapping[tuple[Line, Line | None], tuple[int, int]]  # how many, and their rates' sum
+
+    def changed(self, gone: Iterable[ResolvedInterface], come: Iterable[ResolvedInterface]) -> Loads:
+        """The loads without the ones and with the others."""
+        ordered = dict(self.ordered)
+        for interfaces, sign in ((gone, -1), (come, 1)):
+            for interface in interfaces:
+                place = interface.port_line, interface.hosted_line
+                count, rates = ordered.get(place, (0, 0))
+                ordered[place] = count + sign, rates + sign * interface.shaped_bps
+        return Loads({place: load for place, load in ordered.items() if load[0]})
+
+    def crowded(self) -> frozenset[str]:
+        """The connections whose virtual interfaces could together send more than the connection has."""
+        wanted: dict[Line, int] = {}
+        for (port, line), (_, rates) in self.ordered.items():
+            if line is not None:
+                wanted[line] = wanted.get(line, 0) + rates
+            wanted[port] = wanted.get(port, 0) + (rates if line is None else line.rate_bps)
+        return frozenset(line.connection for line, rates in wanted.items() if rates > line.rate_bps)
 
 
-def shared_shapers(interfaces: Collection[ResolvedInterface], kernel: Capabilities) -> Iterator[Shaper]:
-    """The trees of shared rates."""
-    crowded = crowded_lines(interfaces)
+NO_LOADS = Loads({})
+
+
+def shared_shapers(
+    interfaces: Collection[ResolvedInterface], kernel: Capabilities, crowded: Collection[str]
+) -> Iterator[Shaper]:
+    """The trees of shared rates, of the connections that are `crowded`."""
     if not crowded:
         return
     circuits: dict[tuple[str, str], list[ResolvedInterface]] = {}
@@ -69,7 +80,7 @@ def shared_shapers(interfaces: Collection[ResolvedInterface], kernel: Capabiliti
     for port, users in ports.items():
         line = users[0].port_line
         untagged = {u.hosted_line.connection for u in users if u.hosted_line is not None and not u.hosted_line.tags}
-        if (line.connection in crowded or untagged & crowded) and all(user.tags for user in users):
+        if (line.connection in crowded or not untagged.isdisjoint(crowded)) and all(user.tags for user in users):
             yield _shaper(port, line, list(_parts(users)), kernel)
 
 

@@ -297,7 +297,7 @@ class _Reader:
                 message = "merging maps (<<) is not part of YAML 1.2; write the keys out, or alias the whole value"
                 self._add(event, path, message)
                 return None
-            return event.value
+            return sys.intern(event.value)
         self._node(event, (*path, ""))
         self._add(event, path, "a key is a plain word, not a list, a map or an alias")
         return None

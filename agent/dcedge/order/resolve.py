@@ -95,6 +95,7 @@ class ResolvedInterface:
     preference: Preference
     addresses: tuple[AddressPair, ...]
     sessions: tuple[Session, ...]  # empty on a static VI
+    keys: int  # how many of the sessions have a TCP-MD5 key
     static: tuple[Prefix, ...]
     accept: tuple[AcceptedPrefix, ...] | None  # None: any
     advertise: tuple[Prefix, ...]
@@ -136,6 +137,7 @@ def resolve_interface(order: Order, name: str) -> ResolvedInterface:
     if port is None:
         raise ValueError(f"no port under connection {vi.connection}: the order was not checked")
     overhead = vi.shaping.overhead
+    sessions = () if vi.static is not None else tuple(_sessions(order, name, vi, gateway, profile))
     return ResolvedInterface(
         name=name,
         connection=vi.connection,
@@ -154,7 +156,8 @@ def resolve_interface(order: Order, name: str) -> ResolvedInterface:
         admin=vi.admin,
         preference=vi.preference,
         addresses=vi.addresses,
-        sessions=() if vi.static is not None else tuple(_sessions(order, name, vi, gateway, profile)),
+        sessions=sessions,
+        keys=sum(session.password is not None for session in sessions),
         static=vi.static or (),
         accept=None if gateway.accept == "any" else gateway.accept,
         advertise=order.router.advertise if gateway.advertise is None else gateway.advertise,

@@ -9,7 +9,7 @@ from dcedge.intent import NOTHING, derive
 from dcedge.kernel.capabilities import EVERYTHING
 from dcedge.kernel.objects import Shaper
 from dcedge.kernel.shaping import CONTROL, SHARED_MINORS, WHOLE, Classifier, HtbClass, Share, shared_tree
-from dcedge.kernel.sharing import crowded_lines, shared_shapers
+from dcedge.kernel.sharing import NO_LOADS, shared_shapers
 from dcedge.order.load import parse_order
 from dcedge.resource import Key
 from dcedge.store import Runtime
@@ -27,7 +27,8 @@ OVERSUBSCRIBED = {"fra-1": {"provider": "generic", "port": "eth1", "bandwidth": 
 
 
 def shapers(connections: dict[str, dict[str, object]], **interfaces: dict[str, object]) -> dict[str, Shaper]:
-    found = shared_shapers(interfaces_of(connections=connections, **interfaces), EVERYTHING)
+    all_ = interfaces_of(connections=connections, **interfaces)
+    found = shared_shapers(all_, EVERYTHING, NO_LOADS.changed((), all_).crowded())
     return {shaper.link: shaper for shaper in found}
 
 
@@ -91,6 +92,6 @@ def test_a_changed_rate_of_one_changes_what_all_share() -> None:
     for rate, most in (("30M", 3_750_000), ("50M", 6_250_000), ("20M", None), ("30M", 3_750_000)):
         order = parse_order(text(rate), "order.yaml", before.order).order
         before = derive(order, Runtime(), {}, {}, kernel_has=EVERYTHING, previous=before)
-        assert bool(crowded_lines(before.interfaces.values())) is (most is not None)
+        assert bool(before.loads.crowded()) is (most is not None)
         found = before.kernel.get(key)
         assert (classes_of(found)[SHARED_MINORS + 2].ceil_bytes if isinstance(found, Shaper) else None) == most
