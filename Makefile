@@ -10,7 +10,7 @@ PACKAGES := python3-venv frr frr-pythontools bird2 user-mode-linux kmod iproute2
             iputils-ping iperf3 fping tcpdump procps ca-certificates
 JUDGES   := prometheus  # its promtool judges our metrics in the tests
 PYTEST   := $(PYTHON) -m pytest
-ONBED    := tests/kernel/test_main_job.py tests/kernel/test_http.py tests/kernel/test_control_packets.py tests/kernel/test_hitless.py  # they share the building of one testbed
+ONBED    := $(addsuffix .py,$(addprefix tests/kernel/test_,main_job http control_packets hitless change_one frr_faults secrets))
 KERNEL_TESTS = $(LAB) --timeout 2700 $(PYTEST) -q -m "not alone"
 
 .PHONY: help demo shell test lint types unit kernel onbed offbed rates system bench venv deps judges lock format clean

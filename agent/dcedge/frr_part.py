@@ -67,7 +67,10 @@ class FrrPart:
 
     def wanted(self, intent: Intent) -> Mapping[Key, FrrBlock]:
         """FRR's part of the intent as far as it can be had now; nothing while FRR does not answer."""
-        return hold_shut(self._ordered(intent), self._unsafe) if self.observed.blocks is not None else {}
+        if self.observed.blocks is None:
+            return {}
+        ordered = self._ordered(intent)
+        return hold_shut(ordered, self._unsafe & keyed_peers(ordered).keys()) if self._unsafe else ordered
 
     def plan(self, intent: Intent) -> Plan:
         """What is to be done to FRR as it was last seen."""
@@ -156,7 +159,9 @@ class FrrPart:
         fate = "its session is shut until the key is in force"
         try:
             found = look_for_keys(keyed, patient=fresh)
-            missing, self.unverified = found.missing, found.unheard
+            self.unverified = found.unheard
+            # Those that were shut are opened where their key has come about by itself, too.
+            missing = found.missing | (self._unsafe & keyed.keys())
             if missing:
                 missing = secure(self.client, ordered, keyed, missing)
         except KernelError as error:

@@ -122,21 +122,7 @@ def test_a_wedged_daemon_of_frrs_is_said_and_holds_up_nothing(
         assert edge.running
     assert max(took) < PROMPT_SECONDS, took
     assert max(answers) < PROMPT_SECONDS, answers
-    try:
-        running.wait_up(*ORDERED_BPS)
-    except AssertionError as e:  # DBG
-        print("FAIL", e)  # DBG
-        print(
-            edge.frr.vtysh(
-                "show bgp neighbors",
-                "show ip bgp",
-                "show ip route",
-                "show interface",
-                "show ip bgp neighbors 10.255.101.1 advertised-routes",
-                "show ip bgp nexthop",
-            )
-        )  # DBG
-        raise
+    running.wait_up(*ORDERED_BPS)
     until("a complete pass", edge.status, accept=lambda seen: seen["frr"]["available"] and not seen["pass"]["failing"])
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from ipaddress import ip_address
 
 from dcedge.bgp.names import OWNER_MARK
@@ -237,11 +238,15 @@ def _object(text: str, command: str) -> dict[str, object]:
     return found
 
 
+# The same peers every second: to parse one takes longer than all the rest of it.
+_address = lru_cache(maxsize=16384)(ip_address)
+
+
 def _peers(table: Mapping[str, object], mark: str) -> Iterator[tuple[Address, Mapping[str, object]]]:
     for name, facts in table.items():
         if isinstance(facts, dict) and mark in facts:
             try:
-                yield ip_address(name), facts
+                yield _address(name), facts
             except ValueError:  # an unnumbered neighbour of the operator's
                 continue
 

@@ -1,0 +1,190 @@
+"""FRR's part of a pass: what is read back, what is saved and when, and sessions whose key is not in force."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from ipaddress import ip_address
+from pathlib import Path
+from typing import cast
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+
+from dcedge import frr_part
+from dcedge.bgp.config import FrrConfig
+from dcedge.bgp.md5 import KeyedPeer, KeySearch
+from dcedge.bgp.observe import observe_frr
+from dcedge.bgp.vty import FrrClient
+from dcedge.errors import FrrUnavailableError
+from dcedge.frr_part import SETTLED_SECONDS, FrrPart
+from dcedge.intent import NOTHING, Intent, Later
+from dcedge.kernel.execute import Failure
+from dcedge.plan import Plan
+from dcedge.store import Pending, Store
+from tests.unit.bgp.fake_frr import FakeFrr
+from tests.unit.bgp.generated import orders
+from tests.unit.bgp.orders import Derived, derived, keyed, vi
+
+
+@dataclass
+class Router:
+    """An FRR in miniature, as its client shows it."""
+
+    frr: FakeFrr = field(default_factory=FakeFrr)
+    saved: int = 0
+    seconds: float | None = 3600.0
+    absent: bool = False
+
+    def running_config(self) -> FrrConfig:
+        if self.absent:
+            raise FrrUnavailableError("bgpd is not running")
+        return FrrConfig.of(self.frr.lines)
+
+    def apply(self, text: str) -> None:
+        self.frr.load(text)
+
+    def age(self) -> float | None:
+        return self.seconds
+
+    def write_config(self) -> None:
+        self.saved += 1
+
+
+@pytest.fixture(autouse=True)
+def no_kernel(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every key is in force, unless a test says otherwise."""
+    monkeypatch.setattr(frr_part, "look_for_keys", lambda *_, **__: KeySearch(frozenset(), ""))
+
+
+def part_of(router: Router, folder: Path) -> FrrPart:
+    return FrrPart(cast("FrrClient", router), Store(folder))
+
+
+def intent_of(order: Derived) -> Intent:
+    blocks = order.blocks
+    return replace(NOTHING, later_frr=Later(lambda: blocks))
+
+
+def make_pass(part: FrrPart, order: Derived) -> list[Failure]:
+    """A whole pass over FRR's part; the failures."""
+    intent = intent_of(order)
+    part.look(intent, part.store.owned())
+    todo = part.plan(intent)
+    if todo:
+        part.store.save_owned(part.remembered(intent, part.store.owned()))
+    return part.settle(intent, todo, part.execute(todo.operations, ()) if todo else ())
+
+
+ONE, OTHER = derived({"a": vi(1, bgp=keyed())}), derived({"a": vi(1, preference="backup", bgp=keyed())})
+
+
+def test_it_is_saved_when_our_part_has_changed_and_only_then(tmp_path: Path) -> None:
+    router = Router()
+    part = part_of(router, tmp_path)
+    seen = []
+    for order in (ONE, ONE, OTHER, OTHER, ONE, derived({}), derived({})):
+        assert make_pass(part, order) == []
+        seen.append(router.saved)
+    assert seen == [1, 1, 2, 2, 3, 4, 4]
+    again = part_of(router, tmp_path)
+    make_pass(again, derived({}))
+    assert router.saved == 4, "another process knows what is saved"
+
+
+def test_what_waits_for_a_confirmation_is_not_saved(tmp_path: Path) -> None:
+    router = Router()
+    part = part_of(router, tmp_path)
+    make_pass(part, ONE)
+    part.store.save_pending(Pending.starting("", None, {}, 60))
+    make_pass(part, OTHER)
+    assert router.saved == 1
+    make_pass(part, ONE)
+    part.store.clear_pending()
+    make_pass(part, ONE)
+    assert router.saved == 1, "rolled back: what is saved is in force again"
+    make_pass(part, OTHER)
+    assert router.saved == 2
+
+
+def test_a_repair_is_not_saved_as_nothing_of_ours_has_changed(tmp_path: Path) -> None:
+    router = Router()
+    part = part_of(router, tmp_path)
+    make_pass(part, ONE)
+    router.frr.lines.clear()
+    assert make_pass(part, ONE) == []
+    assert router.saved == 1
+
+
+def test_a_frr_that_has_only_just_started_is_let_read_its_file_first(tmp_path: Path) -> None:
+    router = Router(seconds=1.0)
+    part = part_of(router, tmp_path)
+    make_pass(part, ONE)
+    assert router.saved == 0
+    assert "only just started" in part.unsaved
+    router.seconds = SETTLED_SECONDS + 1
+    make_pass(part, ONE)
+    assert (router.saved, part.unsaved) == (1, "")
+
+
+def test_without_frr_nothing_is_planned_and_nothing_saved(tmp_path: Path) -> None:
+    router = Router(absent=True)
+    part = part_of(router, tmp_path)
+    assert make_pass(part, ONE) == []
+    assert (part.observed.blocks, part.observed.detail, router.saved) == (None, "bgpd is not running", 0)
+    router.absent = False
+    assert make_pass(part, ONE) == []
+    assert router.saved == 1
+
+
+def test_a_session_without_its_key_is_a_failure_and_held_shut_until_it_has_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    router = Router()
+    part = part_of(router, tmp_path)
+    peer = KeyedPeer("a", "router bgp 65010", None, ip_address("10.255.1.1"))
+    refused = {peer}
+
+    def look_for_keys(*_: object, **__: object) -> KeySearch:
+        return KeySearch(frozenset(refused), "")
+
+    def secure(frr: Router, *_: object) -> frozenset[KeyedPeer]:
+        frr.apply(f"router bgp 65010\n {'' if refused else 'no '}neighbor 10.255.1.1 shutdown\nexit\n")
+        return frozenset(refused)
+
+    monkeypatch.setattr(frr_part, "look_for_keys", look_for_keys)
+    monkeypatch.setattr(frr_part, "secure", secure)
+    for _ in range(2):
+        (failure,) = make_pass(part, ONE)
+        assert failure.operation.affects == ("a",)
+        assert "TCP-MD5 key of 10.255.1.1" in failure.text
+        assert "s3cret" not in failure.text + failure.operation.describe()
+        assert part.plan(intent_of(ONE)) == Plan(()), "what is held shut is not opened by the next pass"
+    assert router.saved == 0
+    refused.clear()
+    assert make_pass(part, ONE) == []
+    assert not any(line.text.endswith(" shutdown") for line in router.frr.lines)
+    assert router.saved == 1
+
+
+def test_who_needs_no_key_any_more_is_not_held_shut(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    part = part_of(Router(), tmp_path)
+    peer = KeyedPeer("a", "router bgp 65010", None, ip_address("10.255.1.1"))
+    monkeypatch.setattr(frr_part, "look_for_keys", lambda *_, **__: KeySearch(frozenset({peer}), ""))
+    monkeypatch.setattr(frr_part, "secure", lambda *_: frozenset({peer}))
+    assert make_pass(part, ONE)
+    monkeypatch.setattr(frr_part, "look_for_keys", lambda *_, **__: KeySearch(frozenset(), ""))
+    plain = derived({"a": vi(1)})
+    assert not any(entry.endswith(" shutdown") for b in part.wanted(intent_of(plain)).values() for entry in b.entries)
+    assert make_pass(part, plain) == []
+
+
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(before=orders(), after=orders())
+def test_what_was_read_back_is_what_a_look_at_everything_sees(
+    tmp_path_factory: pytest.TempPathFactory, before: Derived, after: Derived
+) -> None:
+    part = part_of(router := Router(), tmp_path_factory.mktemp("state"))
+    for order in (before, after, before):
+        assert make_pass(part, order) == []
+        owned = part.store.owned().frr_lines
+        assert part.observed.blocks == observe_frr(router.running_config(), order.blocks, owned)
