@@ -21,7 +21,7 @@ from typing import Literal
 from dcedge.bgp.observe import warnings
 from dcedge.bgp.resources import FrrBlock
 from dcedge.bgp.vty import FrrClient
-from dcedge.bgp.zebra import wait_for_addresses, wait_for_links
+from dcedge.bgp.zebra import replacement_problem, wait_for_addresses, wait_for_links
 from dcedge.credentials import Secret, read_credentials
 from dcedge.errors import FrrError, FrrUnavailableError
 from dcedge.fights import Fights
@@ -245,7 +245,7 @@ class Reconciler:
             frr_detail=frr.detail,
             firewall_detail=self._firewall.detail,
             frr_unsaved=self.frr_part.unsaved,
-            warnings=(*warnings(frr.running), *self._descriptor_warning(intent), *self.frr_part.warnings()),
+            warnings=(*warnings(frr.running), *self._daemon_warnings(intent), *self.frr_part.warnings()),
         )
 
     def save_frr(self, intent: Intent) -> None:
@@ -261,9 +261,12 @@ class Reconciler:
         failures, _ = self._carry_out(intent, todo)
         return todo, self.frr_part.settle(intent, todo, failures)
 
-    def _descriptor_warning(self, intent: Intent) -> Iterator[str]:
+    def _daemon_warnings(self, intent: Intent) -> Iterator[str]:
+        processes = self.frr.processes()
         peers = sum(len(interface.sessions) for interface in intent.interfaces.values())
-        if problem := frr_descriptor_problem(peers, self.frr.processes()):
+        if problem := frr_descriptor_problem(peers, processes):
+            yield problem
+        if problem := replacement_problem(intent.interfaces.values(), processes.get("zebra")):
             yield problem
 
     def _without_fights(self, todo: Plan) -> Plan:

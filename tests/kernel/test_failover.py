@@ -105,23 +105,6 @@ def test_a_drain_and_its_end_lose_nothing_and_the_operator_is_told(paths: Paths)
 
 
 @with_bird
-def test_a_drain_outlives_the_daemon_and_frr(paths: Paths) -> None:
-    edge = paths.edge
-    assert edge.dcedge("drain", "fra-1").status == 0
-    assert edge.stop_daemon() == 0
-    edge.frr.stop()
-    edge.frr.start()
-    edge.start_daemon()
-    edge.wait_up(BACKUP)
-    paths.cloud.wait_established()
-    until("the backup to be used both ways", paths.used, accept=lambda used: used == {BACKUP})
-    planned = edge.dcedge("plan")
-    assert planned.status == 0, planned.said
-    assert f"drained: {PRIMARY}" in planned.stdout
-    assert edge.dcedge("undrain", "fra-1").status == 0
-
-
-@with_bird
 def test_a_drain_that_cannot_be_is_refused_in_words(paths: Paths) -> None:
     edge = paths.edge
     last = edge.dcedge("drain", "--all-but", PRIMARY)
@@ -150,18 +133,23 @@ def test_of_two_drains_at_once_the_second_sees_the_first(paths: Paths) -> None:
 
 
 @with_bird
-def test_a_drain_while_frr_is_away_is_remembered_and_not_called_done(paths: Paths) -> None:
+def test_a_drain_while_frr_is_away_is_not_called_done_and_outlives_the_daemon(paths: Paths) -> None:
     edge = paths.edge
     edge.frr.stop()
-    refused = edge.dcedge("drain", PRIMARY, "--force")
-    assert refused.status == 1
-    assert "Not drained yet: prod-a. It is remembered" in refused.stderr
-    assert "Drained:" not in refused.stdout
+    drained = edge.dcedge("drain", "fra-1", "--force")
+    assert drained.status == 1
+    assert f"Not drained yet: {PRIMARY}. It is remembered" in drained.stderr
+    assert "Drained:" not in drained.stdout
+    assert edge.stop_daemon() == 0
     edge.frr.start()
+    edge.start_daemon()
     edge.wait_up(BACKUP)
     paths.cloud.wait_established()
     until("the backup to be used both ways", paths.used, accept=lambda used: used == {BACKUP})
-    assert edge.dcedge("undrain", PRIMARY).status == 0
+    planned = edge.dcedge("plan")
+    assert planned.status == 0, planned.said
+    assert f"drained: {PRIMARY}" in planned.stdout
+    assert edge.dcedge("undrain", "fra-1").status == 0
 
 
 @pytest.mark.alone

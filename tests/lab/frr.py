@@ -130,6 +130,8 @@ class Frr:
         # Port 0: no TCP vty, which all instances of one namespace would fight for.
         command = [*enter, str(DAEMON_FOLDER / daemon), "-N", self.name, "-P", "0", "--log", "stdout"]
         command += ["--limit-fds", str(self.max_fds)]
+        if daemon == "zebra":
+            command.append("--v6-rr-semantics")  # an IPv6 route is replaced in one step, as the README has it
         with (self.sockets / f"{daemon}.out").open("ab") as output:
             self._running[daemon] = subprocess.Popen(
                 command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True

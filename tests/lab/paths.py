@@ -85,13 +85,12 @@ class Paths:
         self.work.close()
 
     def order(self, preferences: Mapping[str, str] = _PREFERENCES, more: Mapping[str, str] | None = None) -> None:
-        """Put this order in force, the daemon running from then on, and wait until the edge has it up."""
+        """Put this order in force, the daemon running from then on."""
         self.edge.order.write_text(order_of(preferences, more or {}))
         if self.edge.running:
             assert self.edge.dcedge("apply").status == 0
         else:
             self.edge.start_daemon()
-        self.edge.wait_up(*preferences)
 
     def wait_up(self, *names: str) -> None:
         """Wait until these virtual interfaces are up at both ends, and the best path is used both ways."""

@@ -32,7 +32,8 @@ from dcedge.resource import Resource
 
 FORWARDING = (Sysctl("net/ipv4/ip_forward", 1), Sysctl("net/ipv6/conf/all/forwarding", 1))
 
-# zebra takes the top byte of a kernel route's metric for its distance, and eBGP has 20.
+# zebra takes the top byte of a kernel route's metric for its distance, and eBGP has 20. What is below it takes for the
+# metric, by which alone it tells two kernel routes to one prefix apart.
 DISTANCE_SHIFT = 24
 DISTANCE_PREFERRED, DISTANCE_BEFORE_BGP, DISTANCE_BEHIND_BGP, DISTANCE_BACKUP, DISTANCE_DRAINED = 15, 18, 205, 210, 250
 
@@ -95,7 +96,8 @@ def _routes(
     bgp = _Bgp.of(interfaces, drained)
     ways: dict[tuple[Prefix, str | None, int], list[tuple[Hop, str]]] = {}
     for interface in static:
-        metric = (DISTANCE_DRAINED if interface.name in drained else bgp.static_distance(interface)) << DISTANCE_SHIFT
+        distance = DISTANCE_DRAINED if interface.name in drained else bgp.static_distance(interface)
+        metric = distance << DISTANCE_SHIFT | distance
         link = interface_link(interface)
         for prefix in interface.static:
             for pair in interface.addresses:
