@@ -19,6 +19,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 
 ETHERNET_HEADER_BYTES = 14
 TICK_NS = 64  # PSCHED_SHIFT in the kernel; the unit of every burst that tc's interface carries
@@ -41,6 +42,8 @@ CODEL_INTERVAL_US = 100_000
 QUEUE_SECONDS = 0.2  # the longest a full queue may stand before CoDel has had time to act
 PLAIN_QUEUE_SECONDS = 0.05
 PLAIN_QUEUE_PACKETS = (20, 1000)
+
+_ALIKE = 256  # so many kinds of virtual interfaces are worked out once only
 
 # Class numbers (minors) of the tree on a virtual interface's own link.
 WHOLE, CONTROL, DATA = 1, 2, 3
@@ -152,6 +155,7 @@ def quantum_of(burst: int, mtu: int) -> int:
     return max(frame_bytes(mtu), min(burst, QUANTUM_MAX))
 
 
+@lru_cache(_ALIKE)
 def interface_classes(rate_bps: int, mtu: int, overhead: int) -> tuple[HtbClass, ...]:
     """The classes that hold `rate_bps` (bits a second) for frames of up to `mtu` bytes of payload."""
     rate = max(1, rate_bps // 8)
@@ -230,6 +234,7 @@ def pfifo_parameters(rate_bps: int, mtu: int) -> QueueParameters:
     return QueueParameters("pfifo", (("limit", max(least, min(most, packets))),))
 
 
+@lru_cache(_ALIKE)
 def queue_parameters(kind: str, rate_bps: int, mtu: int) -> QueueParameters:
     """The queue of that kind."""
     size = {"fq_codel": fq_codel_parameters, "cake": cake_parameters}.get(kind, pfifo_parameters)
