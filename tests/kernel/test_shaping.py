@@ -110,3 +110,17 @@ def test_what_a_hand_changes_in_a_tree_is_seen_and_put_right(device: Device) -> 
         assert found != wanted, line
         assert device.put(found, wanted) == wanted, line
     device.clear()
+
+
+def test_what_the_kernel_can_do_is_told_as_tc_finds_it(device: Device) -> None:
+    def works(*words: str) -> bool:
+        return device.namespace.run("tc", *words, check=False).returncode == 0
+
+    found = Capabilities(
+        fq_codel=works("qdisc", "replace", "dev", "far1", "root", "fq_codel"),
+        cake=works("qdisc", "replace", "dev", "far1", "root", "cake"),
+        skbedit=works("actions", "add", "action", "skbedit", "priority", "1", "index", "1"),
+    )
+    assert device.can == found
+    shown = device.namespace.run("tc", "qdisc", "show", "dev", "lo").stdout
+    assert shown.split()[1] == "noqueue", "asking has left something behind"
