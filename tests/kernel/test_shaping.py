@@ -19,7 +19,7 @@ from dcedge.kernel.tree import tree_requests
 from dcedge.kernel.view import dump_links, observe_link, tree_of
 from tests.lab.netns import Namespace, Workspace
 
-pytestmark = pytest.mark.native
+pytestmark = pytest.mark.everywhere
 
 PROGRAM = control_program([ip_address("10.255.101.2"), ip_address("2001:db8:101::2")], m.CONTROL_HANDLE)
 RATES = st.one_of(st.integers(2_000_000, 100_000_000_000), st.sampled_from([2_000_000, 524_288_000, 100_000_000_000]))

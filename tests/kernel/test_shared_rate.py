@@ -17,7 +17,7 @@ from tests.lab.wait import until
 
 HEAD = """\
 router: {asn: 65010, router_id: 10.255.0.1, advertise: [192.0.2.0/24]}
-virtual_gateways: {prod: {vpc: vpc-prod, asn: 64512, accept: [10.20.0.0/16]}}
+virtual_gateways: {prod: {vpc: vpc-prod, asn: 64512, accept: [{prefix: 10.20.0.0/16, le: 24}]}}
 """
 CIRCUIT = HEAD + (
     "connections:\n"
@@ -34,7 +34,7 @@ PORT = "connections: {fra-1: {provider: generic, port: eth1, bandwidth: 1G}}\nvi
 def interface(name: str, connection: str, vlan: int, extra: str = "") -> str:
     return (
         f"  {name}: {{connection: {connection}, virtual_gateway: prod, vlan: {vlan}, {extra}"
-        f"addresses: [{{customer: 10.255.{vlan}.2/30, cloud: 10.255.{vlan}.1}}], static: [10.20.{vlan}.0/24]}}\n"
+        f"addresses: [{{customer: 10.255.{vlan}.1/30, cloud: 10.255.{vlan}.2}}], static: [10.20.{vlan}.0/24]}}\n"
     )
 
 
@@ -52,7 +52,7 @@ class Line:
                 self.cloud.ip(
                     f"link add link {below} name c{vlan} type vlan id {vlan}",
                     f"link set c{vlan} up",
-                    f"address add 10.255.{vlan}.1/30 dev c{vlan}",
+                    f"address add 10.255.{vlan}.2/30 dev c{vlan}",
                     f"address add 10.20.{vlan}.10/32 dev c{vlan}",
                 )
 
@@ -67,7 +67,7 @@ class Line:
         assert "failed:" not in done.stdout + done.stderr, done.stdout + done.stderr
         for vlan in (101, 102, 201, 202):
             if f"vlan: {vlan}," in order:
-                self.cloud.ip(f"route replace 192.0.2.0/24 via 10.255.{vlan}.2 dev c{vlan}")
+                self.cloud.ip(f"route replace 192.0.2.0/24 via 10.255.{vlan}.1 dev c{vlan}")
                 target = f"10.20.{vlan}.10"
                 until(target, lambda to=target: traffic.reaches(self.edge, to))  # type: ignore[misc]
 
