@@ -39,6 +39,7 @@ CONTROL_BURST_BYTES = 256  # a few of BFD's packets, and too little for a police
 LENT_RATE_BYTES = 1000  # what a class that lives on what is lent has of its own; HTB wants something
 CODEL_TARGET_US = 5_000  # RFC 8290, section 5.2.1
 CODEL_INTERVAL_US = 100_000
+FQ_CODEL_QUANTUM_MIN = 256  # the kernel takes no less
 QUEUE_SECONDS = 0.2  # the longest a full queue may stand before CoDel has had time to act
 PLAIN_QUEUE_SECONDS = 0.05
 PLAIN_QUEUE_PACKETS = (20, 1000)
@@ -198,7 +199,7 @@ def fq_codel_parameters(rate_bps: int, mtu: int) -> QueueParameters:
             ("interval", codel_time(interval)),
             ("ecn", 1),
             ("flows", 1024),
-            ("quantum", frame_bytes(mtu)),
+            ("quantum", max(FQ_CODEL_QUANTUM_MIN, frame_bytes(mtu))),
             ("memory_limit", queue_memory(rate_bps)),
         ),
     )
