@@ -1,4 +1,4 @@
-"""Which tests run where: those of tests/kernel in the lab, but for the ones marked native."""
+"""Which tests run where: those of tests/kernel in the lab, but for the ones marked native, or everywhere."""
 
 from __future__ import annotations
 
@@ -18,7 +18,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     for item in items:
         native = item.get_closest_marker("native") is not None
         kernel = KERNEL_TESTS in item.path.parents
-        fits = not kernel or lab == "native" or native == (lab is None)
+        everywhere = item.get_closest_marker("everywhere") is not None
+        fits = not kernel or everywhere or lab == "native" or native == (lab is None)
         (here if fits else elsewhere).append(item)
     if elsewhere:
         config.hook.pytest_deselected(items=elsewhere)

@@ -80,7 +80,7 @@ def write_batches(count: int, folder: Path) -> tuple[Path, Path, Path, Path]:
         tc += [
             f"qdisc replace dev {dev} root handle dce: htb default {DATA}",
             *(f"class add dev {dev} {words}" for words in class_words),
-            f"qdisc add dev {dev} parent dce:{DATA} handle dc2: tbf rate 8tbit burst {cut} limit 1000000",
+            f"qdisc add dev {dev} parent dce:{DATA} handle dc2: tbf rate 8000tbit burst {cut} limit 1000000",
             f"qdisc add dev {dev} parent dc2:1 handle dc1: fq_codel quantum {queue['quantum']} "
             f"memory_limit {queue['memory_limit']}",
             f"filter add dev {dev} parent dce: handle 1 prio 1 protocol all bpf bytecode '{bytecode(i)}' "

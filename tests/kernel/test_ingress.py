@@ -15,7 +15,7 @@ from tests.lab.edge import COMMAND
 from tests.lab.netns import Port, Workspace, connect_host, end, fibre, received
 from tests.lab.wait import until
 
-pytestmark = pytest.mark.native
+pytestmark = pytest.mark.everywhere
 
 ORDER = """\
 router: {{asn: 65010, router_id: 10.255.0.1, advertise: [192.0.2.0/24]}}

@@ -17,9 +17,9 @@ from dcedge.kernel.netlink import RouteSocket
 from dcedge.kernel.shaping import Classifier, Tree, interface_tree
 from dcedge.kernel.tree import tree_requests
 from dcedge.kernel.view import dump_links, observe_link, tree_of
-from tests.lab.netns import Workspace
+from tests.lab.netns import Namespace, Workspace
 
-pytestmark = pytest.mark.native
+pytestmark = pytest.mark.everywhere
 
 PROGRAM = control_program([ip_address("10.255.101.2"), ip_address("2001:db8:101::2")], m.CONTROL_HANDLE)
 RATES = st.one_of(st.integers(2_000_000, 100_000_000_000), st.sampled_from([2_000_000, 524_288_000, 100_000_000_000]))
@@ -30,6 +30,7 @@ class Device:
     """A device, and what its kernel can do."""
 
     sock: RouteSocket
+    namespace: Namespace
     index: int
     can: Capabilities
 
@@ -43,6 +44,9 @@ class Device:
         assert not [str(answer) for answer in answers if answer.errno]
         return tree_of(observe_link(self.sock, self.index, queues=True), self.index)
 
+    def tc(self, *words: str) -> None:
+        self.namespace.run("tc", *words)
+
     def clear(self) -> None:
         self.sock.execute([m.delete_root(self.index)])
 
@@ -54,7 +58,7 @@ def device() -> Iterator[Device]:
         namespace.ip("link add name eth1 type veth peer name far1", "link set eth1 up", "link set far1 up")
         with namespace.call(RouteSocket) as sock:
             index = next(link.index for link in dump_links(sock) if link.name == "eth1")
-            yield Device(sock, index, capabilities(sock))
+            yield Device(sock, namespace, index, capabilities(sock))
 
 
 ORDERS = st.tuples(RATES, st.integers(68, 9216), st.integers(0, 256), st.sampled_from(["fq_codel", "cake", "pfifo"]))
@@ -72,3 +76,51 @@ def test_every_rate_mtu_and_queue_reads_back_as_ordered(
         assert list(tree_requests(device.index, changed, changed)) == []
     finally:
         device.clear()
+
+
+def test_a_tree_of_an_earlier_make_is_replaced_whole(device: Device) -> None:
+    """One class that was the default: with children it would be none, and everything would pass unshaped."""
+    earlier = (
+        "qdisc replace dev eth1 root handle dce: htb default 1",
+        "class add dev eth1 parent dce: classid dce:1 htb rate 50mbit",
+        "qdisc add dev eth1 parent dce:1 handle dc1: pfifo limit 40",
+    )
+    for line in earlier:
+        device.tc(*line.split())
+    found = tree_of(observe_link(device.sock, device.index, queues=True), device.index)
+    wanted = device.tree(50_000_000, 1500, 0, "pfifo")
+    assert device.put(found, wanted) == wanted
+    device.clear()
+
+
+def test_what_a_hand_changes_in_a_tree_is_seen_and_put_right(device: Device) -> None:
+    wanted = device.tree(50_000_000, 1500, 24, "fq_codel")
+    device.put(None, wanted)
+    for line in (
+        "class change dev eth1 classid dce:1 htb rate 10mbit",
+        "class change dev eth1 classid dce:2 parent dce:1 htb rate 10mbit prio 3",
+        "qdisc change dev eth1 parent dce:3 handle dc2: tbf rate 1gbit burst 64k limit 1m",
+        "qdisc del dev eth1 parent dce:3",
+        "qdisc replace dev eth1 parent dc2:1 handle 77: pfifo limit 5",
+        "filter del dev eth1 parent dce:",
+        "filter add dev eth1 parent dce: prio 9 protocol all u32 match u32 0 0 classid dce:2",
+    ):
+        device.tc(*line.split())
+        found = tree_of(observe_link(device.sock, device.index, queues=True), device.index)
+        assert found != wanted, line
+        assert device.put(found, wanted) == wanted, line
+    device.clear()
+
+
+def test_what_the_kernel_can_do_is_told_as_tc_finds_it(device: Device) -> None:
+    def works(*words: str) -> bool:
+        return device.namespace.run("tc", *words, check=False).returncode == 0
+
+    found = Capabilities(
+        fq_codel=works("qdisc", "replace", "dev", "far1", "root", "fq_codel"),
+        cake=works("qdisc", "replace", "dev", "far1", "root", "cake"),
+        skbedit=works("actions", "add", "action", "skbedit", "priority", "1", "index", "1"),
+    )
+    assert device.can == found
+    shown = device.namespace.run("tc", "qdisc", "show", "dev", "lo").stdout
+    assert shown.split()[1] == "noqueue", "asking has left something behind"

@@ -12,9 +12,12 @@ from dcedge.measure.policer import Policer, advice, find_policer
 FRAME = 1514
 
 
-def through(policer: Policer, send_bps: float, count: int) -> tuple[list[float], set[int]]:
-    """Send times, and what a policer lets through of frames at a steady rate."""
-    times = [number * FRAME * 8 / send_bps for number in range(count)]
+def through(
+    policer: Policer, send_bps: float, count: int, pauses: tuple[int, ...] = ()
+) -> tuple[list[float], set[int]]:
+    """Send times, and what a policer lets through of frames at a steady rate, but for pauses before some of them."""
+    gap = FRAME * 8 / send_bps
+    times = [number * gap + 0.05 * sum(number >= pause for pause in pauses) for number in range(count)]
     bucket, last, came = policer.burst_bytes, 0.0, set()
     for number, at in enumerate(times):
         bucket, last = min(policer.burst_bytes, bucket + (at - last) * policer.rate_bps / 8), at
@@ -32,6 +35,14 @@ def test_rate_and_burst_are_found_to_a_per_cent(rate: float, burst_ms: float) ->
     assert found is not None
     assert found.rate_bps == pytest.approx(rate, rel=0.01)
     assert found.burst_bytes == pytest.approx(wanted.burst_bytes, rel=0.05, abs=FRAME)
+
+
+def test_a_sender_that_was_kept_waiting_finds_it_all_the_same() -> None:
+    times, came = through(Policer(19e6, 20_000), 40e6, 2000, pauses=(700, 1100, 1105, 1600))
+    found = find_policer(times, came, FRAME)
+    assert found is not None
+    assert found.rate_bps == pytest.approx(19e6, rel=0.02)
+    assert found.burst_bytes == pytest.approx(20_000, abs=FRAME)
 
 
 def test_without_drops_there_is_no_policer_to_be_told_of() -> None:

@@ -7,7 +7,7 @@ and the whole (some 25 MB at 4,000 virtual interfaces) never has to be in memory
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import accumulate, islice
 from typing import Literal, NamedTuple
 
@@ -199,7 +199,7 @@ def _probes(vis: list[_Labelled]) -> Iterator[tuple[Family, Iterator[str]]]:
     )
 
 
-def _lines(name: str, labelled: Iterable[tuple[object, str]], values: list[int]) -> Iterator[str]:
+def _lines(name: str, labelled: Iterable[tuple[object, str]], values: Sequence[float]) -> Iterator[str]:
     return (f"{name}{{{labels}}} {value}\n" for (_, labels), value in zip(labelled, values, strict=True))
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 from dcedge.order.model import Address
 
@@ -27,6 +28,7 @@ _NETWORK = 0xFFF00000  # SKF_NET_OFF: offsets count from the network header
 _PROTOCOL = 0xFFFFF000  # SKF_AD_OFF + SKF_AD_PROTOCOL: the EtherType, tags apart
 _VLAN_TAG, _VLAN_TAG_PRESENT = 0xFFFFF02C, 0xFFFFF030  # SKF_AD_VLAN_TAG, SKF_AD_VLAN_TAG_PRESENT
 _AND, _ADD, _RETURN_ACCUMULATOR = 0x54, 0x04, 0x16
+_CONSTANT = struct.Struct("=I")
 _INSTRUCTION = struct.Struct("=HBBI")  # sock_filter: code, jump if true, jump if false, constant
 
 
@@ -36,6 +38,11 @@ class _Assembly:
 
     lines: list[tuple[int, int, str]] = field(default_factory=list)
     places: dict[str, int] = field(default_factory=dict)
+    words: list[int] = field(default_factory=list)
+
+    def word(self) -> None:
+        """The next instruction's constant is filled in later."""
+        self.words.append(len(self.lines) * _INSTRUCTION.size + _INSTRUCTION.size - _CONSTANT.size)
 
     def load(self, code: int, offset: int) -> None:
         self.lines.append((code, offset, ""))
@@ -68,7 +75,22 @@ class _Assembly:
 
 def control_program(addresses: Iterable[Address], class_handle: int) -> bytes:
     """The program that gives `class_handle` for control packets from these addresses, and 0 for all others."""
-    addresses = list(addresses)
+    words: list[int] = []
+    by_family: dict[int, list[Address]] = {4: [], 6: []}
+    for address in addresses:
+        by_family[address.version].append(address)
+    for address in (*by_family[4], *by_family[6]):
+        words += struct.unpack(f"!{len(address.packed) // 4}I", address.packed)
+    form, places = _form(len(by_family[4]), len(by_family[6]), class_handle)
+    program = bytearray(form)
+    for place, word in zip(places, words, strict=True):
+        _CONSTANT.pack_into(program, place, word)
+    return bytes(program)
+
+
+@lru_cache(64)
+def _form(ipv4: int, ipv6: int, class_handle: int) -> tuple[bytes, tuple[int, ...]]:
+    """The program for so many addresses of each family, and where their words go: thousands differ in these alone."""
     code = _Assembly()
     code.load(_LD_HALF, _PROTOCOL)
     code.to("ipv4", ETH_P_IP)
@@ -78,7 +100,9 @@ def control_program(addresses: Iterable[Address], class_handle: int) -> bytes:
 
     code.label("ipv4")
     code.network(_LD_WORD, 12)
-    code.to("ipv4 ours", *(int(address) for address in addresses if address.version == 4))
+    for _ in range(ipv4):
+        code.word()
+        code.to("ipv4 ours", 0)
     code.to("other")
     code.label("ipv4 ours")
     code.network(_LD_BYTE, 0)
@@ -90,10 +114,11 @@ def control_program(addresses: Iterable[Address], class_handle: int) -> bytes:
     code.label("ipv6")
     code.network(_LD_BYTE, 6)
     code.to("icmpv6", IPPROTO_ICMPV6)
-    for number, address in enumerate(address for address in addresses if address.version == 6):
+    for number in range(ipv6):
         for word in range(4):
             code.network(_LD_WORD, 8 + 4 * word)
-            code.to(f"ipv6 {number} {word}", int.from_bytes(address.packed[4 * word : 4 * word + 4]))
+            code.word()
+            code.to(f"ipv6 {number} {word}", 0)
             code.to(f"ipv6 not {number}")
             code.label(f"ipv6 {number} {word}")
         code.to("ipv6 ours")
@@ -114,7 +139,7 @@ def control_program(addresses: Iterable[Address], class_handle: int) -> bytes:
     code.give(0)
     code.label("control")
     code.give(class_handle)
-    return code.bytes()
+    return code.bytes(), tuple(code.words)
 
 
 def vlan_program(first_handle: int) -> bytes:

@@ -71,7 +71,8 @@ TCA_STAB = 8
 TCA_HTB_PARMS, TCA_HTB_INIT, TCA_HTB_RATE64, TCA_HTB_CEIL64 = 1, 2, 6, 7
 LINKLAYER_ETHERNET = 1
 TCA_TBF_PARMS, TCA_TBF_RATE64, TCA_TBF_BURST = 1, 4, 6
-SEGMENTER_RATE_BYTES = 1_000_000_000_000  # a second: it never waits
+# So high that a super-packet takes no nanosecond: where the bucket shrinks, longer ones that wait still come out.
+SEGMENTER_RATE_BYTES = 10**15
 TCA_BPF_ACT, TCA_BPF_CLASSID, TCA_BPF_OPS_LEN, TCA_BPF_OPS = 1, 3, 4, 5
 TCA_ACT_KIND, TCA_ACT_OPTIONS = 1, 2
 TCA_U32_SEL, TCA_U32_ACT = 5, 7

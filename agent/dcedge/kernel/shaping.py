@@ -19,6 +19,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 
 ETHERNET_HEADER_BYTES = 14
 TICK_NS = 64  # PSCHED_SHIFT in the kernel; the unit of every burst that tc's interface carries
@@ -38,9 +39,12 @@ CONTROL_BURST_BYTES = 256  # a few of BFD's packets, and too little for a police
 LENT_RATE_BYTES = 1000  # what a class that lives on what is lent has of its own; HTB wants something
 CODEL_TARGET_US = 5_000  # RFC 8290, section 5.2.1
 CODEL_INTERVAL_US = 100_000
+FQ_CODEL_QUANTUM_MIN = 256  # the kernel takes no less
 QUEUE_SECONDS = 0.2  # the longest a full queue may stand before CoDel has had time to act
 PLAIN_QUEUE_SECONDS = 0.05
 PLAIN_QUEUE_PACKETS = (20, 1000)
+
+_ALIKE = 256  # so many kinds of virtual interfaces are worked out once only
 
 # Class numbers (minors) of the tree on a virtual interface's own link.
 WHOLE, CONTROL, DATA = 1, 2, 3
@@ -152,6 +156,7 @@ def quantum_of(burst: int, mtu: int) -> int:
     return max(frame_bytes(mtu), min(burst, QUANTUM_MAX))
 
 
+@lru_cache(_ALIKE)
 def interface_classes(rate_bps: int, mtu: int, overhead: int) -> tuple[HtbClass, ...]:
     """The classes that hold `rate_bps` (bits a second) for frames of up to `mtu` bytes of payload."""
     rate = max(1, rate_bps // 8)
@@ -194,7 +199,7 @@ def fq_codel_parameters(rate_bps: int, mtu: int) -> QueueParameters:
             ("interval", codel_time(interval)),
             ("ecn", 1),
             ("flows", 1024),
-            ("quantum", frame_bytes(mtu)),
+            ("quantum", max(FQ_CODEL_QUANTUM_MIN, frame_bytes(mtu))),
             ("memory_limit", queue_memory(rate_bps)),
         ),
     )
@@ -230,6 +235,7 @@ def pfifo_parameters(rate_bps: int, mtu: int) -> QueueParameters:
     return QueueParameters("pfifo", (("limit", max(least, min(most, packets))),))
 
 
+@lru_cache(_ALIKE)
 def queue_parameters(kind: str, rate_bps: int, mtu: int) -> QueueParameters:
     """The queue of that kind."""
     size = {"fq_codel": fq_codel_parameters, "cake": cake_parameters}.get(kind, pfifo_parameters)

@@ -103,7 +103,8 @@ class _Wire:
             self._stack.close()
             raise MeasureError(f"cannot send on {way.link}: {error.strerror}") from error
         self._own_port: int = self._own.getsockname()[1]
-        self._head = _hardware_address(way) + self._raw.getsockname()[4] + struct.pack("!H", _ETH_P_IP)
+        own_address: bytes = self._raw.getsockname()[4]
+        self._head = _hardware_address(way) + own_address + struct.pack("!H", _ETH_P_IP)
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -170,6 +171,6 @@ def _hardware_address(way: Way) -> bytes:
 
 def _checksum(header: bytes) -> int:
     """RFC 1071."""
-    total = sum(struct.unpack(f"!{len(header) // 2}H", header))
+    total: int = sum(struct.unpack(f"!{len(header) // 2}H", header))
     total = (total & 0xFFFF) + (total >> 16)
     return ~(total + (total >> 16)) & 0xFFFF

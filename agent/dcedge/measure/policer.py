@@ -9,10 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from dcedge.kernel.shaping import POLICER_SECONDS, burst_bytes, frame_bytes
 
 DROPS_MIN = 20  # fewer say nothing of a slope
+PAUSE_SECONDS = 0.001  # a bucket holds longer than that
 FITS = 0.005  # a rate this close to the order is the order's
 
 
@@ -29,23 +31,44 @@ def find_policer(sent_at: Sequence[float], came: Collection[int], size: int) -> 
 
     `sent_at` in seconds. None where too few were dropped to tell: there is none, or the burst was too small for it.
     """
-    start = sent_at[0]
-    passed = 0
-    drops: list[tuple[float, float]] = []
+    stretches = _stretches(sent_at, came, size)
+    if sum(map(len, stretches)) < DROPS_MIN:
+        return None
+    # One slope for all stretches, each with a beginning of its own.
+    rise = spread = 0.0
+    for drops in stretches:
+        middle_at, middle_passed = _middle(drops)
+        rise += sum((at - middle_at) * (passed - middle_passed) for at, passed in drops)
+        spread += sum((at - middle_at) ** 2 for at, _ in drops)
+    if not spread:
+        return None
+    slope = rise / spread
+    middle_at, middle_passed = _middle(stretches[0])
+    return Policer(slope * 8, max(0.0, middle_passed - slope * middle_at))
+
+
+def _stretches(sent_at: Sequence[float], came: Collection[int], size: int) -> list[list[tuple[float, float]]]:
+    """The drops as time and bytes passed by then, in stretches: where the sender paused, the bucket may have filled up.
+
+    In the middle of a drop's packet's length lies what the bucket had, on average.
+    """
+    gaps = sorted(later - earlier for earlier, later in pairwise(sent_at))
+    pause = max(PAUSE_SECONDS, 8 * gaps[len(gaps) // 2])
+    stretches: list[list[tuple[float, float]]] = [[]]
+    passed, before = 0, sent_at[0]
     for number, at in enumerate(sent_at):
+        if at - before > pause:
+            stretches.append([])
+        before = at
         if number in came:
             passed += size
         else:
-            drops.append((at - start, passed + size / 2))
-    if len(drops) < DROPS_MIN:
-        return None
-    middle_at = sum(at for at, _ in drops) / len(drops)
-    middle_passed = sum(bytes_ for _, bytes_ in drops) / len(drops)
-    spread = sum((at - middle_at) ** 2 for at, _ in drops)
-    if not spread:
-        return None
-    slope = sum((at - middle_at) * (bytes_ - middle_passed) for at, bytes_ in drops) / spread
-    return Policer(slope * 8, max(0.0, middle_passed - slope * middle_at))
+            stretches[-1].append((at - sent_at[0], passed + size / 2))
+    return [drops for drops in stretches if len(drops) > 1]
+
+
+def _middle(points: Sequence[tuple[float, float]]) -> tuple[float, float]:
+    return sum(x for x, _ in points) / len(points), sum(y for _, y in points) / len(points)
 
 
 def advice(found: Policer, ordered_bps: int, mtu: int, overhead: int) -> list[str]:

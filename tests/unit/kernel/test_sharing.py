@@ -15,18 +15,21 @@ from dcedge.resource import Key
 from dcedge.store import Runtime
 from tests.unit.kernel.orders import interfaces_of, vi
 
-CIRCUIT = {
+Connections = dict[str, dict[str, object]]
+CIRCUIT: Connections = {
     "fra-3": {"provider": "azure", "port": "eth4", "bandwidth": "10G"},
     "er-1": {"provider": "azure", "over": "fra-3", "outer": 10, "protocol": "802.1ad", "bandwidth": "1G"},
 }
-HOSTED = {
+HOSTED: Connections = {
     "fra-1": {"provider": "generic", "port": "eth1", "bandwidth": "10G"},
     "h-1": {"provider": "generic", "over": "fra-1", "bandwidth": "100M"},
 }
-OVERSUBSCRIBED = {"fra-1": {"provider": "generic", "port": "eth1", "bandwidth": "60M", "oversubscribe": True}}
+OVERSUBSCRIBED: Connections = {
+    "fra-1": {"provider": "generic", "port": "eth1", "bandwidth": "60M", "oversubscribe": True}
+}
 
 
-def shapers(connections: dict[str, dict[str, object]], **interfaces: dict[str, object]) -> dict[str, Shaper]:
+def shapers(connections: Connections, **interfaces: dict[str, object]) -> dict[str, Shaper]:
     all_ = interfaces_of(connections=connections, **interfaces)
     found = shared_shapers(all_, EVERYTHING, NO_LOADS.changed((), all_).crowded())
     return {shaper.link: shaper for shaper in found}
