@@ -38,7 +38,7 @@ from dcedge.health.digest import DigestCounts, DigestMeter
 from dcedge.health.load import LoadMeter
 from dcedge.health.static import PathFacts
 from dcedge.health.tracker import Tracker
-from dcedge.health.verdict import DigestFault, Facts, LoadFacts, ProbeFacts, judge
+from dcedge.health.verdict import DigestFault, Facts, LoadFacts, ProbeFacts, judge, refusal
 from dcedge.kernel.counters import Counters
 from dcedge.kernel.naming import interface_link
 from dcedge.kernel.neighbours import Neighbours, NeighbourState
@@ -49,6 +49,9 @@ from dcedge.probe.stamp import StampStats
 from dcedge.probe.stream import SILENT_IN_A_ROW, Probed, full_size_passes
 from dcedge.reconcile import PassResult
 from dcedge.units import format_rate
+
+NEIGHBOUR_SECONDS = 3.0
+REFUSAL_SECONDS = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +109,8 @@ class Picture:
     _since: dict[Place, tuple[str, float]] = field(default_factory=dict)
     _heard: dict[str, tuple[int, float]] = field(default_factory=dict)  # by link: frames received, and since when
     _answers: dict[tuple[int, Address], bool] = field(default_factory=dict)
+    _asked: dict[tuple[int, Address], float] = field(default_factory=dict)  # since when the kernel asks in vain
+    _refused: dict[Place, tuple[str, float]] = field(default_factory=dict)  # what a NOTIFICATION said, and when
     _digests: Mapping[str, DigestFault] = field(default_factory=dict)  # by peer
     _interfaces: tuple[VirtualInterfaceSnapshot, ...] = ()
     _connections: tuple[ConnectionSnapshot, ...] = ()
@@ -203,15 +208,30 @@ class Picture:
         self._heard = heard
 
     def _note_answers(self, poll: Poll) -> None:
-        """Remember who answers ARP or ND; while the kernel is asking once more, what it found the last time stands."""
-        answers = {}
+        """Remember who answers ARP or ND.
+
+        A failed entry is seldom seen: the next packet has the kernel ask anew. What it asks for longer than one round
+        of questions takes (three, a second apart: arp(7), mcast_solicit) has failed meanwhile.
+        """
+        answers, asked = {}, {}
         for key, state in poll.neighbours.items():
-            before = self._answers.get(key)
             if (answer := state.answers) is not None:
                 answers[key] = answer
-            elif before is not None and state & (NeighbourState.INCOMPLETE | NeighbourState.PROBE):
-                answers[key] = before
-        self._answers = answers
+            elif state & NeighbourState.INCOMPLETE:
+                asked[key] = self._asked.get(key, poll.at)
+                if poll.at - asked[key] > NEIGHBOUR_SECONDS or self._answers.get(key) is False:
+                    answers[key] = False
+        self._answers, self._asked = answers, asked
+
+    def _last_reset(self, state: SessionState, at: float) -> str | None:
+        """Why a session was lost; what a NOTIFICATION said weighs more than what came of it (BFD going down)."""
+        before = self._refused.get((state.vrf, str(state.peer)))
+        said = state.last_reset
+        if said is not None and refusal(said) is not None:
+            self._refused[(state.vrf, str(state.peer))] = (said, before[1] if before and before[0] == said else at)
+        elif before is not None and at - before[1] <= REFUSAL_SECONDS and not state.up:
+            return before[0]
+        return said
 
     def _note_digests(self, interfaces: Collection[ResolvedInterface], indices: Mapping[str, int], poll: Poll) -> None:
         if poll.digests is None or poll.sessions is None:
@@ -265,7 +285,11 @@ class Picture:
             frr_detail=poll.frr_detail,
             sessions=tuple(
                 session_facts(
-                    interface, session, state, self._duration(state, poll.at), self._digests.get(str(state.peer))
+                    interface,
+                    session,
+                    replace(state, last_reset=self._last_reset(state, poll.at)),
+                    self._duration(state, poll.at),
+                    self._digests.get(str(state.peer)),
                 )
                 for session, state in sessions
             ),

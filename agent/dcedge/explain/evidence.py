@@ -73,6 +73,7 @@ class Capture:
     neighbours: tuple[tuple[str, str], ...] = ()  # address and hardware address of who sends on the ordered tags
     replies: frozenset[str] = frozenset()  # addresses whose echo replies arrived
     opens: Mapping[str, OpenLook] = field(default_factory=dict)  # by peer
+    notifications: Mapping[str, str] = field(default_factory=dict)  # by peer: what its NOTIFICATION said
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,7 +24,7 @@ from dcedge.order.resolve import Session
 BGP_PORT = 179
 _PINGS, _PING_GAP, _PING_PATIENCE = 3, 0.1, 1.0  # below what any provider's budget of probes notices
 _MTU_PATIENCE = 0.4
-_MTU_TRIES = 2
+_MTU_TRIES, _MTU_PROOFS = 2, 3
 _MTU_LOWEST = {"ipv4": 576, "ipv6": 1280}  # what every path must carry (RFC 1122, 3.3.3; RFC 8200, 5)
 _HEADERS = {"ipv4": 28, "ipv6": 48}  # IP and ICMP
 _ECHO = {"ipv4": (8, 0), "ipv6": (128, 129)}
@@ -125,8 +125,8 @@ def look_at_path(way: Way, mtu: int) -> PathLook:
         )
 
 
-def _largest(echoes: Echoes, most: int, least: int) -> int:
-    """The largest packet that is answered, by halves. A packet is lost only if it is lost twice."""
+def _largest(echoes: Echoes, most: int, least: int) -> int | None:
+    """The largest packet that is answered, by halves; None where loss lets nothing be said."""
 
     def passes(size: int) -> bool:
         return any(
@@ -142,7 +142,13 @@ def _largest(echoes: Echoes, most: int, least: int) -> int:
             low = middle
         else:
             high = middle - 1
-    return low
+    # Where pings get lost anyway, size has nothing to do with it: both sizes, side by side, must bear it out.
+    small = 0
+    for _ in range(_MTU_PROOFS):
+        if passes(most):
+            return most
+        small += passes(least)
+    return low if small == _MTU_PROOFS else None
 
 
 def send_syn(session: Session, link: str, source_port: int, secret: Secret | None) -> str | None:

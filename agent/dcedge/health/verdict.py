@@ -34,6 +34,7 @@ _LOSS_MIN_PROBES = 8
 # longer than probes that get an answer are.
 NOTHING_HEARD: Seconds = 3
 _SURELY_NOTHING_HEARD: Seconds = 10
+_STANDS: Seconds = 3  # a session that is refused over and over is up in between for less
 _SETTLING: Seconds = 15  # how long a session may take before its absence is called a fault
 
 
@@ -128,11 +129,14 @@ class SessionFacts:
     digest: DigestFault | None = None
     customer_asn: int | None = None
     cloud_asn: int | None = None
+    lost: int = 0  # how often it was lost after it had been up
 
     @property
     def established(self) -> bool:
-        """Whether routes can be exchanged over it."""
-        return self.state == "Established"
+        """Whether routes can be exchanged over it: it is up, and has not just come up after it was refused."""
+        if self.state != "Established":
+            return False
+        return self.duration is None or self.duration >= _STANDS or refused(self) is None
 
 
 @dataclass(frozen=True, slots=True)
@@ -331,7 +335,7 @@ def sessions_down(facts: Facts) -> Verdict | None:
     if len(lacking) < len(facts.sessions):
         return replace(cause, state="degraded", reason=reason)
     settling = all(s.duration is not None and s.duration < _SETTLING and not s.admin_shutdown for s in lacking)
-    if settling and not any(s.last_reset for s in lacking):
+    if settling and not any(s.lost or refused(s) for s in lacking):
         reason = f"BGP to {lacking[0].peer} is coming up ({lacking[0].state})"
         return Verdict("pending", reason, cause.layer, cause.side)
     return replace(cause, reason=reason)
@@ -590,15 +594,23 @@ _NOTIFICATIONS: tuple[tuple[str, Layer, tuple[str, Side], tuple[str, Side]], ...
 )
 
 
-def refused(session: SessionFacts) -> tuple[str, Layer, Side] | None:
-    """What the last NOTIFICATION says is wrong: in words, on which layer, and on whose side."""
-    said = (session.last_reset or "").lower()
+def refusal(last_reset: str) -> tuple[str, Layer, Side] | None:
+    """What the NOTIFICATION in FRR's reason of a session's end says is wrong: in words, the layer, and whose side."""
+    said = last_reset.lower()
     for sign, layer, received, sent in _NOTIFICATIONS:
         if sign in said:
             meaning, side = sent if "notification sen" in said else received
-            asns = {"customer": _asn(session.customer_asn), "cloud": _asn(session.cloud_asn)}
-            return meaning.format(**asns), layer, side
+            return meaning, layer, side
     return None
+
+
+def refused(session: SessionFacts) -> tuple[str, Layer, Side] | None:
+    """What the last NOTIFICATION of a session says is wrong, with its ASNs."""
+    found = refusal(session.last_reset or "")
+    if found is None:
+        return None
+    meaning, layer, side = found
+    return meaning.format(customer=_asn(session.customer_asn), cloud=_asn(session.cloud_asn)), layer, side
 
 
 def _asn(number: int | None) -> str:
@@ -610,7 +622,7 @@ def why_not_established(facts: Facts, session: SessionFacts) -> Verdict:
     probe = facts.probe_of(session.peer)
     if session.admin_shutdown:
         return Verdict("down", f"BGP to {session.peer} is shut down on this router", "bgp", "customer")
-    since = f" for {format_seconds(session.duration)}" if session.duration else ""
+    since = f" for {format_seconds(session.duration)}" if session.duration and session.duration >= 1 else ""
     said = f"BGP to {session.peer} is {session.state}{since}"
     unreachable = nothing_heard(facts, probe) or no_neighbour(facts, probe)
     if unreachable is not None:

@@ -233,6 +233,46 @@ ROWS = [
         "cloud",
     ),
     Row(
+        "session on its way, as FRR words it that was never up",
+        replace(GOOD, sessions=(replace(ACTIVE, duration=2, last_reset="No AFI/SAFI activated for peer"),)),
+        "pending",
+        "coming up (Active)",
+        "cloud",
+    ),
+    Row(
+        "session that is refused over and over, just up again",
+        replace(
+            GOOD,
+            sessions=(
+                replace(UP, duration=1, lost=3, last_reset=RECEIVED + "Cease/Maximum Number of Prefixes Reached"),
+            ),
+        ),
+        "down",
+        "we announce more prefixes than the cloud takes",
+        "customer",
+    ),
+    Row(
+        "session that was refused long ago",
+        replace(GOOD, sessions=(replace(UP, last_reset=RECEIVED + "Cease/Maximum Number of Prefixes Reached"),)),
+        "up",
+        "as ordered",
+        "unknown",
+    ),
+    Row(
+        "session just lost",
+        replace(GOOD, sessions=(replace(ACTIVE, duration=2, lost=1),)),
+        "down",
+        "does not answer on TCP 179",
+        "cloud",
+    ),
+    Row(
+        "session refused at once",
+        replace(GOOD, sessions=(replace(ACTIVE, duration=2, last_reset=RECEIVED + "OPEN Message Error/Bad Peer AS"),)),
+        "down",
+        "another customer ASN",
+        "cloud",
+    ),
+    Row(
         "one family of two",
         replace(GOOD, sessions=(UP, replace(ACTIVE, peer="2001:db8::1", family="ipv6"))),
         "degraded",
