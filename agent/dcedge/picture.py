@@ -38,7 +38,7 @@ from dcedge.health.digest import DigestCounts, DigestMeter
 from dcedge.health.load import LoadMeter
 from dcedge.health.static import PathFacts
 from dcedge.health.tracker import Tracker
-from dcedge.health.verdict import DigestFault, Facts, LoadFacts, ProbeFacts, judge, refusal
+from dcedge.health.verdict import STANDS, DigestFault, Facts, LoadFacts, ProbeFacts, judge, refusal
 from dcedge.kernel.counters import Counters
 from dcedge.kernel.naming import interface_link
 from dcedge.kernel.neighbours import Neighbours, NeighbourState
@@ -225,13 +225,16 @@ class Picture:
 
     def _last_reset(self, state: SessionState, at: float) -> str | None:
         """Why a session was lost; what a NOTIFICATION said weighs more than what came of it (BFD going down)."""
-        before = self._refused.get((state.vrf, str(state.peer)))
-        said = state.last_reset
+        place, said = (state.vrf, str(state.peer)), state.last_reset
+        duration = self._duration(state, at)
+        if state.up and duration is not None and duration >= STANDS:
+            self._refused.pop(place, None)  # that was mended
+            return said
         if said is not None and refusal(said) is not None:
-            self._refused[(state.vrf, str(state.peer))] = (said, before[1] if before and before[0] == said else at)
-        elif before is not None and at - before[1] <= REFUSAL_SECONDS and not state.up:
-            return before[0]
-        return said
+            self._refused[place] = (said, at)
+            return said
+        before = self._refused.get(place)
+        return before[0] if before is not None and at - before[1] <= REFUSAL_SECONDS else said
 
     def _note_digests(self, interfaces: Collection[ResolvedInterface], indices: Mapping[str, int], poll: Poll) -> None:
         if poll.digests is None or poll.sessions is None:
@@ -279,6 +282,7 @@ class Picture:
             link=link_facts(interface, poll.counters.links, self._silent(link, poll.at)),
             static=not interface.sessions,
             drained=drained,
+            was_up=self.tracker.was_up(interface.name),
             carries=_carried(interface, used) if drained and used is not None else "",
             failing=failing,
             frr_available=poll.sessions is not None,
@@ -333,6 +337,7 @@ class Picture:
             self._answers.get((index or 0, ip_address(probe.destination))) if asked else None,
             lost_in_a_row=probe.lost_in_a_row,
             full_size=full_size_passes(probe),
+            span=probe.interval * probe.window_probes,
             mtu=mtu,
         )
 

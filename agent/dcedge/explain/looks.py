@@ -133,8 +133,14 @@ def _largest(echoes: Echoes, most: int, least: int) -> int | None:
             echoes.send(size) is None and echoes.answers(time.monotonic() + _MTU_PATIENCE) for _ in range(_MTU_TRIES)
         )
 
-    if most <= least or passes(most):
+    if most <= least:
         return most
+    # Where pings get lost anyway, size has nothing to do with it: both sizes, side by side, must bear it out.
+    for _ in range(_MTU_PROOFS):
+        if passes(most):
+            return most
+        if not passes(least):
+            return None
     low, high = least, most - 1
     while low < high:
         middle = (low + high + 1) // 2
@@ -142,13 +148,7 @@ def _largest(echoes: Echoes, most: int, least: int) -> int | None:
             low = middle
         else:
             high = middle - 1
-    # Where pings get lost anyway, size has nothing to do with it: both sizes, side by side, must bear it out.
-    small = 0
-    for _ in range(_MTU_PROOFS):
-        if passes(most):
-            return most
-        small += passes(least)
-    return low if small == _MTU_PROOFS else None
+    return low
 
 
 def send_syn(session: Session, link: str, source_port: int, secret: Secret | None) -> str | None:

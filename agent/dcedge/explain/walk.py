@@ -407,7 +407,7 @@ def prefixes(e: Evidence) -> Outcome:
         found = rules.why_not_established(e.facts, session)
         if found.layer == "prefixes":
             ordered = counted(len(e.interface.advertise), "prefix")
-            advice = f"Announce less ({ordered} of `advertise` are ordered), or have the provider raise its cap."
+            advice = f"Announce less (`advertise` has {ordered}), or have the provider raise its cap."
             if found.side == "cloud":
                 advice = "Say how many prefixes you announce. (Or here: raise `bgp.receive_limit` if they are right.)"
             return _failed(found, advice, *_reset_told(session))

@@ -34,7 +34,7 @@ _LOSS_MIN_PROBES = 8
 # longer than probes that get an answer are.
 NOTHING_HEARD: Seconds = 3
 _SURELY_NOTHING_HEARD: Seconds = 10
-_STANDS: Seconds = 3  # a session that is refused over and over is up in between for less
+STANDS: Seconds = 3  # a session that is refused over and over is up in between for less
 _SETTLING: Seconds = 15  # how long a session may take before its absence is called a fault
 
 
@@ -136,14 +136,14 @@ class SessionFacts:
         """Whether routes can be exchanged over it: it is up, and has not just come up after it was refused."""
         if self.state != "Established":
             return False
-        return self.duration is None or self.duration >= _STANDS or refused(self) is None
+        return self.duration is None or self.duration >= STANDS or refused(self) is None
 
 
 @dataclass(frozen=True, slots=True)
 class ProbeFacts:
     """The recent probes of one destination, and whether it answers ARP or ND (None: unknown).
 
-    `lost_in_a_row` counts the latest ones. `full_size` is whether a packet of the ordered MTU that must not be
+    `lost_in_a_row` counts the latest ones; `span` is the time in which all were sent. `full_size` is whether a packet of the ordered MTU that must not be
     fragmented gets an answer (None: not tried); `mtu` is that MTU.
     """
 
@@ -154,6 +154,7 @@ class ProbeFacts:
     error: str | None = None
     neighbour: bool | None = None
     lost_in_a_row: int = 0
+    span: Seconds = 0.0
     full_size: bool | None = None
     mtu: int = 0
 
@@ -203,6 +204,7 @@ class Facts:
     link: LinkFacts
     static: bool = False
     drained: bool = False
+    was_up: bool = True  # at some time: it has nothing to settle any more
     carries: str = ""
     failing: tuple[str, ...] = ()
     frr_available: bool = True
@@ -335,7 +337,8 @@ def sessions_down(facts: Facts) -> Verdict | None:
     if len(lacking) < len(facts.sessions):
         return replace(cause, state="degraded", reason=reason)
     settling = all(s.duration is not None and s.duration < _SETTLING and not s.admin_shutdown for s in lacking)
-    if settling and not any(s.lost or refused(s) for s in lacking):
+    lost = facts.was_up and any(s.lost for s in lacking)
+    if settling and not lost and not any(map(refused, lacking)):
         reason = f"BGP to {lacking[0].peer} is coming up ({lacking[0].state})"
         return Verdict("pending", reason, cause.layer, cause.side)
     return replace(cause, reason=reason)
@@ -452,9 +455,11 @@ def lossy(facts: Facts) -> Verdict | None:
     """Pings get lost. Where BFD says that the path is sound, or BGP lives without any ping answered, it is the
     cloud that polices ICMP, not the link that loses."""
     for probe in facts.probes:
-        if probe.loss <= LOSS_DEGRADED:
-            continue
         session = next((s for s in facts.sessions if s.peer == probe.destination), None)
+        # Probes from before the session came up were lost to what kept it down.
+        young = session is not None and session.duration is not None and session.duration < probe.span
+        if probe.loss <= LOSS_DEGRADED or young:
+            continue
         share = f"{probe.loss:.0%} of the pings to {probe.destination}"
         if session is not None and session.bfd == "up":
             reason = f"as ordered; {share} go unanswered, but BFD loses none: policed ICMP"

@@ -266,6 +266,20 @@ ROWS = [
         "cloud",
     ),
     Row(
+        "session dropped while it was being set up",
+        replace(GOOD, was_up=False, sessions=(replace(ACTIVE, duration=2, lost=1),)),
+        "pending",
+        "coming up (Active)",
+        "cloud",
+    ),
+    Row(
+        "pings lost while the session was down",
+        replace(GOOD, sessions=(replace(UP, duration=20, bfd="up"),), probes=(replace(ANSWERS, lost=30, span=64),)),
+        "up",
+        "as ordered",
+        "unknown",
+    ),
+    Row(
         "session refused at once",
         replace(GOOD, sessions=(replace(ACTIVE, duration=2, last_reset=RECEIVED + "OPEN Message Error/Bad Peer AS"),)),
         "down",
