@@ -143,8 +143,8 @@ class SessionFacts:
 class ProbeFacts:
     """The recent probes of one destination, and whether it answers ARP or ND (None: unknown).
 
-    `lost_in_a_row` counts the latest ones; `span` is the time in which all were sent. `full_size` is whether a packet of the ordered MTU that must not be
-    fragmented gets an answer (None: not tried); `mtu` is that MTU.
+    `lost_in_a_row` counts the latest ones; `span` is the time in which all were sent. `full_size` is whether a packet
+    of the ordered MTU that must not be fragmented gets an answer (None: not tried); `mtu` is that MTU.
     """
 
     destination: str
