@@ -11,6 +11,7 @@ import ctypes
 import socket
 import struct
 import time
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from ipaddress import ip_address
@@ -51,7 +52,7 @@ class TcpHeard:
     digest: DigestFault | None = None
     answers: dict[int, SynAnswer] = field(default_factory=dict)  # to our own SYNs, by our port
     sent: set[int] = field(default_factory=set)  # our ports whose SYN was seen to leave
-    answered_elsewhere: int = 0  # SYN-ACKs to SYNs that were not ours: FRR's
+    syn_acks: Counter[int] = field(default_factory=Counter)  # by our or FRR's port
     open: OpenLook | None = None
     notification: str | None = None  # the last one it sent, in FRR's words
 
@@ -142,14 +143,14 @@ class Listener:
         heard = self.tcp.setdefault(source, TcpHeard())
         flags, port = int(segment.flags), int(segment.dport)
         syn, ack, reset = flags & 0x02, flags & 0x10, flags & 0x04
+        if syn and ack:
+            heard.syn_acks[port] += 1
         if port in self.ports:
             heard.answers[port] = "refused" if reset else "accepted"
             return
         if syn and not ack:
             heard.syns += 1
             heard.digest = _digest_fault(segment, peer) or heard.digest
-        elif syn:
-            heard.answered_elsewhere += 1
         payload = bytes(segment.payload)
         if payload:
             heard.open = read_open(payload) or heard.open

@@ -51,7 +51,7 @@ class TcpLook:
     left: bool = True  # whether our SYN was seen to leave
     digest: DigestFault | None = None
     syns_received: int = 0
-    answered_unheard: bool = False  # a SYN-ACK to FRR's own SYN arrived, yet no session came of it
+    answered_unheard: bool = False  # SYN-ACKs arrive over and over: this router's TCP does not get them
 
 
 @dataclass(frozen=True, slots=True)

@@ -118,13 +118,12 @@ def test_what_comes_back_to_our_syns_is_kept_apart_from_frrs() -> None:
     heard.hear(frame(segment(179, OUR_PORT, "SA"), 101))
     heard.hear(frame(segment(179, OUR_PORT + 1, "RA"), 101))
     heard.hear(frame(segment(179, 50_123, "SA"), 101))
-    refused = IP(src=str(CLOUD), dst=str(CUSTOMER)) / TCP(sport=OUR_PORT, dport=179)
     assert heard.tcp[str(CLOUD)].answers == {OUR_PORT: "accepted", OUR_PORT + 1: "refused"}
-    assert heard.tcp[str(CLOUD)].answered_elsewhere == 1
+    heard.hear(frame(segment(179, 50_123, "SA"), 101))
+    assert heard.tcp[str(CLOUD)].syn_acks == {OUR_PORT: 1, 50_123: 2}
     quoted = IP(src=str(CUSTOMER), dst=str(CLOUD)) / TCP(sport=OUR_PORT, dport=179)
     heard.hear(frame(IP(src=str(CLOUD), dst=str(CUSTOMER)) / ICMP(type=3, code=13) / quoted, 101))
     assert heard.tcp[str(CLOUD)].answers[OUR_PORT] == "prohibited"
-    assert refused
 
 
 def test_the_open_of_a_peer_is_read_with_its_four_byte_asn_and_families() -> None:
