@@ -35,7 +35,7 @@ from dcedge.facts import (
 )
 from dcedge.hardware import Hardware
 from dcedge.health.digest import DigestCounts, DigestMeter
-from dcedge.health.load import LoadMeter
+from dcedge.health.load import LoadMeter, ProbeTotals, is_busy
 from dcedge.health.static import PathFacts
 from dcedge.health.tracker import Tracker
 from dcedge.health.verdict import STANDS, DigestFault, Facts, LoadFacts, ProbeFacts, judge, refusal
@@ -46,7 +46,7 @@ from dcedge.order.model import Address, Bond, Family, Order
 from dcedge.order.resolve import ResolvedInterface, Session, root_connection
 from dcedge.probe.prober import ProberStats
 from dcedge.probe.stamp import StampStats
-from dcedge.probe.stream import SILENT_IN_A_ROW, Probed, full_size_passes
+from dcedge.probe.stream import SILENT_IN_A_ROW, Probed, Stream, full_size_passes
 from dcedge.reconcile import PassResult
 from dcedge.units import format_rate
 
@@ -260,8 +260,17 @@ class Picture:
     def _load(self, interface: ResolvedInterface, used: Used | None, probes: tuple[Probed, ...]) -> LoadFacts | None:
         if used is None:
             return None
-        sent, lost = sum(probe.sent for probe in probes), sum(probe.lost for probe in probes)
-        return self.load.feed(interface.name, sent, lost, interface.rate_bps, used.receive_bps, used.transmit_bps)
+        totals = ProbeTotals(
+            sum(probe.sent + probe.full_size_sent for probe in probes),
+            sum(probe.lost + probe.full_size_lost for probe in probes),
+            sum(probe.full_size_sent for probe in probes),
+            sum(probe.full_size_lost for probe in probes),
+        )
+        busy = is_busy(interface.rate_bps, used.receive_bps, used.transmit_bps)
+        for probe in probes:
+            if isinstance(probe, Stream):
+                probe.busy = busy
+        return self.load.feed(interface.name, totals, interface.rate_bps, used.receive_bps, used.transmit_bps)
 
     def _interface(
         self,
@@ -298,6 +307,7 @@ class Picture:
                 for session, state in sessions
             ),
             probes=tuple(self._probe_facts(p, result.indices.get(link), interface.mtu) for p in probes),
+            busy=used is not None and is_busy(interface.rate_bps, used.receive_bps, used.transmit_bps),
             load=self._load(interface, used, probes),
             ordered_bps=interface.rate_bps,
         )

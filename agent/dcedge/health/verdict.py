@@ -29,6 +29,8 @@ Side = Literal["customer", "line", "cloud", "unknown"]
 DigestFault = Literal["missing", "wrong", "unexpected"]
 
 LOSS_DEGRADED = 0.02  # of the probes in the window
+LOSS_UNDER_LOAD = 0.05
+_ALL_LOST = 0.97
 _LOSS_MIN_PROBES = 8
 # A link on which ARP fails is silent for longer than its tries are apart; one whose ARP entry is still believed, for
 # longer than probes that get an answer are.
@@ -183,13 +185,15 @@ class ProbeFacts:
 class LoadFacts:
     """Loss beside load: the share of probes lost while the virtual interface was busy and while it was quiet.
 
-    `busy_bps` is what it carried then, in the direction that carried more.
+    `busy_bps` is what it carried then, in the direction that carried more; `full_size_loss` is that of the full-size
+    probes among those while it was busy, None while too few were sent to tell.
     """
 
     busy_loss: float
     quiet_loss: float
     busy_bps: float
     outward: bool
+    full_size_loss: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,7 +215,8 @@ class Facts:
     frr_detail: str = ""
     sessions: tuple[SessionFacts, ...] = ()
     probes: tuple[ProbeFacts, ...] = ()
-    load: LoadFacts | None = None
+    busy: bool = False  # now
+    load: LoadFacts | None = None  # where it was busy of late
     ordered_bps: int | None = None
 
     def probe_of(self, peer: str) -> ProbeFacts | None:
@@ -395,6 +400,8 @@ def weak_light(facts: Facts) -> Verdict | None:
 
 def full_size_lost(facts: Facts) -> Verdict | None:
     """Small packets pass and full ones do not: sessions stay up while transfers hang."""
+    if facts.busy and (facts.load is None or (facts.load.full_size_loss or 0.0) < _ALL_LOST):
+        return None  # a policer lets none of some through too
     for probe in facts.probes:
         if probe.full_size is False and probe.answers:
             reason = (
@@ -438,9 +445,9 @@ def bfd_slow(facts: Facts) -> Verdict | None:
 def policed(facts: Facts) -> Verdict | None:
     """Pings get lost under load only, below the ordered rate: somebody drops what was ordered."""
     load = facts.load
-    if load is None or not any(probe.loss > LOSS_DEGRADED for probe in facts.probes):
+    if load is None or load.busy_loss <= LOSS_UNDER_LOAD or load.quiet_loss > LOSS_DEGRADED:
         return None
-    if load.busy_loss <= LOSS_DEGRADED or load.quiet_loss > LOSS_DEGRADED:
+    if load.full_size_loss is not None and load.full_size_loss >= _ALL_LOST:
         return None
     way = "out" if load.outward else "in"
     ordered = f" of the ordered {format_rate(facts.ordered_bps)}" if facts.ordered_bps else ""
@@ -491,12 +498,12 @@ RULES: tuple[Rule, ...] = (
     static_unreachable,
     weak_light,
     member_lacking,
+    policed,
     full_size_lost,
     bfd_down,
     no_prefixes,
     failing_operations,
     bfd_slow,
-    policed,
     lossy,
     as_ordered,
 )

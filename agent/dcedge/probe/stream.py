@@ -24,6 +24,8 @@ _RING_MIN = 8
 # One probe in so many is a packet of full size instead; where that had no answer, the next comes sooner. They have
 # sequences of their own, and say nothing of loss or round trips: they are few, and may fail for another reason.
 FULL_SIZE_EVERY, FULL_SIZE_AGAIN = 60, 10
+# While its virtual interface is busy they are many more: a policer, which counts bytes, lets small packets through.
+FULL_SIZE_BUSY = 3
 FULL_SIZE_MISSES = 3  # where a tenth is lost, that is one false word in a thousand
 FULL_SIZE = 1 << 31  # marks their sequences
 
@@ -66,6 +68,8 @@ class ProbeStats(NamedTuple):
     mtu: int | None = None
     full_size_answered: bool | None = None
     full_size_misses: int = 0
+    full_size_sent: int = 0
+    full_size_lost: int = 0
 
 
 class Stream:
@@ -76,7 +80,8 @@ class Stream:
 
     __slots__ = (
         "_full_size_open", "_full_size_sequence", "_highest", "_judged", "_probes", "_turns", "_window", "_window_sum",
-        "duplicates", "error", "full_size_answered", "full_size_misses", "histogram", "jitter",
+        "busy", "duplicates", "error", "full_size_answered", "full_size_lost", "full_size_misses", "full_size_sent",
+        "histogram", "jitter",
         "last_due", "late", "lost", "lost_in_a_row", "path", "received", "reordered", "rtt_last", "send_errors",
         "sent", "sequence", "slot", "target", "window_lost",
     )  # fmt: skip
@@ -107,7 +112,8 @@ class Stream:
         self._full_size_sequence = FULL_SIZE
         self._full_size_open = False
         self.full_size_answered: bool | None = None
-        self.full_size_misses = 0
+        self.full_size_misses = self.full_size_sent = self.full_size_lost = 0
+        self.busy = False
 
     def suits(self, slot: Slot) -> bool:
         """Whether the ring is long enough for this slot's interval."""
@@ -141,12 +147,13 @@ class Stream:
         """Whether the probe that is due now is to be one of full size."""
         if self.target.mtu is None:
             return False
-        self._turns -= 1
+        self._turns = min(self._turns - 1, FULL_SIZE_BUSY) if self.busy else self._turns - 1
         return self._turns <= 0 and not self._full_size_open
 
     def full_size_leaves(self) -> int:
         """Note that a full-size probe is handed to the kernel; its sequence."""
-        self._turns = FULL_SIZE_EVERY
+        self._turns = FULL_SIZE_BUSY if self.busy else FULL_SIZE_EVERY
+        self.full_size_sent += 1
         self._full_size_open = True
         self._full_size_sequence = FULL_SIZE | (self._full_size_sequence + 1)
         return self._full_size_sequence
@@ -163,6 +170,7 @@ class Stream:
         if self._full_size_open and sequence == self._full_size_sequence:
             self._full_size_open = self.full_size_answered = False
             self.full_size_misses += 1
+            self.full_size_lost += 1
             self._turns = FULL_SIZE_AGAIN
 
     def stamp(self, sequence: int, sent_ns: int) -> None:

@@ -345,6 +345,32 @@ ROWS = [
         "cloud",
     ),
     Row(
+        "full-size packets that vanish under load",
+        replace(
+            GOOD,
+            busy=True,
+            ordered_bps=50_000_000,
+            probes=(replace(ANSWERS, full_size=False, mtu=1500),),
+            load=LoadFacts(0.25, 0.0, 30_000_000, outward=True, full_size_loss=0.7),
+        ),
+        "degraded",
+        "25% of the pings are lost while 30M of the ordered 50M go out",
+        "cloud",
+    ),
+    Row(
+        "full-size packets of which none gets through, under load too",
+        replace(
+            GOOD,
+            busy=True,
+            ordered_bps=50_000_000,
+            probes=(replace(ANSWERS, full_size=False, mtu=1500),),
+            load=LoadFacts(0.33, 0.0, 30_000_000, outward=True, full_size_loss=1.0),
+        ),
+        "degraded",
+        "packets of 1500 bytes do not get through",
+        "cloud",
+    ),
+    Row(
         "loss that does not care about load",
         replace(
             GOOD,
