@@ -123,6 +123,7 @@ def session_facts(
         digest=digest,
         customer_asn=session.customer_asn,
         cloud_asn=session.cloud_asn,
+        lost=state.transitions,
     )
 
 

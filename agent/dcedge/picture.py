@@ -35,19 +35,23 @@ from dcedge.facts import (
 )
 from dcedge.hardware import Hardware
 from dcedge.health.digest import DigestCounts, DigestMeter
-from dcedge.health.load import LoadMeter
+from dcedge.health.load import LoadMeter, ProbeTotals, is_busy
 from dcedge.health.static import PathFacts
 from dcedge.health.tracker import Tracker
-from dcedge.health.verdict import DigestFault, Facts, LoadFacts, ProbeFacts, judge
+from dcedge.health.verdict import STANDS, DigestFault, Facts, LoadFacts, ProbeFacts, judge, refusal
 from dcedge.kernel.counters import Counters
 from dcedge.kernel.naming import interface_link
 from dcedge.kernel.neighbours import Neighbours, NeighbourState
 from dcedge.order.model import Address, Bond, Family, Order
 from dcedge.order.resolve import ResolvedInterface, Session, root_connection
 from dcedge.probe.prober import ProberStats
-from dcedge.probe.stream import SILENT_IN_A_ROW, Probed
+from dcedge.probe.stamp import StampStats
+from dcedge.probe.stream import SILENT_IN_A_ROW, Probed, Stream, full_size_passes
 from dcedge.reconcile import PassResult
 from dcedge.units import format_rate
+
+NEIGHBOUR_SECONDS = 3.0
+REFUSAL_SECONDS = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +109,8 @@ class Picture:
     _since: dict[Place, tuple[str, float]] = field(default_factory=dict)
     _heard: dict[str, tuple[int, float]] = field(default_factory=dict)  # by link: frames received, and since when
     _answers: dict[tuple[int, Address], bool] = field(default_factory=dict)
+    _asked: dict[tuple[int, Address], float] = field(default_factory=dict)  # since when the kernel asks in vain
+    _refused: dict[Place, tuple[str, float]] = field(default_factory=dict)  # what a NOTIFICATION said, and when
     _digests: Mapping[str, DigestFault] = field(default_factory=dict)  # by peer
     _interfaces: tuple[VirtualInterfaceSnapshot, ...] = ()
     _connections: tuple[ConnectionSnapshot, ...] = ()
@@ -151,7 +157,13 @@ class Picture:
         self.saturation.keep_only(poll.counters.shapers)
 
     def snapshot(
-        self, order: Order, frr: FrrSnapshot, passes: PassSnapshot, file: OrderSnapshot, prober: ProberStats | None
+        self,
+        order: Order,
+        frr: FrrSnapshot,
+        passes: PassSnapshot,
+        file: OrderSnapshot,
+        prober: ProberStats | None,
+        stamps: tuple[StampStats, ...] = (),
     ) -> Snapshot:
         """All that the outside sees, now."""
         return Snapshot(
@@ -165,6 +177,7 @@ class Picture:
             order=file,
             process=read_process(),
             prober=prober,
+            stamps=stamps,
         )
 
     def carrying(self, order: Order) -> dict[str, frozenset[Family]]:
@@ -195,15 +208,33 @@ class Picture:
         self._heard = heard
 
     def _note_answers(self, poll: Poll) -> None:
-        """Remember who answers ARP or ND; while the kernel is asking once more, what it found the last time stands."""
-        answers = {}
+        """Remember who answers ARP or ND.
+
+        A failed entry is seldom seen: the next packet has the kernel ask anew. What it asks for longer than one round
+        of questions takes (three, a second apart: arp(7), mcast_solicit) has failed meanwhile.
+        """
+        answers, asked = {}, {}
         for key, state in poll.neighbours.items():
-            before = self._answers.get(key)
             if (answer := state.answers) is not None:
                 answers[key] = answer
-            elif before is not None and state & (NeighbourState.INCOMPLETE | NeighbourState.PROBE):
-                answers[key] = before
-        self._answers = answers
+            elif state & NeighbourState.INCOMPLETE:
+                asked[key] = self._asked.get(key, poll.at)
+                if poll.at - asked[key] > NEIGHBOUR_SECONDS or self._answers.get(key) is False:
+                    answers[key] = False
+        self._answers, self._asked = answers, asked
+
+    def _last_reset(self, state: SessionState, at: float) -> str | None:
+        """Why a session was lost; what a NOTIFICATION said weighs more than what came of it (BFD going down)."""
+        place, said = (state.vrf, str(state.peer)), state.last_reset
+        duration = self._duration(state, at)
+        if state.up and duration is not None and duration >= STANDS:
+            self._refused.pop(place, None)  # that was mended
+            return said
+        if said is not None and refusal(said) is not None:
+            self._refused[place] = (said, at)
+            return said
+        before = self._refused.get(place)
+        return before[0] if before is not None and at - before[1] <= REFUSAL_SECONDS else said
 
     def _note_digests(self, interfaces: Collection[ResolvedInterface], indices: Mapping[str, int], poll: Poll) -> None:
         if poll.digests is None or poll.sessions is None:
@@ -229,8 +260,17 @@ class Picture:
     def _load(self, interface: ResolvedInterface, used: Used | None, probes: tuple[Probed, ...]) -> LoadFacts | None:
         if used is None:
             return None
-        sent, lost = sum(probe.sent for probe in probes), sum(probe.lost for probe in probes)
-        return self.load.feed(interface.name, sent, lost, interface.rate_bps, used.receive_bps, used.transmit_bps)
+        totals = ProbeTotals(
+            sum(probe.sent + probe.full_size_sent for probe in probes),
+            sum(probe.lost + probe.full_size_lost for probe in probes),
+            sum(probe.full_size_sent for probe in probes),
+            sum(probe.full_size_lost for probe in probes),
+        )
+        busy = is_busy(interface.rate_bps, used.receive_bps, used.transmit_bps)
+        for probe in probes:
+            if isinstance(probe, Stream):
+                probe.busy = busy
+        return self.load.feed(interface.name, totals, interface.rate_bps, used.receive_bps, used.transmit_bps)
 
     def _interface(
         self,
@@ -251,17 +291,23 @@ class Picture:
             link=link_facts(interface, poll.counters.links, self._silent(link, poll.at)),
             static=not interface.sessions,
             drained=drained,
+            was_up=self.tracker.was_up(interface.name),
             carries=_carried(interface, used) if drained and used is not None else "",
             failing=failing,
             frr_available=poll.sessions is not None,
             frr_detail=poll.frr_detail,
             sessions=tuple(
                 session_facts(
-                    interface, session, state, self._duration(state, poll.at), self._digests.get(str(state.peer))
+                    interface,
+                    session,
+                    replace(state, last_reset=self._last_reset(state, poll.at)),
+                    self._duration(state, poll.at),
+                    self._digests.get(str(state.peer)),
                 )
                 for session, state in sessions
             ),
             probes=tuple(self._probe_facts(p, result.indices.get(link), interface.mtu) for p in probes),
+            busy=used is not None and is_busy(interface.rate_bps, used.receive_bps, used.transmit_bps),
             load=self._load(interface, used, probes),
             ordered_bps=interface.rate_bps,
         )
@@ -300,6 +346,8 @@ class Picture:
             probe.error,
             self._answers.get((index or 0, ip_address(probe.destination))) if asked else None,
             lost_in_a_row=probe.lost_in_a_row,
+            full_size=full_size_passes(probe),
+            span=probe.interval * probe.window_probes,
             mtu=mtu,
         )
 

@@ -315,9 +315,12 @@ def test_prefix_cap_exceeded(faulty: Bed) -> None:
 def test_wrong_address_at_the_cloud(faulty: Bed) -> None:
     ordered = faulty.attachment("prod-a").peers
     other = (Peer("10.255.101.5/29", "10.255.101.2"),)
-    with broken(
-        faulty, "prod-a", lambda: readdress(faulty, "prod-a", *other), lambda: readdress(faulty, "prod-a", *ordered)
-    ):
+
+    def readdressed(*peers: Peer) -> None:
+        readdress(faulty, "prod-a", *peers)
+        faulty.edge.namespace.run("ip", "neigh", "flush", "dev", "eth1.101")
+
+    with broken(faulty, "prod-a", lambda: readdressed(*other), lambda: readdressed(*ordered)):
         told = diagnosed(faulty, "prod-a", "down", "neighbour", "cloud")
     assert "the cloud uses 10.255.101.5" in told["finding"]["text"]
     assert "where the order says 10.255.101.1" in told["finding"]["text"]

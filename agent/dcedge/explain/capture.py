@@ -11,6 +11,7 @@ import ctypes
 import socket
 import struct
 import time
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from ipaddress import ip_address
@@ -51,8 +52,9 @@ class TcpHeard:
     digest: DigestFault | None = None
     answers: dict[int, SynAnswer] = field(default_factory=dict)  # to our own SYNs, by our port
     sent: set[int] = field(default_factory=set)  # our ports whose SYN was seen to leave
-    answered_elsewhere: int = 0  # SYN-ACKs to SYNs that were not ours: FRR's
+    syn_acks: Counter[int] = field(default_factory=Counter)  # by our or FRR's port
     open: OpenLook | None = None
+    notification: str | None = None  # the last one it sent, in FRR's words
 
 
 @dataclass(slots=True)
@@ -79,7 +81,7 @@ class Listener:
     def conclusive(self) -> bool:
         """Whether something was heard that names a fault by itself."""
         heard = self.tcp.values()
-        return bool(self.strangers) or any(one.digest is not None or one.open is not None for one in heard)
+        return bool(self.strangers) or any(one.digest is not None or one.notification is not None for one in heard)
 
     def hear(self, frame: Packet) -> None:
         """Take a frame, tags and all, that came in or went out."""
@@ -103,6 +105,7 @@ class Listener:
             tuple(self.neighbours.items()),
             frozenset(self.replies),
             {peer: heard.open for peer, heard in self.tcp.items() if heard.open is not None},
+            {peer: heard.notification for peer, heard in self.tcp.items() if heard.notification is not None},
         )
 
     def _ordered(self, frame: Packet, hardware: str, *, outward: bool) -> None:
@@ -114,7 +117,7 @@ class Listener:
         if source is None or destination is None:
             return
         if frame.haslayer(TCP):
-            self._segment(frame[TCP], source, destination)
+            self._segment(frame[TCP], source, destination, hardware)
         elif source in self.watched:
             if (frame.haslayer(ICMP) and frame[ICMP].type == 0) or frame.haslayer("ICMPv6EchoReply"):
                 self.replies.add(source)
@@ -125,26 +128,33 @@ class Listener:
         if port in self.ports:
             self.tcp.setdefault(peer, TcpHeard()).answers[port] = "prohibited"
 
-    def _segment(self, segment: Any, source: str, destination: str) -> None:
+    @property
+    def _customers(self) -> set[str]:
+        return {str(peer.customer) for peer in self.watched.values()}
+
+    def _segment(self, segment: Any, source: str, destination: str, hardware: str) -> None:
         if destination in self.watched and int(segment.sport) in self.ports:
             self.tcp.setdefault(destination, TcpHeard()).sent.add(int(segment.sport))
         peer = self.watched.get(source)
+        if peer is None and int(segment.dport) == BGP_PORT and destination in self._customers:
+            self.neighbours[source] = hardware  # somebody else wants to speak BGP with us here
         if peer is None or BGP_PORT not in (segment.sport, segment.dport):
             return
         heard = self.tcp.setdefault(source, TcpHeard())
         flags, port = int(segment.flags), int(segment.dport)
         syn, ack, reset = flags & 0x02, flags & 0x10, flags & 0x04
+        if syn and ack:
+            heard.syn_acks[port] += 1
         if port in self.ports:
             heard.answers[port] = "refused" if reset else "accepted"
             return
         if syn and not ack:
             heard.syns += 1
             heard.digest = _digest_fault(segment, peer) or heard.digest
-        elif syn:
-            heard.answered_elsewhere += 1
         payload = bytes(segment.payload)
         if payload:
             heard.open = read_open(payload) or heard.open
+            heard.notification = read_notification(payload) or heard.notification
 
 
 def _layers(frame: Packet) -> Iterable[Packet]:
@@ -191,6 +201,29 @@ def _digest_fault(segment: Any, peer: Watched) -> DigestFault | None:
     offset = (raw[12] >> 4) * 4
     expected = tcp_md5(peer.cloud, peer.customer, raw[:20], raw[offset:], length, peer.secret)
     return None if bytes(digest) == expected else "wrong"
+
+
+# Of RFC 4271, 6.2 and RFC 4486, 4: what names a fault by itself, in the words that FRR has for it.
+_NOTIFICATIONS = {
+    (2, 2): "OPEN Message Error/Bad Peer AS",
+    (6, 1): "Cease/Maximum Number of Prefixes Reached",
+    (6, 2): "Cease/Administrative Shutdown",
+    (6, 3): "Cease/Peer De-configured",
+}
+
+
+def read_notification(payload: bytes) -> str | None:
+    """The NOTIFICATION somewhere in a segment of a BGP stream (RFC 4271, 4.5), where it is one that names a fault."""
+    at = 0
+    while len(payload) >= at + 21 and payload[at : at + 16] == b"\xff" * 16:
+        length, kind = int.from_bytes(payload[at + 16 : at + 18]), payload[at + 18]
+        if kind == 3:
+            code, subcode = payload[at + 19], payload[at + 20]
+            return _NOTIFICATIONS.get((code, subcode), "OPEN Message Error" if code == 2 else None)
+        if length < 19:
+            return None
+        at += length
+    return None
 
 
 def read_open(payload: bytes) -> OpenLook | None:

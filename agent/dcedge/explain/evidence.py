@@ -51,7 +51,7 @@ class TcpLook:
     left: bool = True  # whether our SYN was seen to leave
     digest: DigestFault | None = None
     syns_received: int = 0
-    answered_unheard: bool = False  # a SYN-ACK to FRR's own SYN arrived, yet no session came of it
+    answered_unheard: bool = False  # SYN-ACKs arrive over and over: this router's TCP does not get them
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +73,7 @@ class Capture:
     neighbours: tuple[tuple[str, str], ...] = ()  # address and hardware address of who sends on the ordered tags
     replies: frozenset[str] = frozenset()  # addresses whose echo replies arrived
     opens: Mapping[str, OpenLook] = field(default_factory=dict)  # by peer
+    notifications: Mapping[str, str] = field(default_factory=dict)  # by peer: what its NOTIFICATION said
 
 
 @dataclass(frozen=True, slots=True)

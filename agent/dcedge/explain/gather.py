@@ -107,7 +107,7 @@ def gather(settings: Settings, name: str) -> Evidence:
                 replace(facts, sessions=tuple(_session_facts(interface, again or sessions or {}))), interface, looks
             )
             if sessions:
-                facts = _with_digests(facts, order, digests, again or sessions, looks)
+                facts = _with_what_was_heard(facts, order, digests, again or sessions, looks)
             after = read_counters(sock).links
             silent = _silent(before, after, interface, time.monotonic() - started)
             facts = replace(facts, link=replace(facts.link, silent=silent))
@@ -182,7 +182,7 @@ def _session_facts(interface: ResolvedInterface, sessions: Mapping[Place, Sessio
     for session in interface.sessions:
         state = sessions.get(session_place(session, interface.vrf))
         if state is not None:
-            yield session_facts(interface, session, state, None, None)
+            yield session_facts(interface, session, state, state.uptime, None)
 
 
 def _look(settings: Settings, order: Order, interface: ResolvedInterface, facts: Facts, unseen: list[str]) -> _Looks:
@@ -251,21 +251,28 @@ def _with_looks(facts: Facts, interface: ResolvedInterface, looks: _Looks) -> Fa
     return replace(facts, probes=tuple(probes))
 
 
-def _with_digests(
+def _with_what_was_heard(
     facts: Facts,
     order: Order,
     digests: DigestMeter,
     sessions: Mapping[Place, SessionState],
     looks: _Looks,
 ) -> Facts:
-    """The sessions with what is wrong with their digests: as heard, else as the kernel counted while we looked."""
+    """The sessions with what was heard of them: their digests (else as the kernel counted meanwhile), NOTIFICATIONs."""
     interfaces = [resolve_interface(order, name) for name in order.virtual_interfaces]
     unreachable = frozenset(path.destination for path in looks.paths if path.neighbour is False)
     counted = digests.faults(digest_suspects(interfaces, sessions, unreachable), 1)
+    heard = looks.capture.notifications if looks.capture is not None else {}
     return replace(
         facts,
         sessions=tuple(
-            replace(session, digest=looks.tcp[session.peer].digest or counted.get(session.peer))
+            replace(
+                session,
+                digest=looks.tcp[session.peer].digest or counted.get(session.peer),
+                last_reset=f"BGP Notification received: {heard[session.peer]}"
+                if session.peer in heard
+                else session.last_reset,
+            )
             if session.peer in looks.tcp
             else session
             for session in facts.sessions

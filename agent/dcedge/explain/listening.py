@@ -99,7 +99,8 @@ def _tcp_look(heard: TcpHeard, port: int, *, signed: bool, refused: bool) -> Tcp
         left=not refused,
         digest=heard.digest,
         syns_received=heard.syns,
-        answered_unheard=heard.answered_elsewhere > 0 and heard.open is None and not heard.answers,
+        # An answer that is taken is sent once. (To a signed SYN the peer repeats it: our RST bears no signature.)
+        answered_unheard=any(count > 1 and not (signed and to == port) for to, count in heard.syn_acks.items()),
     )
 
 

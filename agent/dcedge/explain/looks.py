@@ -24,7 +24,7 @@ from dcedge.order.resolve import Session
 BGP_PORT = 179
 _PINGS, _PING_GAP, _PING_PATIENCE = 3, 0.1, 1.0  # below what any provider's budget of probes notices
 _MTU_PATIENCE = 0.4
-_MTU_TRIES = 2
+_MTU_TRIES, _MTU_PROOFS = 2, 3
 _MTU_LOWEST = {"ipv4": 576, "ipv6": 1280}  # what every path must carry (RFC 1122, 3.3.3; RFC 8200, 5)
 _HEADERS = {"ipv4": 28, "ipv6": 48}  # IP and ICMP
 _ECHO = {"ipv4": (8, 0), "ipv6": (128, 129)}
@@ -125,16 +125,22 @@ def look_at_path(way: Way, mtu: int) -> PathLook:
         )
 
 
-def _largest(echoes: Echoes, most: int, least: int) -> int:
-    """The largest packet that is answered, by halves. A packet is lost only if it is lost twice."""
+def _largest(echoes: Echoes, most: int, least: int) -> int | None:
+    """The largest packet that is answered, by halves; None where loss lets nothing be said."""
 
     def passes(size: int) -> bool:
         return any(
             echoes.send(size) is None and echoes.answers(time.monotonic() + _MTU_PATIENCE) for _ in range(_MTU_TRIES)
         )
 
-    if most <= least or passes(most):
+    if most <= least:
         return most
+    # Where pings get lost anyway, size has nothing to do with it: both sizes, side by side, must bear it out.
+    for _ in range(_MTU_PROOFS):
+        if passes(most):
+            return most
+        if not passes(least):
+            return None
     low, high = least, most - 1
     while low < high:
         middle = (low + high + 1) // 2

@@ -134,7 +134,8 @@ def print_explanation(console: Console, evidence: Evidence, explanation: Explana
     if finding.side != "customer":
         console.print()
         console.print(Text("For a ticket to the provider:", "bold"))
-        console.print(Padding(Text(ticket(evidence, explanation)), (0, 0, 0, 2), expand=False))
+        for line in ticket(evidence, explanation).splitlines():
+            console.print(Text(f"  {line}"), soft_wrap=True)
 
 
 def ticket(evidence: Evidence, explanation: Explanation) -> str:
@@ -148,9 +149,9 @@ def _ticket(e: Evidence, explanation: Explanation, finding: Step) -> Iterator[st
     identity = circuit.circuit_id or f"(no circuit ID on file; our name for it: {circuit.connection})"
     about = f", {circuit.description}" if circuit.description else ""
     yield f"Circuit: {identity}{about}, {circuit.provider}"
-    tags = ".".join(str(tag.vlan_id) for tag in vi.tags) or "untagged"
+    tags = f"VLAN {'.'.join(str(tag.vlan_id) for tag in vi.tags)}" if vi.tags else "untagged"
     rate = f", {format_rate(vi.rate_bps)}bit/s" if vi.rate_bps is not None else ""
-    yield f"Virtual interface: {vi.name}, VLAN {tags}{rate}, MTU {vi.mtu}"
+    yield f"Virtual interface: {vi.name}, {tags}{rate}, MTU {vi.mtu}"
     for pair in vi.addresses:
         session = next((s for s in vi.sessions if s.cloud == pair.cloud), None)
         asns = (f" AS {session.customer_asn}", f" AS {session.cloud_asn}") if session is not None else ("", "")

@@ -161,8 +161,7 @@ def link(e: Evidence) -> Outcome:
     if (found := _first(e.facts, rules.link_missing, rules.link_shut)) is not None:
         advice = "Is the daemon running (`dcedge run`)? Else `dcedge apply`; its answer says what the kernel refuses."
         return Outcome("failed", found.reason, found.side, e.facts.failing, advice)
-    tags = ".".join(str(tag.vlan_id) for tag in e.interface.tags) or "none"
-    return Outcome("ok", f"{e.facts.link.name} is up, VLAN {tags}, MTU {e.interface.mtu}")
+    return Outcome("ok", f"{e.facts.link.name} is up, {_vlan(e)}, MTU {e.interface.mtu}")
 
 
 def frames(e: Evidence) -> Outcome:
@@ -170,19 +169,19 @@ def frames(e: Evidence) -> Outcome:
     probe = next((p for p in e.facts.probes if p.neighbour is False), None)
     found = rules.nothing_heard(e.facts, probe) if probe is not None else None
     if found is None:
-        return Outcome("ok", f"frames come in on {_vlan(e)}")
+        return Outcome("ok", f"frames come in, {_vlan(e)}")
     strangers = e.capture.strangers if e.capture is not None else ()
     if strangers:
         first = strangers[0]
         seen = f"ordered {_vlan(e)}, seeing {_tags(first.tags)} from {first.hardware_address}"
         if first.address is not None:
             seen += f" ({first.address})"
-        advice = f"Set {_vlan(e)} on your side. (Or here: order the one that the cloud uses.)"
+        advice = f"Set this virtual interface to {_vlan(e)} on your side. (Or here: order the one that the cloud uses.)"
         told = tuple(f"{_tags(s.tags)} from {s.hardware_address} ({s.address or 'no address seen'})" for s in strangers)
         return Outcome("failed", seen, "cloud", (found.reason, *told), advice)
     seconds = f" in {format_seconds(e.capture.seconds)} of capture" if e.capture is not None else ""
     advice = (
-        f"Check that the virtual interface exists on your port with {_vlan(e)}, and that every switch "
+        f"Check that the virtual interface exists on your port, {_vlan(e)}, and that every switch "
         "on the way passes it. Some clouds send nothing before they see a tagged frame: this router has sent ARP."
     )
     return Outcome("failed", found.reason, "cloud", (f"no unknown tag was seen either{seconds}",), advice)
@@ -202,7 +201,7 @@ def neighbour(e: Evidence) -> Outcome:
             text = f"the cloud uses {address} ({hardware}) where the order says {probe.destination}"
             advice = f"Set {probe.destination} as your address. (Or here: put {address} into the order.)"
             return Outcome("failed", text, "cloud", (found.reason,), advice)
-        advice = f"Check that {probe.destination} is set on {_vlan(e)} and answers {probe.protocol}."
+        advice = f"Check that {probe.destination} is set there ({_vlan(e)}) and answers {probe.protocol}."
         return _failed(found, advice, f"{probe.protocol} requests for {probe.destination} were sent and not answered")
     told = [f"{path.destination} is {path.hardware_address}" for path in e.paths if path.hardware_address is not None]
     if told:
@@ -408,7 +407,7 @@ def prefixes(e: Evidence) -> Outcome:
         found = rules.why_not_established(e.facts, session)
         if found.layer == "prefixes":
             ordered = counted(len(e.interface.advertise), "prefix")
-            advice = f"Announce less ({ordered} of `advertise` are ordered), or have the provider raise its cap."
+            advice = f"Announce less (`advertise` has {ordered}), or have the provider raise its cap."
             if found.side == "cloud":
                 advice = "Say how many prefixes you announce. (Or here: raise `bgp.receive_limit` if they are right.)"
             return _failed(found, advice, *_reset_told(session))
@@ -527,7 +526,7 @@ def _vlan(e: Evidence) -> str:
 
 
 def _tags(tags: tuple[int, ...]) -> str:
-    return f"VLAN {'.'.join(map(str, tags))}" if tags else "no VLAN tag"
+    return f"VLAN {'.'.join(map(str, tags))}" if tags else "untagged"
 
 
 def _customer(e: Evidence, session: SessionFacts) -> str:

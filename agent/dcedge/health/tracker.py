@@ -72,6 +72,11 @@ class Tracker:
         self._enter(name, track, verdict, now)
         return verdict
 
+    def was_up(self, name: str) -> bool:
+        """Whether it has ever been up, as far as is remembered."""
+        track = self._tracks.get(name)
+        return track is not None and track.was_up
+
     def since(self, name: str) -> Seconds | None:
         """When the state in force began; None of an unknown virtual interface."""
         track = self._tracks.get(name)

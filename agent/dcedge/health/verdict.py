@@ -29,11 +29,14 @@ Side = Literal["customer", "line", "cloud", "unknown"]
 DigestFault = Literal["missing", "wrong", "unexpected"]
 
 LOSS_DEGRADED = 0.02  # of the probes in the window
+LOSS_UNDER_LOAD = 0.05
+_ALL_LOST = 0.97
 _LOSS_MIN_PROBES = 8
 # A link on which ARP fails is silent for longer than its tries are apart; one whose ARP entry is still believed, for
 # longer than probes that get an answer are.
 NOTHING_HEARD: Seconds = 3
 _SURELY_NOTHING_HEARD: Seconds = 10
+STANDS: Seconds = 3  # a session that is refused over and over is up in between for less
 _SETTLING: Seconds = 15  # how long a session may take before its absence is called a fault
 
 
@@ -128,19 +131,22 @@ class SessionFacts:
     digest: DigestFault | None = None
     customer_asn: int | None = None
     cloud_asn: int | None = None
+    lost: int = 0  # how often it was lost after it had been up
 
     @property
     def established(self) -> bool:
-        """Whether routes can be exchanged over it."""
-        return self.state == "Established"
+        """Whether routes can be exchanged over it: it is up, and has not just come up after it was refused."""
+        if self.state != "Established":
+            return False
+        return self.duration is None or self.duration >= STANDS or refused(self) is None
 
 
 @dataclass(frozen=True, slots=True)
 class ProbeFacts:
     """The recent probes of one destination, and whether it answers ARP or ND (None: unknown).
 
-    `lost_in_a_row` counts the latest ones. `full_size` is whether a packet of the ordered MTU that must not be
-    fragmented gets an answer (None: not tried); `mtu` is that MTU.
+    `lost_in_a_row` counts the latest ones; `span` is the time in which all were sent. `full_size` is whether a packet
+    of the ordered MTU that must not be fragmented gets an answer (None: not tried); `mtu` is that MTU.
     """
 
     destination: str
@@ -150,6 +156,7 @@ class ProbeFacts:
     error: str | None = None
     neighbour: bool | None = None
     lost_in_a_row: int = 0
+    span: Seconds = 0.0
     full_size: bool | None = None
     mtu: int = 0
 
@@ -178,13 +185,15 @@ class ProbeFacts:
 class LoadFacts:
     """Loss beside load: the share of probes lost while the virtual interface was busy and while it was quiet.
 
-    `busy_bps` is what it carried then, in the direction that carried more.
+    `busy_bps` is what it carried then, in the direction that carried more; `full_size_loss` is that of the full-size
+    probes among those while it was busy, None while too few were sent to tell.
     """
 
     busy_loss: float
     quiet_loss: float
     busy_bps: float
     outward: bool
+    full_size_loss: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,13 +208,15 @@ class Facts:
     link: LinkFacts
     static: bool = False
     drained: bool = False
+    was_up: bool = True  # at some time: it has nothing to settle any more
     carries: str = ""
     failing: tuple[str, ...] = ()
     frr_available: bool = True
     frr_detail: str = ""
     sessions: tuple[SessionFacts, ...] = ()
     probes: tuple[ProbeFacts, ...] = ()
-    load: LoadFacts | None = None
+    busy: bool = False  # now
+    load: LoadFacts | None = None  # where it was busy of late
     ordered_bps: int | None = None
 
     def probe_of(self, peer: str) -> ProbeFacts | None:
@@ -331,7 +342,8 @@ def sessions_down(facts: Facts) -> Verdict | None:
     if len(lacking) < len(facts.sessions):
         return replace(cause, state="degraded", reason=reason)
     settling = all(s.duration is not None and s.duration < _SETTLING and not s.admin_shutdown for s in lacking)
-    if settling and not any(s.last_reset for s in lacking):
+    lost = facts.was_up and any(s.lost for s in lacking)
+    if settling and not lost and not any(map(refused, lacking)):
         reason = f"BGP to {lacking[0].peer} is coming up ({lacking[0].state})"
         return Verdict("pending", reason, cause.layer, cause.side)
     return replace(cause, reason=reason)
@@ -388,6 +400,8 @@ def weak_light(facts: Facts) -> Verdict | None:
 
 def full_size_lost(facts: Facts) -> Verdict | None:
     """Small packets pass and full ones do not: sessions stay up while transfers hang."""
+    if facts.busy and (facts.load is None or (facts.load.full_size_loss or 0.0) < _ALL_LOST):
+        return None  # a policer lets none of some through too
     for probe in facts.probes:
         if probe.full_size is False and probe.answers:
             reason = (
@@ -431,9 +445,9 @@ def bfd_slow(facts: Facts) -> Verdict | None:
 def policed(facts: Facts) -> Verdict | None:
     """Pings get lost under load only, below the ordered rate: somebody drops what was ordered."""
     load = facts.load
-    if load is None or not any(probe.loss > LOSS_DEGRADED for probe in facts.probes):
+    if load is None or load.busy_loss <= LOSS_UNDER_LOAD or load.quiet_loss > LOSS_DEGRADED:
         return None
-    if load.busy_loss <= LOSS_DEGRADED or load.quiet_loss > LOSS_DEGRADED:
+    if load.full_size_loss is not None and load.full_size_loss >= _ALL_LOST:
         return None
     way = "out" if load.outward else "in"
     ordered = f" of the ordered {format_rate(facts.ordered_bps)}" if facts.ordered_bps else ""
@@ -448,9 +462,11 @@ def lossy(facts: Facts) -> Verdict | None:
     """Pings get lost. Where BFD says that the path is sound, or BGP lives without any ping answered, it is the
     cloud that polices ICMP, not the link that loses."""
     for probe in facts.probes:
-        if probe.loss <= LOSS_DEGRADED:
-            continue
         session = next((s for s in facts.sessions if s.peer == probe.destination), None)
+        # Probes from before the session came up were lost to what kept it down.
+        young = session is not None and session.duration is not None and session.duration < probe.span
+        if probe.loss <= LOSS_DEGRADED or young:
+            continue
         share = f"{probe.loss:.0%} of the pings to {probe.destination}"
         if session is not None and session.bfd == "up":
             reason = f"as ordered; {share} go unanswered, but BFD loses none: policed ICMP"
@@ -482,12 +498,12 @@ RULES: tuple[Rule, ...] = (
     static_unreachable,
     weak_light,
     member_lacking,
+    policed,
     full_size_lost,
     bfd_down,
     no_prefixes,
     failing_operations,
     bfd_slow,
-    policed,
     lossy,
     as_ordered,
 )
@@ -590,15 +606,23 @@ _NOTIFICATIONS: tuple[tuple[str, Layer, tuple[str, Side], tuple[str, Side]], ...
 )
 
 
-def refused(session: SessionFacts) -> tuple[str, Layer, Side] | None:
-    """What the last NOTIFICATION says is wrong: in words, on which layer, and on whose side."""
-    said = (session.last_reset or "").lower()
+def refusal(last_reset: str) -> tuple[str, Layer, Side] | None:
+    """What the NOTIFICATION in FRR's reason of a session's end says is wrong: in words, the layer, and whose side."""
+    said = last_reset.lower()
     for sign, layer, received, sent in _NOTIFICATIONS:
         if sign in said:
             meaning, side = sent if "notification sen" in said else received
-            asns = {"customer": _asn(session.customer_asn), "cloud": _asn(session.cloud_asn)}
-            return meaning.format(**asns), layer, side
+            return meaning, layer, side
     return None
+
+
+def refused(session: SessionFacts) -> tuple[str, Layer, Side] | None:
+    """What the last NOTIFICATION of a session says is wrong, with its ASNs."""
+    found = refusal(session.last_reset or "")
+    if found is None:
+        return None
+    meaning, layer, side = found
+    return meaning.format(customer=_asn(session.customer_asn), cloud=_asn(session.cloud_asn)), layer, side
 
 
 def _asn(number: int | None) -> str:
@@ -610,7 +634,7 @@ def why_not_established(facts: Facts, session: SessionFacts) -> Verdict:
     probe = facts.probe_of(session.peer)
     if session.admin_shutdown:
         return Verdict("down", f"BGP to {session.peer} is shut down on this router", "bgp", "customer")
-    since = f" for {format_seconds(session.duration)}" if session.duration else ""
+    since = f" for {format_seconds(session.duration)}" if session.duration and session.duration >= 1 else ""
     said = f"BGP to {session.peer} is {session.state}{since}"
     unreachable = nothing_heard(facts, probe) or no_neighbour(facts, probe)
     if unreachable is not None:

@@ -14,7 +14,7 @@ from scapy.layers.l2 import ARP, Dot1Q, Ether
 from scapy.packet import Packet
 
 from dcedge.credentials import Secret
-from dcedge.explain.capture import Listener, Watched, filter_program, read_open
+from dcedge.explain.capture import Listener, Watched, filter_program, read_notification, read_open
 from dcedge.explain.evidence import OpenLook, TaggedSender
 from dcedge.explain.looks import internet_checksum, syn_segment
 
@@ -23,6 +23,7 @@ CUSTOMER, CLOUD = ip_address("10.255.101.2"), ip_address("10.255.101.1")
 CUSTOMER6, CLOUD6 = ip_address("2001:db8:101::2"), ip_address("2001:db8:101::1")
 SECRET = Secret("Kaiserlei-101")
 OUR_PORT = 40_000
+MARKER = b"\xff" * 16  # how every BGP message begins
 
 
 def listener(secret: Secret | None = SECRET) -> Listener:
@@ -117,13 +118,12 @@ def test_what_comes_back_to_our_syns_is_kept_apart_from_frrs() -> None:
     heard.hear(frame(segment(179, OUR_PORT, "SA"), 101))
     heard.hear(frame(segment(179, OUR_PORT + 1, "RA"), 101))
     heard.hear(frame(segment(179, 50_123, "SA"), 101))
-    refused = IP(src=str(CLOUD), dst=str(CUSTOMER)) / TCP(sport=OUR_PORT, dport=179)
     assert heard.tcp[str(CLOUD)].answers == {OUR_PORT: "accepted", OUR_PORT + 1: "refused"}
-    assert heard.tcp[str(CLOUD)].answered_elsewhere == 1
+    heard.hear(frame(segment(179, 50_123, "SA"), 101))
+    assert heard.tcp[str(CLOUD)].syn_acks == {OUR_PORT: 1, 50_123: 2}
     quoted = IP(src=str(CUSTOMER), dst=str(CLOUD)) / TCP(sport=OUR_PORT, dport=179)
     heard.hear(frame(IP(src=str(CLOUD), dst=str(CUSTOMER)) / ICMP(type=3, code=13) / quoted, 101))
     assert heard.tcp[str(CLOUD)].answers[OUR_PORT] == "prohibited"
-    assert refused
 
 
 def test_the_open_of_a_peer_is_read_with_its_four_byte_asn_and_families() -> None:
@@ -143,6 +143,25 @@ def test_the_open_of_a_peer_is_read_with_its_four_byte_asn_and_families() -> Non
 )
 def test_what_is_no_open_is_none(payload: bytes) -> None:
     assert read_open(payload) is None
+
+
+def test_a_notification_is_read_from_anywhere_in_the_stream() -> None:
+    keepalive = bytes(BGPHeader(type=4))
+    bad_as = MARKER + b"\0\x17\x03\x02\x02\xff\xff"
+    assert read_notification(keepalive + bad_as) == "OPEN Message Error/Bad Peer AS"
+    assert read_notification(MARKER + b"\0\x15\x03\x06\x01") == "Cease/Maximum Number of Prefixes Reached"
+    assert read_notification(MARKER + b"\0\x15\x03\x06\x04") is None, "an administrative reset passes by itself"
+    assert read_notification(keepalive) is None
+    heard = listener()
+    heard.hear(frame(segment(179, 50_123, "PA", bad_as), 101))
+    assert heard.capture(3).notifications == {str(CLOUD): "OPEN Message Error/Bad Peer AS"}
+
+
+def test_whoever_else_wants_to_speak_bgp_with_us_is_known() -> None:
+    heard = listener()
+    stranger = IP(src="10.255.101.5", dst=str(CUSTOMER)) / TCP(sport=31_000, dport=179, flags="S")
+    heard.hear(frame(stranger, 101))
+    assert heard.capture(3).neighbours == (("10.255.101.5", CLOUD_MAC),)
 
 
 def test_a_torn_open_never_raises() -> None:

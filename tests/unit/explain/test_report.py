@@ -38,7 +38,7 @@ def test_a_ticket_has_all_that_the_provider_asks_for() -> None:
         f"Fault: ordered VLAN 101, seeing VLAN 111 from 00:1b:21:aa:bb:cc ({PEER})",
         "Faulty side as seen from here: the cloud",
         "- carrier: carrier, 1G, full duplex",
-        "Please: Set VLAN 101 on your side",
+        "Please: Set this virtual interface to VLAN 101 on your side",
     ):
         assert part in text
 
@@ -48,7 +48,7 @@ def test_the_screen_shows_the_walk_the_fault_and_the_ticket() -> None:
     assert "failed   tagged frames" in text
     assert "skipped  ARP and ND" in text
     assert "not reached" in text
-    assert "Next, for the provider: Set VLAN 101" in text
+    assert "Next, for the provider: Set this virtual interface to VLAN 101" in text
     assert "For a ticket to the provider:" in text
 
 

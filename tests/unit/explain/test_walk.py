@@ -91,7 +91,7 @@ ROWS = [
         ),
         "frames",
         "cloud",
-        f"ordered VLAN 101, seeing no VLAN tag from {MAC}",
+        f"ordered VLAN 101, seeing untagged from {MAC}",
     ),
     Row(
         "nothing comes in at all",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dcedge.health.load import LoadMeter
+from dcedge.health.load import LoadMeter, ProbeTotals
 from dcedge.health.verdict import LoadFacts
 
 ORDERED = 50_000_000
@@ -20,7 +20,7 @@ class Line:
         for _ in range(count):
             self.sent += 5
             self.lost += lost_of_five
-            self._seen = self.meter.feed("prod-a", self.sent, self.lost, ORDERED, bps / 100, bps)
+            self._seen = self.meter.feed("prod-a", ProbeTotals(self.sent, self.lost, 0, 0), ORDERED, bps / 100, bps)
 
     @property
     def tells(self) -> bool:
@@ -60,3 +60,12 @@ def test_the_poll_in_which_load_begins_counts_for_neither() -> None:
     line.polls(10, bps=20_000, lost_of_five=0)
     line.polls(10, bps=30e6, lost_of_five=0)
     assert (line.seen.busy_loss, line.seen.quiet_loss) == (0, 0)
+
+
+def test_long_after_the_load_nothing_is_said() -> None:
+    line = Line()
+    line.polls(10, bps=20_000, lost_of_five=0)
+    line.polls(10, bps=30e6, lost_of_five=2)
+    assert line.tells
+    line.polls(60, bps=20_000, lost_of_five=0)
+    assert not line.tells
