@@ -246,6 +246,10 @@ class Service:
             self._scope = self._scope | scope if scope is not None else None
         self._wanted.set()
 
+    def urgent(self) -> bool:
+        """Whether a pass is due or under way, which long answers must not slow down."""
+        return self._wanted.is_set() or self._pass.locked()
+
     def snapshot(self) -> Snapshot:
         """All that the outside sees, now."""
         assert self.in_force.loaded is not None

@@ -4,26 +4,47 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from itertools import islice
 
 from aiohttp import web
 
 _PIECES_A_CHUNK = 5_000
+_LOOK_SECONDS = 0.005
+_COURTESY_SECONDS = 1.0  # so long in all an answer stands back; then it goes on beside whatever there is
 
 
 async def send_chunks(
-    response: web.StreamResponse, request: web.Request, chunks: Iterator[bytes]
+    response: web.StreamResponse, request: web.Request, chunks: Iterator[bytes], urgent: Callable[[], bool]
 ) -> web.StreamResponse:
-    """Send an answer's body as it is made; the answer. A client that gives up is none of the log's business."""
+    """Send an answer's body as it is made; the answer. A client that gives up is none of the log's business.
+
+    While `urgent` says so nothing is made: threads share the interpreter, and a pass would take twice as long.
+    """
+    courtesy = _COURTESY_SECONDS
     with suppress(ConnectionError):
         await response.prepare(request)
         if request.method != "HEAD":
-            while (chunk := await asyncio.to_thread(next, chunks, None)) is not None:
+            while True:
+                courtesy -= await _stand_back(urgent, courtesy)
+                chunk = await asyncio.to_thread(next, chunks, None)
+                if chunk is None:
+                    break
                 await response.write(chunk)
         await response.write_eof()
     return response
+
+
+async def _stand_back(urgent: Callable[[], bool], at_most: float) -> float:
+    """Wait until nothing is urgent; the seconds that it took."""
+    started = time.monotonic()
+    waited = 0.0
+    while urgent() and waited < at_most:
+        await asyncio.sleep(_LOOK_SECONDS)
+        waited = time.monotonic() - started
+    return waited
 
 
 def json_chunks(value: object) -> Iterator[bytes]:

@@ -62,6 +62,9 @@ class Backend(Protocol):
     def history(self, name: str) -> tuple[Transition, ...]:
         """The verdict's transitions of one virtual interface in the last day; none of an unknown one."""
 
+    def urgent(self) -> bool:
+        """Whether a pass is due or under way, which long answers must not slow down."""
+
     def commands(self) -> Mapping[str, Command]:
         """The changes on offer, by verb; each takes the request's body and its parameters."""
 
@@ -103,11 +106,12 @@ class ControlServer:
             await self._runner.cleanup()
 
     async def _status(self, request: web.Request) -> web.StreamResponse:
-        return await send_chunks(_json_response(), request, status_chunks(self._backend.snapshot()))
+        chunks = status_chunks(self._backend.snapshot())
+        return await send_chunks(_json_response(), request, chunks, self._backend.urgent)
 
     async def _history(self, request: web.Request) -> web.StreamResponse:
         transitions = [transition_json(one) for one in self._backend.history(request.match_info["name"])]
-        return await send_chunks(_json_response(), request, json_chunks({"transitions": transitions}))
+        return await send_chunks(_json_response(), request, json_chunks({"transitions": transitions}), self._backend.urgent)
 
     async def _command(self, request: web.Request) -> web.StreamResponse:
         peer = _peer_of(request)
@@ -127,7 +131,7 @@ class ControlServer:
             return _error(500, "failed", str(error))
         except UnicodeDecodeError:
             return _error(400, "failed", "the request's text is not UTF-8")
-        return await send_chunks(_json_response(), request, json_chunks(reply))
+        return await send_chunks(_json_response(), request, json_chunks(reply), self._backend.urgent)
 
 
 @contextlib.asynccontextmanager

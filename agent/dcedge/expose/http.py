@@ -44,6 +44,9 @@ class Source(Protocol):
     def snapshot(self) -> Snapshot:
         """All there is to see now. Must be quick: it runs in the event loop."""
 
+    def urgent(self) -> bool:
+        """Whether a pass is due or under way, which long answers must not slow down."""
+
 
 class HttpServer:
     """Serves one source on one address; `longest_pass_age` is what /healthz tolerates, in seconds."""
@@ -102,7 +105,8 @@ class HttpServer:
         response = web.StreamResponse(
             headers={**_HEADERS, "Content-Type": OPENMETRICS_TYPE if openmetrics else TEXT_TYPE}
         )
-        return await send_chunks(response, request, render_chunks(self._source.snapshot(), openmetrics))
+        chunks = render_chunks(self._source.snapshot(), openmetrics)
+        return await send_chunks(response, request, chunks, self._source.urgent)
 
     async def _healthz(self, _: web.Request) -> web.Response:
         reason = unhealthy(self._source.snapshot().passes, time.time(), self._longest_pass_age)

@@ -269,4 +269,9 @@ class Prober:
 
 
 def _clock_offset() -> int:
-    return time.time_ns() - time.monotonic_ns()
+    """The time of day over the steady clock, in ns; read again where something came between the two readings."""
+    while True:
+        steady = time.monotonic_ns()
+        now = time.time_ns()
+        if time.monotonic_ns() - steady < _CLOCK_STEP_NS // 2:
+            return now - steady

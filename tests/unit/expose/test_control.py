@@ -38,6 +38,9 @@ class Daemon:
         self.reloads = 0
         self.error: DcedgeError | None = None
 
+    def urgent(self) -> bool:
+        return False
+
     def snapshot(self) -> Snapshot:
         return snapshot()
 

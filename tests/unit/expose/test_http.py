@@ -26,6 +26,9 @@ class Router:
     def __init__(self, shown: Snapshot | None = None) -> None:
         self.shown = shown or snapshot(passes=PassSnapshot(finished=time.time()))
 
+    def urgent(self) -> bool:
+        return False
+
     def snapshot(self) -> Snapshot:
         return self.shown
 

@@ -258,6 +258,19 @@ def test_a_stepped_clock_gives_no_round_trip(monkeypatch: pytest.MonkeyPatch) ->
     assert stats.histogram.observations == 0
 
 
+def test_being_held_up_between_the_two_clocks_is_no_step(monkeypatch: pytest.MonkeyPatch) -> None:
+    true_offset, read = module._clock_offset(), time.time_ns
+    holdups = [0.02, 0.02]
+
+    def held_up() -> int:
+        time.sleep(holdups.pop() if holdups else 0)
+        return read()
+
+    monkeypatch.setattr(time, "time_ns", held_up)
+    assert abs(module._clock_offset() - true_offset) < module._CLOCK_STEP_NS
+    assert not holdups
+
+
 def test_more_replies_than_are_read_at_once_are_all_read_before_the_next_requests() -> None:
     flood = 10 * module._AT_ONCE
 
