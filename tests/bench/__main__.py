@@ -33,7 +33,7 @@ class Part:
 BENCHES = {
     "kernel": (Part(lab=True),),
     "bgp": (Part(lab=False),),
-    "shaping": (Part(lab=False),),  # sees to its two parts itself
+    "shaping": (Part(lab=False, argument="native"), Part(lab=True, argument="lab")),
     "probe": (Part(lab=True, argument="lab", awake=True), Part(lab=False, argument="native")),
     "exporter": (Part(lab=False),),
 }
@@ -95,7 +95,7 @@ def main(names: list[str]) -> int:
     for name in names or BENCHES:
         cases: list[dict[str, object]] = []
         for part in BENCHES[name]:
-            written = RESULTS / f"{name}.json" if part.argument is None else RESULTS / f"{name}.{part.argument}.json"
+            written = RESULTS / (f"{name}.json" if part.argument is None else f"{name}-{part.argument}.json")
             written.unlink(missing_ok=True)
             status = run(name, part)
             if status != 0:

@@ -146,7 +146,7 @@ def losses(report: Report, line: Line) -> None:
 
 def lab() -> None:
     """The part that needs netem."""
-    report = Report("probe.lab")
+    report = Report("probe-lab")
     with Workspace() as work:
         line = Line(work.namespace("edge"), work.namespace("cloud"))
         lay_ports(line.edge, line.cloud, [0])
@@ -202,7 +202,7 @@ def smokeping(work: Workspace, edge: Namespace, count: int) -> Iterator[subproce
 
 def native() -> None:
     """The part that needs a machine's real speed."""
-    report = Report("probe.native")
+    report = Report("probe-native")
     with Workspace() as work:
         edge, cloud = work.namespace("edge"), work.namespace("cloud")
         lay_ports(edge, cloud, range(MANY))

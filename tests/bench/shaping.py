@@ -7,10 +7,8 @@ counts bytes as the shaper does. `BENCH_SECONDS` is how long each rate is looked
 
 from __future__ import annotations
 
-import json
 import os
 import re
-import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -21,7 +19,7 @@ from pathlib import Path
 
 from dcedge.kernel.shaping import ETHERNET_HEADER_BYTES, POLICER_SECONDS, burst_bytes
 from dcedge.units import parse_rate
-from tests.bench.cases import DEFAULT_FOLDER, Report
+from tests.bench.cases import Report
 from tests.lab.bed import Bed
 from tests.lab.edge import COMMAND
 from tests.lab.netns import Counters, Port, Workspace, connect_host, end, fibre, leave_on_signals, received
@@ -31,7 +29,6 @@ from tests.lab.wait import until
 SECONDS = int(os.environ.get("BENCH_SECONDS", "4"))
 WARM_UP_SECONDS = 2.0
 READ_SECONDS = 0.001  # a look at a counter that takes longer is repeated
-ROOT = Path(__file__).resolve().parents[2]
 FOUR, SIX = "10.20.0.10", "2001:db8:20::10"
 CLOUD_FOUR, CLOUD_SIX = "10.255.101.1", "2001:db8:101::1"
 PLAIN = "plain htb + pfifo"
@@ -533,25 +530,13 @@ def _aside(work: Workspace) -> Workspace:
 
 
 def main() -> None:
-    """Both parts, or one: `native` or `lab`."""
+    """One part: `native` or `lab`."""
     leave_on_signals()
-    part = sys.argv[1] if len(sys.argv) > 1 else ""
-    if part:
-        report = Report(f"shaping-{part}")
-        with Workspace() as work:
-            (native if part == "native" else lab)(report, work)
-        report.write()
-        return
-    module = [sys.executable, "-m", "tests.bench.shaping"]
-    subprocess.run([*module, "native"], check=True, cwd=ROOT)
-    runner = [str(ROOT / "tests/lab/run"), "--timeout", "1800", "--out", str(DEFAULT_FOLDER)]
-    subprocess.run([*runner, *module, "lab"], check=True, cwd=ROOT)
-    cases = []
-    for name in ("native", "lab"):
-        path = DEFAULT_FOLDER / f"shaping-{name}.json"
-        cases += json.loads(path.read_text())
-        path.unlink()
-    (DEFAULT_FOLDER / "shaping.json").write_text(json.dumps(cases, indent=1))
+    part = sys.argv[1]
+    report = Report(f"shaping-{part}")
+    with Workspace() as work:
+        (native if part == "native" else lab)(report, work)
+    report.write()
 
 
 if __name__ == "__main__":

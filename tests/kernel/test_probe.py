@@ -33,10 +33,17 @@ class Line:
     edge: Namespace
     cloud: Namespace
 
-    def target(self, family: Family, interval: float = 0.05, name: str = "prod-a", port: str = "eth1") -> Target:
+    def target(
+        self,
+        family: Family,
+        interval: float = 0.05,
+        name: str = "prod-a",
+        port: str = "eth1",
+        mtu: int | None = None,
+    ) -> Target:
         customer, cloud = map(ip_address, ADDRESSES[family])
         ifindex = self.edge.call(socket.if_nametoindex, port)
-        return Target(name, "fra-1", family, ifindex, None, customer, cloud, interval)
+        return Target(name, "fra-1", family, ifindex, None, customer, cloud, interval, mtu)
 
     def netem(self, *words: str) -> None:
         """Have the cloud's port treat what it sends so."""
@@ -142,6 +149,21 @@ def test_a_link_that_is_down_is_said_to_be_the_reason(line: Line) -> None:
     for stats in found.values():
         assert "etwork" in (stats.error or ""), stats.error
         assert stats.window_lost > 0
+
+
+def test_a_path_that_swallows_full_size_packets_is_known_for_it_and_its_healing_too(line: Line) -> None:
+    """Small probes pass all the while. A veth takes no frame above its receiver's MTU."""
+
+    async def scene(prober: Prober) -> None:
+        line.cloud.ip("link set eth1 mtu 1400")
+        await until("full-size probes unanswered", prober, lambda stats: stats.full_size_misses >= 3)
+        line.cloud.ip("link set eth1 mtu 1500")
+        await until("full-size probes answered", prober, lambda stats: stats.full_size_answered)
+
+    found = probe(line, scene, *(line.target(family, interval=0.02, mtu=1500) for family in ADDRESSES))
+    for stats in found.values():
+        assert (stats.lost, stats.late, stats.duplicates, stats.send_errors) == (0, 0, 0, 0)
+        assert stats.full_size_misses == 0
 
 
 def test_late_replies_are_told_from_lost_ones(line: Line) -> None:

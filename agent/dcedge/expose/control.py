@@ -111,7 +111,9 @@ class ControlServer:
 
     async def _history(self, request: web.Request) -> web.StreamResponse:
         transitions = [transition_json(one) for one in self._backend.history(request.match_info["name"])]
-        return await send_chunks(_json_response(), request, json_chunks({"transitions": transitions}), self._backend.urgent)
+        return await send_chunks(
+            _json_response(), request, json_chunks({"transitions": transitions}), self._backend.urgent
+        )
 
     async def _command(self, request: web.Request) -> web.StreamResponse:
         peer = _peer_of(request)

@@ -131,6 +131,9 @@ class ProbeDocument(TypedDict):
     window_probes: int
     window_lost: int
     error: str | None
+    mtu_bytes: int | None
+    full_size_answered: bool | None
+    full_size_misses: int
 
 
 class UsedDocument(TypedDict):
@@ -444,4 +447,7 @@ def _probe(probe: Probed) -> ProbeDocument:
         "window_probes": probe.window_probes,
         "window_lost": probe.window_lost,
         "error": probe.error,
+        "mtu_bytes": probe.mtu,
+        "full_size_answered": probe.full_size_answered,
+        "full_size_misses": probe.full_size_misses,
     }

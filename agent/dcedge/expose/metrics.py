@@ -192,6 +192,15 @@ def _probes(vis: list[_Labelled]) -> Iterator[tuple[Family, Iterator[str]]]:
         Family(name, "gauge", "Variation of the round trips, smoothed as RFC 3550 has it."),
         (f"{name}{{{labels}}} {p.jitter!r}\n" for p, labels in probes if p.jitter is not None),
     )
+    name = "dcedge_probe_full_size_answered"
+    yield (
+        Family(name, "gauge", "Whether the last probe of the MTU's size, not to be fragmented, was answered."),
+        (
+            f"{name}{{{labels}}} {1 if p.full_size_answered else 0}\n"
+            for p, labels in probes
+            if p.full_size_answered is not None
+        ),
+    )
     name = "dcedge_probe_interval_seconds"
     yield (
         Family(name, "gauge", "The interval in force; a connection's probe budget may have stretched it."),

@@ -13,6 +13,7 @@ the stream.
 from __future__ import annotations
 
 import ctypes
+import errno
 import socket
 import struct
 import time
@@ -27,16 +28,18 @@ from dcedge.probe.batch import BATCH, Datagrams, ancillary, pack_ancillary
 ECHO_REQUEST: dict[Family, int] = {"ipv4": 8, "ipv6": 128}
 ECHO_REPLY: dict[Family, int] = {"ipv4": 0, "ipv6": 129}
 
-# Type, code, checksum, identifier, sequence; then our payload: key, cookie, full sequence; padded to the
-# length that ping(8) sends.
+# Type, code, checksum, identifier, sequence; then our payload: key, cookie, full sequence; padded with zeros to the
+# length that ping(8) sends, or to the size that is asked for.
 _ECHO = struct.Struct("!BBHHHI8sI")
 _COOKIE_HALVES = struct.Struct("!II")
 _PADDING = b"\0" * (8 + 56 - _ECHO.size)
 ECHO_LENGTH = _ECHO.size + len(_PADDING)
+_IP_HEADER: dict[Family, int] = {"ipv4": 20, "ipv6": 40}
 
 # From <linux/in.h>, <linux/icmp.h>, <linux/icmpv6.h>, <asm-generic/socket.h> and <linux/net_tstamp.h>;
 # Python's socket module lacks these.
 _IP_PKTINFO = 8
+_IP_MTU_DISCOVER, _IPV6_MTU_DISCOVER, _PMTUDISC_PROBE = 10, 23, 3
 _SOL_RAW = 255
 _ICMP_FILTER = 1
 _ICMPV6_FILTER = 1
@@ -136,11 +139,14 @@ class EchoSocket:
             passed = 0xFFFFFFFF & ~(1 << ECHO_REPLY["ipv4"])
             self._socket.setsockopt(_SOL_RAW, _ICMP_FILTER, struct.pack("=I", passed))
             self._socket.setsockopt(socket.IPPROTO_IP, _IP_PKTINFO, 1)
+            # Don't fragment, whatever path MTU was learned: a probe of full size gets through whole or not at all.
+            self._socket.setsockopt(socket.IPPROTO_IP, _IP_MTU_DISCOVER, _PMTUDISC_PROBE)
         else:
             blocked = [0xFFFFFFFF] * 8
             blocked[ECHO_REPLY["ipv6"] // 32] &= ~(1 << ECHO_REPLY["ipv6"] % 32)
             self._socket.setsockopt(socket.IPPROTO_ICMPV6, _ICMPV6_FILTER, struct.pack("=8I", *blocked))
             self._socket.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_RECVPKTINFO, 1)
+            self._socket.setsockopt(socket.IPPROTO_IPV6, _IPV6_MTU_DISCOVER, _PMTUDISC_PROBE)
         flags = _TX_SOFTWARE | _RX_SOFTWARE | _SOFTWARE
         self._socket.setsockopt(socket.SOL_SOCKET, _SO_TIMESTAMPING, flags)
         try:
@@ -159,6 +165,17 @@ class EchoSocket:
             ]
             errors += self._outgoing.send(self._socket.fileno(), datagrams)
         return errors
+
+    def send_sized(self, path: Path, sequence: int, size: int) -> int:
+        """Send one echo request that makes an IP packet of `size` bytes; the errno, 0 where the kernel took it."""
+        request = encode_request(self._family, self._identifier, self._key, path.cookie, sequence)
+        request += bytes(max(0, size - _IP_HEADER[self._family] - len(request)))
+        control = [(level, kind, bytes(data)) for level, kind, data in ancillary(memoryview(path.ancillary))]
+        try:
+            self._socket.sendmsg([request], control, socket.MSG_DONTWAIT, (path.destination, 0))
+        except OSError as error:
+            return error.errno or errno.EIO
+        return 0
 
     def receive(self, limit: int) -> list[Arrival]:
         """Up to `limit` replies, in the order of their arrival; forged and foreign ones are left out."""

@@ -42,6 +42,9 @@ class Transport(Protocol):
     def send(self, requests: Sequence[tuple[Path, int]]) -> Sequence[int]:
         """Send requests with these sequences; the errno of each, 0 where it was sent."""
 
+    def send_sized(self, path: Path, sequence: int, size: int) -> int:
+        """Send one request as an IP packet of `size` bytes; the errno, 0 where it was sent."""
+
     def receive(self, limit: int) -> list[Arrival]:
         """Replies that have come."""
 
@@ -252,7 +255,10 @@ class Prober:
                 following = stream.slot.next_after(now)
             heapq.heapreplace(heap, (following, number, stream))
             stream.last_due = due
-            due_now.setdefault(stream.family, []).append(stream)
+            if stream.full_size_turn():
+                self._send_full_size(stream, now)
+            else:
+                due_now.setdefault(stream.family, []).append(stream)
         for family, streams in due_now.items():
             self._send(family, streams, now)
 
@@ -266,6 +272,14 @@ class Prober:
             else:
                 stream.has_left()
                 self._outstanding.append((now + LOST_AFTER, stream, sequence))
+
+    def _send_full_size(self, stream: Stream, now: float) -> None:
+        assert stream.mtu is not None
+        sequence = stream.full_size_leaves()
+        if self._sockets[stream.family].send_sized(stream.path, sequence, stream.mtu):
+            stream.give_up(sequence)
+        else:
+            self._outstanding.append((now + LOST_AFTER, stream, sequence))
 
 
 def _clock_offset() -> int:

@@ -21,6 +21,11 @@ WINDOW = 64  # probes whose outcome the recent loss and RTT are computed over
 _LOST_AFTER_NS = int(LOST_AFTER * 1e9)
 _RING_MIN = 8
 
+# One probe in so many is a packet of full size instead; where that had no answer, the next comes sooner. They have
+# sequences of their own, and say nothing of loss or round trips: they are few, and may fail for another reason.
+FULL_SIZE_EVERY, FULL_SIZE_AGAIN = 60, 10
+FULL_SIZE = 1 << 31  # marks their sequences
+
 # In the ring a probe under way stands as the time it left at (ns of CLOCK_REALTIME), later as what became of it.
 _UNTIMED, _ANSWERED, _LOST, _LATE = 0, -1, -2, -3
 # In the window a round trip stands as nanoseconds: at most LOST_AFTER, so this is none.
@@ -32,7 +37,8 @@ class ProbeStats(NamedTuple):
 
     Times in seconds; None where nothing was measured yet. `interval` is the one in force, `ordered_interval`
     the order's. `error` says why the last probe could not be sent; such a probe counts as lost in the window
-    and not at all in `sent`.
+    and not at all in `sent`. `mtu` is the size of the full-size probes (an IP packet, not to be fragmented), of which
+    the last one was answered or not, `full_size_misses` in a row not.
     """
 
     virtual_interface: str
@@ -56,6 +62,9 @@ class ProbeStats(NamedTuple):
     jitter: Seconds | None
     histogram: HistogramCounts
     lost_in_a_row: int = 0
+    mtu: int | None = None
+    full_size_answered: bool | None = None
+    full_size_misses: int = 0
 
 
 class Stream:
@@ -65,7 +74,8 @@ class Stream:
     """
 
     __slots__ = (
-        "_highest", "_judged", "_probes", "_window", "_window_sum", "duplicates", "error", "histogram", "jitter",
+        "_full_size_open", "_full_size_sequence", "_highest", "_judged", "_probes", "_turns", "_window", "_window_sum",
+        "duplicates", "error", "full_size_answered", "full_size_misses", "histogram", "jitter",
         "last_due", "late", "lost", "lost_in_a_row", "path", "received", "reordered", "rtt_last", "send_errors",
         "sent", "sequence", "slot", "target", "window_lost",
     )  # fmt: skip
@@ -92,6 +102,11 @@ class Stream:
         self.jitter: Seconds | None = None
         self.histogram = Histogram()
         self.last_due = float("-inf")
+        self._turns = secrets.randbelow(FULL_SIZE_EVERY - FULL_SIZE_AGAIN) + FULL_SIZE_AGAIN
+        self._full_size_sequence = FULL_SIZE
+        self._full_size_open = False
+        self.full_size_answered: bool | None = None
+        self.full_size_misses = 0
 
     def suits(self, slot: Slot) -> bool:
         """Whether the ring is long enough for this slot's interval."""
@@ -121,6 +136,34 @@ class Stream:
         self.error = reason
         self._judge(_NO_ROUND_TRIP)
 
+    def full_size_turn(self) -> bool:
+        """Whether the probe that is due now is to be one of full size."""
+        if self.target.mtu is None:
+            return False
+        self._turns -= 1
+        return self._turns <= 0 and not self._full_size_open
+
+    def full_size_leaves(self) -> int:
+        """Note that a full-size probe is handed to the kernel; its sequence."""
+        self._turns = FULL_SIZE_EVERY
+        self._full_size_open = True
+        self._full_size_sequence = FULL_SIZE | (self._full_size_sequence + 1)
+        return self._full_size_sequence
+
+    def _full_size_reply(self, sequence: int) -> bool:
+        if sequence != self._full_size_sequence:
+            return False
+        self._full_size_open = False
+        self.full_size_answered = True  # a late answer too: it is the size that got through
+        self.full_size_misses = 0
+        return True
+
+    def _full_size_missed(self, sequence: int) -> None:
+        if self._full_size_open and sequence == self._full_size_sequence:
+            self._full_size_open = self.full_size_answered = False
+            self.full_size_misses += 1
+            self._turns = FULL_SIZE_AGAIN
+
     def stamp(self, sequence: int, sent_ns: int) -> None:
         """The kernel's word on when a probe left."""
         place = sequence % len(self._probes)
@@ -130,11 +173,13 @@ class Stream:
     def forget_time(self, sequence: int) -> None:
         """The clock was set while this probe was under way: it has no round trip."""
         place = sequence % len(self._probes)
-        if self._probes[place] > 0:
+        if not sequence & FULL_SIZE and self._probes[place] > 0:
             self._probes[place] = _UNTIMED
 
     def reply(self, sequence: int, received_ns: int) -> bool:
         """Enter a reply; whether it fits a probe of this stream."""
+        if sequence & FULL_SIZE:
+            return self._full_size_reply(sequence)
         if not self._remembers(sequence):
             return False
         place = sequence % len(self._probes)
@@ -161,6 +206,9 @@ class Stream:
 
     def give_up(self, sequence: int) -> None:
         """Its time is over: lost, unless it was answered."""
+        if sequence & FULL_SIZE:
+            self._full_size_missed(sequence)
+            return
         place = sequence % len(self._probes)
         if self._probes[place] >= 0 and self._remembers(sequence):
             self._probes[place] = _LOST
@@ -226,6 +274,11 @@ class Stream:
     def ordered_interval(self) -> Seconds:
         """The interval that was ordered."""
         return self.target.interval
+
+    @property
+    def mtu(self) -> int | None:
+        """The size of its full-size probes."""
+        return self.target.mtu
 
     @property
     def window_probes(self) -> int:

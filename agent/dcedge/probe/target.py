@@ -11,7 +11,10 @@ from dcedge.order.resolve import ResolvedInterface
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """One stream of echo requests. `interval` is what was ordered; a connection's budget may stretch it."""
+    """One stream of echo requests. `interval` is what was ordered; a connection's budget may stretch it.
+
+    With an `mtu` some of them are packets of that size, which nobody may fragment.
+    """
 
     virtual_interface: str
     connection: str
@@ -21,6 +24,7 @@ class Target:
     source: Address
     destination: Address
     interval: Seconds
+    mtu: int | None = None
 
     @property
     def key(self) -> tuple[str, Address]:
@@ -42,6 +46,7 @@ def targets_of(vi: ResolvedInterface, ifindex: int) -> Iterator[Target]:
             source=pair.customer.ip,
             destination=pair.cloud,
             interval=vi.probe_interval,
+            mtu=vi.mtu,
         )
 
 

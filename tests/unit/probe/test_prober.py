@@ -28,12 +28,18 @@ class Network:
         self.sent: list[tuple[Path, int, int]] = []
         self.arrivals: list[Arrival] = []
         self.left: list[Departure] = []
+        self.sized: list[tuple[Path, int, int]] = []
         self.refusal = 0
 
     def send(self, requests: Sequence[tuple[Path, int]]) -> list[int]:
         if not self.refusal:
             self.sent += [(path, sequence, time.time_ns()) for path, sequence in requests]
         return [self.refusal] * len(requests)
+
+    def send_sized(self, path: Path, sequence: int, size: int) -> int:
+        if not self.refusal:
+            self.sized.append((path, sequence, size))
+        return self.refusal
 
     def receive(self, limit: int) -> list[Arrival]:
         arrivals, self.arrivals = self.arrivals, []
@@ -256,6 +262,48 @@ def test_a_stepped_clock_gives_no_round_trip(monkeypatch: pytest.MonkeyPatch) ->
     stats = only(play(scene))
     assert (stats.received, stats.lost, stats.late) == (1, 0, 0)
     assert stats.histogram.observations == 0
+
+
+def test_one_probe_in_sixty_is_of_full_size_and_no_probe_more_is_sent_for_it() -> None:
+    target = Target(**{slot: getattr(TARGET, slot) for slot in TARGET.__slots__} | {"mtu": 1500, "interval": 0.01})
+
+    async def scene(prober: Prober, network: Network) -> None:
+        answered = 0
+
+        def two_full_size_probes() -> bool:
+            nonlocal answered
+            for path, sequence, _ in network.sized[answered:]:
+                network.arrivals.append((path.cookie, sequence, time.time_ns(), 5, "10.0.0.1"))
+            answered = len(network.sized)
+            return answered == 2
+
+        await until("the first", lambda: network.sized)
+        before = len(network.sent)
+        await until("the second", two_full_size_probes)
+        assert len(network.sent) - before == 59
+        await until("both answers", lambda: only(prober).full_size_answered)
+
+    prober = play(scene, target)
+    stats = only(prober)
+    assert stats.full_size_misses == 0
+    assert (stats.received, stats.duplicates, prober.prober_stats().strays) == (0, 0, 0)
+
+
+def test_a_full_size_probe_without_an_answer_is_no_loss_and_soon_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "LOST_AFTER", 0.05)
+    target = Target(**{slot: getattr(TARGET, slot) for slot in TARGET.__slots__} | {"mtu": 1500, "interval": 0.01})
+
+    async def scene(prober: Prober, network: Network) -> None:
+        await until("three misses", lambda: only(prober).full_size_misses == 3)
+        sent, lost = len(network.sized), only(prober).lost
+        path, sequence, _ = network.sized[-1]
+        network.arrivals.append((path.cookie, sequence, time.time_ns(), 5, "10.0.0.1"))
+        await until("the answer", lambda: only(prober).full_size_answered)
+        assert only(prober).full_size_misses == 0
+        assert sent >= 3
+        assert lost <= len(network.sent)
+
+    play(scene, target)
 
 
 def test_being_held_up_between_the_two_clocks_is_no_step(monkeypatch: pytest.MonkeyPatch) -> None:
