@@ -45,7 +45,7 @@ from dcedge.kernel.neighbours import Neighbours, NeighbourState
 from dcedge.order.model import Address, Bond, Family, Order
 from dcedge.order.resolve import ResolvedInterface, Session, root_connection
 from dcedge.probe.prober import ProberStats
-from dcedge.probe.stream import SILENT_IN_A_ROW, Probed
+from dcedge.probe.stream import SILENT_IN_A_ROW, Probed, full_size_passes
 from dcedge.reconcile import PassResult
 from dcedge.units import format_rate
 
@@ -300,6 +300,7 @@ class Picture:
             probe.error,
             self._answers.get((index or 0, ip_address(probe.destination))) if asked else None,
             lost_in_a_row=probe.lost_in_a_row,
+            full_size=full_size_passes(probe),
             mtu=mtu,
         )
 

@@ -24,6 +24,7 @@ _RING_MIN = 8
 # One probe in so many is a packet of full size instead; where that had no answer, the next comes sooner. They have
 # sequences of their own, and say nothing of loss or round trips: they are few, and may fail for another reason.
 FULL_SIZE_EVERY, FULL_SIZE_AGAIN = 60, 10
+FULL_SIZE_MISSES = 3  # where a tenth is lost, that is one false word in a thousand
 FULL_SIZE = 1 << 31  # marks their sequences
 
 # In the ring a probe under way stands as the time it left at (ns of CLOCK_REALTIME), later as what became of it.
@@ -310,3 +311,10 @@ class Stream:
 
 # One stream as the rest of the program reads it: live, or as it was.
 Probed = Stream | ProbeStats
+
+
+def full_size_passes(probe: Probed) -> bool | None:
+    """Whether packets of full size get through: some misses in a row say no, fewer of them nothing."""
+    if probe.full_size_misses:
+        return False if probe.full_size_misses >= FULL_SIZE_MISSES else None
+    return probe.full_size_answered

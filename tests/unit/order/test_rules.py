@@ -85,7 +85,7 @@ def test_probes_that_nobody_asked_for_only_warn() -> None:
     )
     assert lines(GOOD + many) == [
         "order.yaml:7:10: warning: connections.fra-1: its virtual interfaces would send 33 probes a second; "
-        "otc answers 30 on one connection: their intervals will be stretched"
+        "otc answers 30 on one connection: their intervals will be 1.1 times as long"
     ]
 
 

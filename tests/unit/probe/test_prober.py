@@ -14,7 +14,7 @@ from dcedge.order.model import Family
 from dcedge.probe import prober as module
 from dcedge.probe.icmp import Arrival, Departure, Path
 from dcedge.probe.prober import Prober
-from dcedge.probe.stream import ProbeStats
+from dcedge.probe.stream import ProbeStats, full_size_passes
 from dcedge.probe.target import Target
 
 TARGET = Target("prod-a", "fra-1", "ipv4", 5, None, ip_address("10.0.0.2"), ip_address("10.0.0.1"), 0.02)
@@ -294,12 +294,15 @@ def test_a_full_size_probe_without_an_answer_is_no_loss_and_soon_tried_again(mon
     target = Target(**{slot: getattr(TARGET, slot) for slot in TARGET.__slots__} | {"mtu": 1500, "interval": 0.01})
 
     async def scene(prober: Prober, network: Network) -> None:
+        await until("a miss", lambda: only(prober).full_size_misses == 1)
+        assert full_size_passes(only(prober)) is None
         await until("three misses", lambda: only(prober).full_size_misses == 3)
+        assert full_size_passes(only(prober)) is False
         sent, lost = len(network.sized), only(prober).lost
         path, sequence, _ = network.sized[-1]
         network.arrivals.append((path.cookie, sequence, time.time_ns(), 5, "10.0.0.1"))
         await until("the answer", lambda: only(prober).full_size_answered)
-        assert only(prober).full_size_misses == 0
+        assert full_size_passes(only(prober)) is True
         assert sent >= 3
         assert lost <= len(network.sent)
 

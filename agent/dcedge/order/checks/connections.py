@@ -224,7 +224,7 @@ def probe_budget(facts: Facts) -> Found:
         else:
             yield warning(
                 connection_at(connection),
-                f"its virtual interfaces would send {told}: their intervals will be stretched",
+                f"its virtual interfaces would send {told}: their intervals will be {total / budget:.3g} times as long",
             )
 
 
