@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import suppress
 from dataclasses import replace
 from html.parser import HTMLParser
@@ -12,9 +12,10 @@ from html.parser import HTMLParser
 import pytest
 
 from dcedge.errors import DcedgeError
-from dcedge.expose import guard
+from dcedge.expose import chunks, guard
 from dcedge.expose import http as module
 from dcedge.expose.http import HttpServer, parse_listen, wants_openmetrics
+from dcedge.expose.metrics import render_chunks
 from dcedge.expose.snapshot import PassSnapshot, Snapshot
 from dcedge.health.verdict import Verdict
 from tests.unit.expose.scene import down, snapshot, up
@@ -25,9 +26,12 @@ class Router:
 
     def __init__(self, shown: Snapshot | None = None) -> None:
         self.shown = shown or snapshot(passes=PassSnapshot(finished=time.time()))
+        self.pressed = False
+        self.asked = 0
 
     def urgent(self) -> bool:
-        return False
+        self.asked += 1
+        return self.pressed
 
     def snapshot(self) -> Snapshot:
         return self.shown
@@ -291,3 +295,40 @@ def test_an_address_in_use_is_a_clear_error() -> None:
 def test_the_page_stays_readable_with_thousands_of_virtual_interfaces() -> None:
     many = replace(snapshot(), virtual_interfaces=tuple(up(f"vi-{number}") for number in range(1200)))
     assert "and 700 more" in fetch("/", Router(many))[2]
+
+
+def test_a_scrape_stands_back_while_a_pass_is_under_way(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(chunks, "_COURTESY_SECONDS", 60.0)
+    made: list[bytes] = []
+
+    def recorded(shown: Snapshot, openmetrics: bool) -> Iterator[bytes]:
+        for chunk in render_chunks(shown, openmetrics):
+            made.append(chunk)
+            yield chunk
+
+    monkeypatch.setattr(module, "render_chunks", recorded)
+    router = Router()
+    router.pressed = True
+
+    async def scene(connect: Callable[[], Awaitable[Client]]) -> None:
+        answer = asyncio.ensure_future(converse(await connect(), "GET /metrics HTTP/1.0\r\n\r\n"))
+        deadline = time.monotonic() + 20
+        while router.asked < 10:
+            assert time.monotonic() < deadline, "the scrape never asked whether it may go on"
+            await asyncio.sleep(0.005)
+        assert not made
+        router.pressed = False
+        status, _, text = await answer
+        assert status == 200
+        assert text.encode() == b"".join(made)
+
+    serve(scene, router)
+
+
+def test_a_scrape_does_not_stand_back_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(chunks, "_COURTESY_SECONDS", 0.05)
+    router = Router()
+    router.pressed = True
+    status, _, text = fetch("/metrics", router)
+    assert status == 200
+    assert "dcedge_virtual_interface_up" in text
