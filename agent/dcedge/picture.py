@@ -45,6 +45,7 @@ from dcedge.kernel.neighbours import Neighbours, NeighbourState
 from dcedge.order.model import Address, Bond, Family, Order
 from dcedge.order.resolve import ResolvedInterface, Session, root_connection
 from dcedge.probe.prober import ProberStats
+from dcedge.probe.stamp import StampStats
 from dcedge.probe.stream import SILENT_IN_A_ROW, Probed, full_size_passes
 from dcedge.reconcile import PassResult
 from dcedge.units import format_rate
@@ -151,7 +152,13 @@ class Picture:
         self.saturation.keep_only(poll.counters.shapers)
 
     def snapshot(
-        self, order: Order, frr: FrrSnapshot, passes: PassSnapshot, file: OrderSnapshot, prober: ProberStats | None
+        self,
+        order: Order,
+        frr: FrrSnapshot,
+        passes: PassSnapshot,
+        file: OrderSnapshot,
+        prober: ProberStats | None,
+        stamps: tuple[StampStats, ...] = (),
     ) -> Snapshot:
         """All that the outside sees, now."""
         return Snapshot(
@@ -165,6 +172,7 @@ class Picture:
             order=file,
             process=read_process(),
             prober=prober,
+            stamps=stamps,
         )
 
     def carrying(self, order: Order) -> dict[str, frozenset[Family]]:

@@ -48,6 +48,7 @@ from dcedge.picture import Picture, Poll, path_facts
 from dcedge.plan import Plan
 from dcedge.probe.histogram import Histogram
 from dcedge.probe.prober import Arrangement, Prober
+from dcedge.probe.stamping import Stamping, stamp_targets
 from dcedge.probe.target import Target, budgets_of, targets_of
 from dcedge.reconcile import PassResult, Reconciler, Scope
 from dcedge.settings import Settings
@@ -71,6 +72,7 @@ class Service:
         self.store = Store(settings.state_dir)
         self.reconciler = Reconciler(settings, self.store, FrrClient(settings.frr_pathspace))
         self.prober = Prober()
+        self.stamping = Stamping()
         self.picture = Picture()
         self._history = HistoryFile(self.store.history)
         self._history_failed = False
@@ -101,6 +103,7 @@ class Service:
     def close(self) -> None:
         """Close every socket; what is in the kernel and in FRR stays."""
         self.prober.close()
+        self.stamping.close()
         self._hardware.close()
         self._events.close()
         self._firewall_events.close()
@@ -259,7 +262,8 @@ class Service:
         problems = self.in_force.problems
         file = OrderSnapshot(str(self.settings.order), self.applied, bool(problems), problems)
         frr = FrrSnapshot(up and (result is None or result.frr_available), detail)
-        return self.picture.snapshot(self.in_force.loaded.order, frr, self.passes(), file, self.prober.prober_stats())
+        order, prober = self.in_force.loaded.order, self.prober.prober_stats()
+        return self.picture.snapshot(order, frr, self.passes(), file, prober, self.stamping.stats())
 
     def history(self, name: str) -> tuple[Transition, ...]:
         """The transitions of one virtual interface in the last day."""
@@ -330,6 +334,12 @@ class Service:
             failed = {failure.operation.key for failure in result.failures}
             self._repaired.update(o.key.kind for o in result.done.operations if o.key not in failed)
         self.prober.adopt(await asyncio.to_thread(self._probes, result, ordered))
+        self.stamping.set_targets(
+            target
+            for interface in result.intent.interfaces.values()
+            if interface.stamp and (index := result.indices.get(link := interface_link(interface))) is not None
+            for target in stamp_targets(interface, link, index)
+        )
 
     def _pass_in_thread(self, loaded: Loaded, scope: Scope | None, ordered: bool) -> PassResult:
         with memory.building() if ordered else nullcontext():

@@ -13,8 +13,11 @@ from ipaddress import ip_address
 import pytest
 
 from dcedge.order.model import Family
+from dcedge.probe import stamping
 from dcedge.probe.icmp import EchoSocket
 from dcedge.probe.prober import Prober
+from dcedge.probe.stamp import StampStats
+from dcedge.probe.stamping import Stamping, StampTarget, open_socket
 from dcedge.probe.stream import ProbeStats
 from dcedge.probe.target import Target
 from tests.lab.netns import Namespace, Port, Workspace, fibre
@@ -164,6 +167,48 @@ def test_a_path_that_swallows_full_size_packets_is_known_for_it_and_its_healing_
     for stats in found.values():
         assert (stats.lost, stats.late, stats.duplicates, stats.send_errors) == (0, 0, 0, 0)
         assert stats.full_size_misses == 0
+
+
+def test_stamp_between_two_sites_tells_on_which_way_packets_are_lost(
+    line: Line, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Both ends measure each other; what the cloud's end sends is lost in part: backward seen from the edge."""
+    monkeypatch.setattr(stamping, "clock_error", lambda: 0.0001)  # both ends have the one clock
+
+    def site(namespace: Namespace, end: int) -> tuple[Stamping, list[StampTarget]]:
+        index = namespace.call(socket.if_nametoindex, "eth1")
+        ends = [[ip_address(pair[end]), ip_address(pair[1 - end])] for pair in ADDRESSES.values()]
+        targets = [StampTarget("prod-a", "eth1", index, customer, cloud, 0.02) for customer, cloud in ends]
+        return Stamping(lambda target, port: namespace.call(open_socket, target, port)), targets
+
+    async def scene() -> list[tuple[StampStats, ...]]:
+        sites = [site(line.edge, 0), site(line.cloud, 1)]
+
+        async def until_all(what: str, accept: Callable[[StampStats], object]) -> None:
+            deadline = time.monotonic() + PATIENCE_SECONDS
+            while not all(accept(stats) for stats in sites[0][0].stats()):
+                assert time.monotonic() < deadline, f"{what}: {[each.stats() for each, _ in sites]}"
+                await asyncio.sleep(0.02)
+
+        try:
+            for stamping_, targets in sites:
+                stamping_.set_targets(targets)
+            await until_all("answers", lambda stats: stats.received >= 10)
+            line.netem("loss", "30%")
+            await until_all("losses on the way back", lambda stats: stats.lost_backward >= 5)
+            return [stamping_.stats() for stamping_, _ in sites]
+        finally:
+            for stamping_, _ in sites:
+                stamping_.close()
+
+    edge, cloud = asyncio.run(scene())
+    for stats in edge:
+        assert stats.lost_forward <= 1  # packets of the first moment, before the other end was there
+        assert stats.round_trip is not None
+        assert stats.forward is not None
+        assert stats.backward is not None
+        assert stats.round_trip == pytest.approx(stats.forward + stats.backward, abs=1e-3)
+    assert all(stats.lost_forward >= 1 for stats in cloud)
 
 
 def test_late_replies_are_told_from_lost_ones(line: Line) -> None:

@@ -16,6 +16,7 @@ from dcedge.expose.snapshot import ConnectionSnapshot, SessionSnapshot, Snapshot
 from dcedge.health.tracker import Transition
 from dcedge.kernel.counters import LinkCounters
 from dcedge.kernel.optics import Optics
+from dcedge.probe.stamp import StampStats
 from dcedge.probe.stream import Probed
 
 _INTERFACES_A_CHUNK = 50
@@ -212,6 +213,21 @@ def transition_json(transition: Transition) -> TransitionDocument:
     }
 
 
+class StampDocument(TypedDict):
+    """What STAMP finds on one path; one-way delays where both clocks are set by a reference."""
+
+    virtual_interface: str
+    destination: str
+    sent: int
+    received: int
+    lost: int
+    lost_forward: int
+    lost_backward: int
+    round_trip_seconds: float | None
+    forward_seconds: float | None
+    backward_seconds: float | None
+
+
 NOT_ISOLATED = "NOT ISOLATED"  # how the note begins that says why the firewall is not in force
 
 
@@ -243,6 +259,7 @@ Status = TypedDict(
         "frr": FrrDocument,
         "connections": list[ConnectionDocument],
         "virtual_interfaces": list[VirtualInterfaceDocument],
+        "stamp": list[StampDocument],
         "pass": PassDocument,
         "order": OrderDocument,
     },
@@ -263,6 +280,7 @@ def status_json(snapshot: Snapshot) -> Status:
         "frr": {"available": snapshot.frr.available, "detail": escape(snapshot.frr.detail)},
         "connections": [_connection(connection) for connection in snapshot.connections],
         "virtual_interfaces": [_virtual_interface(vi) for vi in snapshot.virtual_interfaces],
+        "stamp": [_stamp(stamp) for stamp in snapshot.stamps],
         "pass": {
             "finished_at": passes.finished,
             "duration_seconds": passes.duration,
@@ -409,6 +427,21 @@ def _virtual_interface(vi: VirtualInterfaceSnapshot) -> VirtualInterfaceDocument
             "saturated_seconds": vi.saturated.total if vi.saturated is not None else 0.0,
         },
         "failing": [escape(text) for text in vi.failing],
+    }
+
+
+def _stamp(stamp: StampStats) -> StampDocument:
+    return {
+        "virtual_interface": stamp.virtual_interface,
+        "destination": stamp.destination,
+        "sent": stamp.sent,
+        "received": stamp.received,
+        "lost": stamp.lost,
+        "lost_forward": stamp.lost_forward,
+        "lost_backward": stamp.lost_backward,
+        "round_trip_seconds": stamp.round_trip,
+        "forward_seconds": stamp.forward,
+        "backward_seconds": stamp.backward,
     }
 
 

@@ -14,6 +14,7 @@ from typing import Literal, NamedTuple
 from dcedge.expose.snapshot import ConnectionSnapshot, Snapshot, VirtualInterfaceSnapshot
 from dcedge.health.verdict import STATES
 from dcedge.probe.histogram import BOUNDS, Histogram, HistogramCounts
+from dcedge.probe.stamp import StampStats
 
 TEXT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 OPENMETRICS_TYPE = "application/openmetrics-text; version=1.0.0; charset=utf-8"
@@ -77,6 +78,7 @@ def _families(snapshot: Snapshot) -> Iterator[tuple[Family, Iterator[str]]]:
     yield from _verdicts(vis)
     yield from _sessions(vis)
     yield from _probes(vis)
+    yield from _stamps(vis, snapshot.stamps)
     yield from _traffic(vis, snapshot.connections)
     yield from _connections(snapshot.connections)
     yield from _daemon(snapshot)
@@ -206,6 +208,33 @@ def _probes(vis: list[_Labelled]) -> Iterator[tuple[Family, Iterator[str]]]:
         Family(name, "gauge", "The interval in force; a connection's probe budget may have stretched it."),
         (f"{name}{{{labels}}} {p.interval!r}\n" for p, labels in probes),
     )
+
+
+def _stamps(vis: list[_Labelled], stamps: tuple[StampStats, ...]) -> Iterator[tuple[Family, Iterator[str]]]:
+    if not stamps:
+        return
+    of = {vi.name: labels for vi, labels in vis}
+    paths = [(s, f'{of[s.virtual_interface]},peer="{s.destination}"') for s in stamps if s.virtual_interface in of]
+    name = "dcedge_stamp_delay_seconds"
+    yield Family(name, "gauge", "Mean delay by STAMP; of one direction only where both clocks are set."), (
+        f'{name}{{{labels},direction="{direction}"}} {delay!r}\n'
+        for s, labels in paths
+        for direction, delay in (("round_trip", s.round_trip), ("forward", s.forward), ("backward", s.backward))
+        if delay is not None
+    )  # fmt: skip
+    name = "dcedge_stamp_sent_total"
+    yield Family(name, "counter", "STAMP's test packets sent."), _lines(name, paths, [s.sent for s, _ in paths])
+    name = "dcedge_stamp_lost_total"
+    yield (
+        Family(name, "counter", "STAMP's test packets without a reflection in time."),
+        _lines(name, paths, [s.lost for s, _ in paths]),
+    )
+    name = "dcedge_stamp_lost_in_direction_total"
+    yield Family(name, "counter", "Of the lost test packets those known to be lost on one way."), (
+        f'{name}{{{labels},direction="{direction}"}} {lost}\n'
+        for s, labels in paths
+        for direction, lost in (("forward", s.lost_forward), ("backward", s.lost_backward))
+    )  # fmt: skip
 
 
 def _lines(name: str, labelled: Iterable[tuple[object, str]], values: Sequence[float]) -> Iterator[str]:

@@ -23,6 +23,7 @@ from dcedge.kernel.optics import Optics
 from dcedge.order.model import Family
 from dcedge.probe.histogram import HistogramCounts
 from dcedge.probe.prober import ProberStats
+from dcedge.probe.stamp import StampStats
 from dcedge.probe.stream import Probed
 
 
@@ -160,6 +161,7 @@ class Snapshot:
     order: OrderSnapshot
     process: ProcessSnapshot | None = None
     prober: ProberStats | None = None
+    stamps: tuple[StampStats, ...] = ()
 
 
 def session_snapshot(state: SessionState, family: Family) -> SessionSnapshot:

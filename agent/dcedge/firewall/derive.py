@@ -95,5 +95,6 @@ def _gateway_elements(name: str, reached_from: Iterable[str], *, isolated: bool)
 
 def _own_elements(interface: ResolvedInterface) -> Iterator[Element]:
     yield Element("mss", data=clamp_chain(interface.mtu))
-    for session in interface.sessions:
-        yield Element("peers4" if session.family == "ipv4" else "peers6", str(session.cloud))
+    # STAMP is answered on a static virtual interface too.
+    for peer in interface.addresses if interface.stamp else interface.sessions:
+        yield Element("peers4" if peer.family == "ipv4" else "peers6", str(peer.cloud))

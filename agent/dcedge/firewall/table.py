@@ -6,7 +6,7 @@ A packet costs a few hash lookups and one search among its gateway's prefixes, w
 - `forward` sends what a virtual interface receives through its gateway's chain (`from`): what would leave by another
   gateway's link is dropped unless `to-GATEWAY` names that link; then the source is looked up. A TCP SYN that comes or
   goes by a virtual interface has its MSS lowered to what the link's MTU carries.
-- `input` guards the router itself from what a virtual interface receives: BGP and BFD from the peer, ICMP and ND.
+- `input` guards the router itself from what a virtual interface receives: BGP, BFD and STAMP from the peer, ICMP, ND.
   No verdict needs connection tracking. Answers to connections that the router itself opens through a virtual
   interface (but for BGP's) are therefore dropped too: name servers, time and updates belong on the LAN's side.
 - ICMP errors pass whatever their source is, for the provider's own routers send them from addresses that nobody
@@ -25,6 +25,7 @@ from dataclasses import dataclass, field
 
 from dcedge.firewall.objects import TABLE_NAME, Guard
 from dcedge.firewall.ranges import Range, merged
+from dcedge.probe.stamp import REFLECTOR_PORT, SENDER_PORT
 
 Json = str | int | bool | None | list["Json"] | dict[str, "Json"]
 Command = dict[str, Json]
@@ -233,11 +234,11 @@ def _guard(receiving: Iterable[str]) -> Iterator[list[Json]]:
 
 
 def _peer() -> Iterator[list[Json]]:
-    """BGP either way round; what comes from the peer's port 179 opens no connection. BFD: RFC 5881, RFC 5883."""
+    """BGP either way round; what comes from the peer's port 179 opens no connection. BFD: RFC 5881, RFC 5883; STAMP."""
     yield [_match(_field("tcp", "dport"), 179), _ACCEPT]
     opening = _match({"&": [_TCP_FLAGS, ["syn", "ack"]]}, "syn", "!=")
     yield [_match(_field("tcp", "sport"), 179), opening, _ACCEPT]
-    yield [_one_of(_field("udp", "dport"), 3784, 3785, 4784), _ACCEPT]
+    yield [_one_of(_field("udp", "dport"), 3784, 3785, 4784, REFLECTOR_PORT, SENDER_PORT), _ACCEPT]
 
 
 def _echo(receiving: Iterable[str]) -> Iterator[list[Json]]:

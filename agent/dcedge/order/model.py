@@ -459,6 +459,8 @@ class Probe(_Model):
 
     interval: Duration = 1.0
     """How often an echo request goes to each cloud address."""
+    stamp: Flag = False
+    """STAMP (RFC 8762) as well, to the cloud address and for it: where the other end is yours too."""
 
 
 Preference = Literal["primary", "backup", "equal"]

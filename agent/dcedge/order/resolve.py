@@ -102,6 +102,7 @@ class ResolvedInterface:
     vrf: str | None
     probe_interval: Seconds
     profile: Profile
+    stamp: bool = False  # measured by STAMP as well
     bond: Bond | None = None  # what the port is made from, where it is made
 
     @property
@@ -163,6 +164,7 @@ def resolve_interface(order: Order, name: str) -> ResolvedInterface:
         advertise=order.router.advertise if gateway.advertise is None else gateway.advertise,
         vrf=gateway.vrf,
         probe_interval=vi.probe.interval,
+        stamp=vi.probe.stamp,
         profile=profile,
         bond=root.port if isinstance(root.port, Bond) and root.port.members else None,
     )

@@ -20,6 +20,7 @@ from dcedge.kernel.counters import LinkCounters, ShaperCounters
 from dcedge.order.model import Family
 from dcedge.probe.histogram import Histogram
 from dcedge.probe.prober import ProberStats
+from dcedge.probe.stamp import StampStats
 from dcedge.probe.stream import ProbeStats
 
 TAKEN = 1_700_000_000.0
@@ -121,5 +122,6 @@ def snapshot(*vis: VirtualInterfaceSnapshot, **more: object) -> Snapshot:
         "order": OrderSnapshot("/etc/dcedge/order.yaml", TAKEN - 600),
         "process": read_process(),
         "prober": ProberStats(strays=8, overflows=9),
+        "stamps": (StampStats("prod-a", "10.0.0.1", 30, 25, 5, 3, 2, 0.007, 0.002, 0.005),),
     }
     return Snapshot(**(parts | more))  # type: ignore[arg-type]

@@ -88,6 +88,17 @@ def test_lost_probes_and_the_interval_in_force(exposed: Samples) -> None:
     assert value(exposed, "dcedge_probe_interval_seconds", B, family="ipv4") == 2
 
 
+def test_both_ways_of_a_path_that_stamp_measures(exposed: Samples) -> None:
+    path = A | {"peer": "10.0.0.1"}
+    delays = [
+        value(exposed, "dcedge_stamp_delay_seconds", path, direction=direction)
+        for direction in ("round_trip", "forward", "backward")
+    ]
+    assert delays == [0.007, 0.002, 0.005]
+    assert value(exposed, "dcedge_stamp_lost_total", path) == 5
+    assert value(exposed, "dcedge_stamp_lost_in_direction_total", path, direction="forward") == 3
+
+
 def test_link_port_and_shaper_counters_do_not_mix(exposed: Samples) -> None:
     assert value(exposed, "dcedge_interface_transmit_bytes_total", A) == 2000
     assert value(exposed, "dcedge_port_transmit_bytes_total", connection="fra-1", port="eth1") == 2000

@@ -113,7 +113,7 @@ def test_a_router_without_anything_ordered_has_a_screen_too() -> None:
 
 def test_the_json_is_what_programs_rely_on() -> None:
     status = json.loads(json.dumps(status_json(snapshot())))
-    assert set(status) == {"router", "frr", "connections", "virtual_interfaces", "pass", "order"}
+    assert set(status) == {"router", "frr", "connections", "virtual_interfaces", "stamp", "pass", "order"}
     a, b = status["virtual_interfaces"]
     assert (a["name"], a["connection"], a["virtual_gateway"], a["verdict"]) == ("prod-a", "fra-1", "prod", "up")
     assert (a["interface"], a["ordered_bps"]) == ("eth1.101", 500_000_000)
