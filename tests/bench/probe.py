@@ -195,10 +195,8 @@ def smokeping(work: Workspace, edge: Namespace, count: int) -> Iterator[subproce
     )
 
     def shown() -> str:
-        with (
-            contextlib.suppress(OSError),
-            urllib.request.urlopen(f"http://127.0.0.1:{SMOKEPING_PORT}/metrics") as answer,
-        ):
+        where = f"http://127.0.0.1:{SMOKEPING_PORT}/metrics"
+        with contextlib.suppress(OSError), urllib.request.urlopen(where) as answer:
             text: str = answer.read().decode()
             return text
         return ""
@@ -209,7 +207,7 @@ def smokeping(work: Workspace, edge: Namespace, count: int) -> Iterator[subproce
         return sum(float(count) > 0 for count in counts)
 
     try:
-        until("the reference to probe every target", replies, 60, accept=lambda number: number == count)
+        until("the reference to probe every target", replies, 60, accept=lambda number: number >= count)
         yield process
     finally:
         end(process)
