@@ -473,8 +473,10 @@ class Reconciler:
         self._highest_index = max(self._highest_index, *executor.created.values(), 0)
         links = {key.name for o in todo.operations for key in (o.key, o.resource.parent) if key and key.kind == "link"}
         links |= {n for o in todo.operations if isinstance(r := o.resource, Ingress) for n in (r.link, r.device)}
-        places = (self._kernel.indices, executor.created)
-        touched = {indices[name] for name in links for indices in places if name in indices}
+        touched = {self._kernel.indices[name] for name in links if name in self._kernel.indices}
+        # Known from now on, so that one which goes again before it was looked at is missed.
+        self._kernel.indices.update(executor.created)
+        touched |= set(executor.created.values())
         stages = {_stage(operation) for operation in todo.operations}
         return failures, Scope(frozenset(touched), True, "frr" in stages, "firewall" in stages)
 

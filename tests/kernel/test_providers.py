@@ -198,6 +198,7 @@ def test_the_largest_packet_is_the_providers(twins: Twins, name: str, mtu: int) 
     assert traffic.ping(edge, target, count=3, options=("-M", "do", "-s", whole)).received > 0
 
 
+@pytest.mark.alone
 def test_the_shapers_burst_passes_the_clouds_policer(twins: Twins) -> None:
     names = [name for name in PRIMARIES if name != "azure-a"]  # its circuit's gigabit is more than this lab can fill
     before = {name: twins.cloud_of(name).policed(name) for name in names}
@@ -245,7 +246,7 @@ def test_as_many_prefixes_as_the_cloud_takes_and_not_one_more(twins: Twins) -> N
     [
         pytest.param(KEYED_PRIMARIES, {"password": "Another-1"}, "another password", id="another password"),
         pytest.param(KEYED_PRIMARIES, {"password": None}, "another password", id="no password"),
-        pytest.param(PRIMARIES, {"customer_asn": 65099}, "do not agree on the ASNs", id="another ASN"),
+        pytest.param(PRIMARIES, {"customer_asn": 65099}, "refuses our AS 65010: another customer", id="another ASN"),
         pytest.param(ONE_HOP, {"ttl_security": True}, "TTL", id="TTL 255 demanded"),
         pytest.param(PRIMARIES, {"prefix_cap": 1}, "too many prefixes", id="too many prefixes"),
     ],

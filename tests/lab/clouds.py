@@ -131,7 +131,10 @@ class Cloud(ABC):
                 raise ValueError(f"{device} is untagged: its fibre must end in {self.router.name}")
             self.router.ip(f"link set dev {cloud_end.name} down", f"link set dev {cloud_end.name} name {device}")
         # Redirects would tell the edge to bypass its gateway where two VIs share a fibre.
-        self.router.sysctl(**{f"ipv4__conf__{device}__send_redirects": 0})
+        # A cut takes the VLAN's device down with the fibre's end, and IPv6 addresses with that unless told.
+        self.router.sysctl(
+            **{f"ipv4__conf__{device}__send_redirects": 0, f"ipv6__conf__{device}__keep_addr_on_down": 1}
+        )
         self.router.ip(
             f"link set dev {device} mtu {attachment.mtu}",
             f"link set dev {device} up",
@@ -163,8 +166,9 @@ class Cloud(ABC):
             # The router is not the device at the fibre's end, which forwards nothing that has a TTL of 1.
             rules.append(f"filter add dev {device} ingress prio 1 protocol ip u32 match u8 1 0xff at 8 action drop")
         if attachment.policed_bps is not None:
-            burst = max(2 * (attachment.mtu + HEADER_BYTES), int(attachment.policed_bps / 8 * POLICER_SECONDS))
-            police = f"rate {attachment.policed_bps}bit burst {burst}b mtu {attachment.mtu} overhead {HEADER_BYTES}"
+            longest = attachment.mtu + HEADER_BYTES
+            burst = max(2 * longest, int(attachment.policed_bps / 8 * POLICER_SECONDS))
+            police = f"rate {attachment.policed_bps}bit burst {burst}b mtu {longest} overhead {HEADER_BYTES}"
             verdict = "conform-exceed drop/ok"
             rules.append(f"filter add dev {device} ingress prio 2 matchall action police {police} {verdict}")
         if rules:
@@ -307,7 +311,7 @@ class BirdCloud(Cloud):
             f"router id {self.router_id};",
             f'log "{self._file("txt")}" all;',
             "protocol device { scan time 1; }",
-            'protocol direct { interface "vpc"; ipv4; ipv6; }',
+            "protocol direct { ipv4; ipv6; }",
             "protocol kernel { ipv4 { export where source = RTS_BGP; import none; }; }",
             "protocol kernel { ipv6 { export where source = RTS_BGP; import none; }; }",
             "protocol bfd { }",

@@ -191,6 +191,8 @@ class FrrClient:
         Raises:
             FrrError: It was not written.
         """
+        if reasons := self.unavailable():  # vtysh would wait for a wedged one
+            raise FrrUnavailableError("; ".join(reasons.values()))
         done = self._run(["-c", "write memory"], "")
         said = escape(mask((done.stdout + done.stderr).strip()))
         if done.returncode != 0 or "[OK]" not in done.stdout:
