@@ -1,0 +1,44 @@
+"""From one tree of queues to another: what stays in place keeps what it holds."""
+
+from __future__ import annotations
+
+import pytest
+
+from dcedge.kernel import messages as m
+from dcedge.kernel.shaping import Classifier, Tree, interface_tree
+from dcedge.kernel.tree import tree_requests
+
+NEW = {m.RTM_NEWQDISC, m.RTM_NEWTCLASS, m.RTM_NEWTFILTER}
+
+
+def tree(rate: int, queue: str = "fq_codel", overhead: int = 0) -> Tree:
+    return interface_tree(rate, 1500, overhead, queue, Classifier(b"\6\0\0\0\0\0\0\0", 0))
+
+
+def kinds(before: Tree | None, after: Tree) -> list[int]:
+    return [request.kind for request in tree_requests(7, before, after)]
+
+
+@pytest.mark.parametrize(("before", "after"), [(200, 500), (500, 20), (20, 600), (600, 10_000), (10_000, 2)])
+def test_a_change_of_the_rate_takes_nothing_away(before: int, after: int) -> None:
+    assert set(kinds(tree(before * 1_000_000), tree(after * 1_000_000))) <= NEW
+
+
+def test_overhead_comes_and_goes_without_taking_anything_away() -> None:
+    assert set(kinds(tree(10**9), tree(10**9, overhead=24))) <= NEW
+    assert set(kinds(tree(10**9, overhead=24), tree(10**9))) <= NEW
+
+
+def test_another_kind_of_queue_takes_the_old_ones_place() -> None:
+    assert kinds(tree(10**7), tree(10**7, "pfifo")) == [m.RTM_DELQDISC, m.RTM_NEWQDISC]
+    # cake cuts super-packets itself, so the segmenter goes too.
+    assert kinds(tree(10**7), tree(10**7, "cake")) == [m.RTM_DELQDISC, m.RTM_NEWQDISC]
+    assert kinds(tree(10**7, "cake"), tree(10**7)) == [m.RTM_DELQDISC, m.RTM_NEWQDISC, m.RTM_NEWQDISC]
+
+
+def test_a_tree_as_it_should_be_is_left_alone() -> None:
+    assert kinds(tree(10**7), tree(10**7)) == []
+    assert kinds(None, tree(10**7)) == [
+        *(m.RTM_NEWQDISC, m.RTM_NEWTCLASS, m.RTM_NEWTCLASS, m.RTM_NEWTCLASS),
+        *(m.RTM_NEWQDISC, m.RTM_NEWQDISC, m.RTM_NEWTFILTER),
+    ]
