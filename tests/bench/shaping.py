@@ -125,7 +125,7 @@ class Line:
         """Order this rate, and have it applied."""
         vlan = 101 if self.tagged else 0
         self.order.write_text(ORDER.format(rate=rate, overhead=overhead, queue=queue, vlan=vlan, mtu=self.mtu))
-        if " dce:" not in self.edge.run("tc", "qdisc", "show", "dev", self.link, "root").stdout:
+        if " dce:" not in self.edge.run("tc", "qdisc", "show", "dev", self.link, "root", check=False).stdout:
             self.edge.run("tc", "qdisc", "del", "dev", self.link, "root", check=False)
         self.dcedge("apply")
         # The guard lets nothing but control packets reach the edge itself, which is to be an end of TCP here.
