@@ -21,8 +21,8 @@ virtual_gateways: {prod: {vpc: vpc-prod, asn: 64512, accept: [{prefix: 10.20.0.0
 """
 CIRCUIT = HEAD + (
     "connections:\n"
-    "  fra-3: {provider: azure, port: eth1, bandwidth: 10G}\n"
-    "  er-1: {provider: azure, over: fra-3, outer: 10, protocol: 802.1ad, bandwidth: 20M}\n"
+    "  fra-3: {provider: generic, port: eth1, bandwidth: 10G}\n"
+    "  er-1: {provider: generic, over: fra-3, outer: 10, protocol: 802.1ad, bandwidth: 20M}\n"
     "virtual_interfaces:\n"
 )
 OVERSUBSCRIBED = HEAD + (
@@ -64,6 +64,7 @@ class Line:
         environment = os.environ | {f"DCEDGE_{name}": str(place) for name, place in places.items()}
         environment["DCEDGE_FRR_PATHSPACE"] = "dcedge-none"
         done = self.edge.run(str(COMMAND), "apply", check=False, environment=environment)
+        assert done.returncode != 3, done.stderr
         assert "failed:" not in done.stdout + done.stderr, done.stdout + done.stderr
         for vlan in (101, 102, 201, 202):
             if f"vlan: {vlan}," in order:
