@@ -403,7 +403,8 @@ def full_size_lost(facts: Facts) -> Verdict | None:
     if facts.busy and (facts.load is None or (facts.load.full_size_loss or 0.0) < _ALL_LOST):
         return None  # a policer lets none of some through too
     for probe in facts.probes:
-        if probe.full_size is False and probe.answers:
+        # Where small ones get lost too, it is not the size.
+        if probe.full_size is False and probe.answers and probe.loss <= LOSS_DEGRADED:
             reason = (
                 f"packets of {probe.mtu} bytes do not get through to {probe.destination}, smaller ones do: "
                 "an MTU black hole beyond this router"

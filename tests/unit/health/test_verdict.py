@@ -371,6 +371,17 @@ ROWS = [
         "cloud",
     ),
     Row(
+        "full-size packets that vanish like all others, as ICMP is policed",
+        replace(
+            GOOD,
+            sessions=(replace(UP, bfd="up"),),
+            probes=(replace(ANSWERS, lost=30, full_size=False, mtu=1500),),
+        ),
+        "up",
+        "policed ICMP",
+        "cloud",
+    ),
+    Row(
         "loss that does not care about load",
         replace(
             GOOD,
