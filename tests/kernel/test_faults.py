@@ -70,6 +70,7 @@ virtual_interfaces:
 """
 ALL = ("prod-a", "prod-b", "dev-a", "lag-a")
 CLOUD_A = "10.255.101.1"
+MENDING_SECONDS = 60  # the cloud's and FRR's own patience after a failure
 AN_HOUR = 3600  # probes, at the default of one a second
 PASSWORD = "Kaiserlei-101"
 
@@ -131,10 +132,15 @@ def diagnosed(
     return told
 
 
+def wait_all_up(bed: Bed) -> None:
+    """Wait until every virtual interface is up."""
+    bed.edge.wait_up(*ALL, timeout=MENDING_SECONDS)
+
+
 @contextmanager
 def broken(bed: Bed, name: str, breaks: Callable[[], object], mends: Callable[[], object]) -> Iterator[None]:
     """A virtual interface that was up, broken, and mended at the end; its next user waits until it is up again."""
-    bed.wait_up(name)
+    until(f"{name} to be up", lambda: status_of(bed, name), MENDING_SECONDS, accept=lambda seen: seen[0] == "up")
     breaks()
     try:
         yield
@@ -173,7 +179,7 @@ def readdress(bed: Bed, name: str, *peers: Peer) -> None:
 
 
 def test_a_healthy_line_has_nothing_to_explain(faulty: Bed) -> None:
-    faulty.wait_up(*ALL)
+    wait_all_up(faulty)
     told = explained(faulty, "prod-b")
     assert told["finding"] is None, json.dumps(told, indent=1)
     states = {step["layer"]: step["state"] for step in told["steps"]}
@@ -349,13 +355,13 @@ def test_the_clouds_policer_below_the_order(faulty: Bed) -> None:
 
 
 def test_every_fault_is_mended_and_told_in_the_history_that_outlives_the_daemon(faulty: Bed) -> None:
-    faulty.wait_up(*ALL)
+    wait_all_up(faulty)
     before = history(faulty, "prod-a")
     assert {"no carrier" in one["reason"] for one in before} == {True, False}
     assert before[-1]["after"] == "up"
     faulty.edge.kill_daemon()
     faulty.edge.start_daemon()
-    faulty.wait_up(*ALL)
+    wait_all_up(faulty)
     assert history(faulty, "prod-a")[: len(before)] == before
 
 
@@ -365,7 +371,7 @@ def history(bed: Bed, name: str) -> list[dict[str, Any]]:
 
 
 def test_an_hour_of_probes_on_a_healthy_line_raises_no_alarm(faulty: Bed) -> None:
-    faulty.wait_up(*ALL)
+    wait_all_up(faulty)
     before = {name: history(faulty, name) for name in ALL}
     faulty.edge.order.write_text(ORDER.replace("200ms", "10ms"))
     faulty.edge.reload_daemon()
