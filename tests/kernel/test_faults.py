@@ -224,8 +224,11 @@ def test_one_lacp_member_without_lacp_at_the_cloud(faulty: Bed) -> None:
         exchange.ip("link set fra-3b down", "link set fra-3b master fra-3", "link set fra-3b up")
 
     with broken(faulty, "lag-a", leave, join):
+        # Its last LACPDU is believed for three seconds more (IEEE 802.1AX-2020, 6.4.4: Short_Timeout_Time).
+        unheard = "the cloud does not speak LACP on eth4"
+        until("the partner to be missed", lambda: status_of(faulty, "lag-a"), accept=lambda seen: unheard in seen[3])
         told = diagnosed(faulty, "lag-a", "degraded", "lacp", "cloud")
-    assert "the cloud does not speak LACP on eth4" in told["finding"]["text"]
+    assert unheard in told["finding"]["text"]
 
 
 def test_wrong_asn(faulty: Bed) -> None:

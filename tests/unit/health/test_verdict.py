@@ -487,6 +487,20 @@ ROWS = [
         "cloud",
     ),
     Row(
+        "silent on ARP while BGP still believes itself up",
+        replace(GOOD, probes=(replace(SILENT, neighbour=False),)),
+        "down",
+        "does not answer ARP",
+        "cloud",
+    ),
+    Row(
+        "one family of two silent on ND",
+        replace(GOOD, probes=(ANSWERS, replace(SILENT, destination="2001:db8::1", family="ipv6", neighbour=False))),
+        "degraded",
+        "2001:db8::1 does not answer neighbour discovery",
+        "cloud",
+    ),
+    Row(
         "static, ICMP filtered",
         replace(STATIC, probes=(replace(SILENT, neighbour=True),)),
         "degraded",
