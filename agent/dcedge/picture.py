@@ -34,7 +34,7 @@ from dcedge.facts import (
     session_place,
 )
 from dcedge.hardware import Hardware
-from dcedge.health.digest import DigestCounts, DigestMeter
+from dcedge.health.digest import DigestCounts, DigestMeter, Suspect
 from dcedge.health.load import LoadMeter, ProbeTotals, is_busy
 from dcedge.health.static import PathFacts
 from dcedge.health.tracker import Tracker
@@ -240,18 +240,17 @@ class Picture:
         if poll.digests is None or poll.sessions is None:
             self._digests = {}
             return
-        self.digest.feed(poll.digests, poll.at)
-        if all(state.up for state in poll.sessions.values()):
-            self._digests = {}
-            return
-        unreachable = frozenset(
-            str(pair.cloud)
-            for interface in interfaces
-            for pair in interface.addresses
-            if self._answers.get((indices.get(interface_link(interface), 0), pair.cloud)) is False
-        )
-        suspects = digest_suspects(interfaces, poll.sessions, unreachable)
-        self._digests = self.digest.faults(suspects, poll.at)
+        suspects: list[Suspect] = []
+        if not all(state.up for state in poll.sessions.values()):
+            unreachable = frozenset(
+                str(pair.cloud)
+                for interface in interfaces
+                for pair in interface.addresses
+                if self._answers.get((indices.get(interface_link(interface), 0), pair.cloud)) is False
+            )
+            suspects = digest_suspects(interfaces, poll.sessions, unreachable)
+        self.digest.feed(poll.digests, suspects, poll.at)
+        self._digests = self.digest.faults(poll.at)
 
     def _silent(self, link: str, at: float) -> float | None:
         heard = self._heard.get(link)

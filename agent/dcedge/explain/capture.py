@@ -66,6 +66,7 @@ class Listener:
     ours: frozenset[str]
     watched: Mapping[str, Watched]  # by the peer's address
     ports: frozenset[int]  # from which `explain` sends its SYNs
+    identifier: int  # of its echo requests: the daemon sends others
     strangers: dict[tuple[tuple[int, ...], str], TaggedSender] = field(default_factory=dict)
     neighbours: dict[str, str] = field(default_factory=dict)
     answered: set[str] = field(default_factory=set)  # addresses that answered ARP or a solicitation
@@ -119,7 +120,7 @@ class Listener:
         if frame.haslayer(TCP):
             self._segment(frame[TCP], source, destination, hardware)
         elif source in self.watched:
-            if (frame.haslayer(ICMP) and frame[ICMP].type == 0) or frame.haslayer("ICMPv6EchoReply"):
+            if _echo_reply(frame) == self.identifier:
                 self.replies.add(source)
             elif frame.haslayer("TCPerror") and frame.haslayer(ICMP) and frame[ICMP].type == 3:
                 self._prohibited(source, int(frame["TCPerror"].sport))
@@ -174,6 +175,13 @@ def _own_address(frame: Packet) -> str | None:
     if frame.haslayer("ICMPv6ND_NA"):
         return str(frame["ICMPv6ND_NA"].tgt)
     return None
+
+
+def _echo_reply(frame: Packet) -> int | None:
+    """The identifier of an echo reply."""
+    if frame.haslayer(ICMP) and frame[ICMP].type == 0:
+        return int(frame[ICMP].id)
+    return int(frame["ICMPv6EchoReply"].id) if frame.haslayer("ICMPv6EchoReply") else None
 
 
 def _answers(frame: Packet) -> bool:

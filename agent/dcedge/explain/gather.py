@@ -32,10 +32,9 @@ from dcedge.explain.evidence import (
 )
 from dcedge.explain.looks import Way, look_at_path
 from dcedge.expose.control import ControlClient
-from dcedge.facts import Place, digest_suspects, link_facts, port_facts, session_facts, session_place
+from dcedge.facts import Place, link_facts, port_facts, session_facts, session_place
 from dcedge.firewall.objects import TABLE_NAME
 from dcedge.hardware import HardwareReader
-from dcedge.health.digest import DigestMeter, read_digest_counts
 from dcedge.health.verdict import NOTHING_HEARD, Facts, Layer, ProbeFacts, SessionFacts, Side
 from dcedge.kernel.counters import LinkCounters, read_counters
 from dcedge.kernel.ethtool import LinkMode
@@ -73,8 +72,7 @@ def gather(settings: Settings, name: str) -> Evidence:
     interface = resolve_interface(order, name)
     daemon, failing, drained = _daemon(settings, name, unseen)
     with closing(RouteSocket()) as sock, closing(FrrClient(settings.frr_pathspace)) as frr:
-        before, digests, started = read_counters(sock).links, DigestMeter(), time.monotonic()
-        digests.feed(read_digest_counts(), 0)
+        before, started = read_counters(sock).links, time.monotonic()
         with closing(HardwareReader()) as reader:
             ports = (interface.port, *(interface.bond.members if interface.bond is not None else ()))
             hardware = reader.read(port for port in ports if port in before)
@@ -101,13 +99,11 @@ def gather(settings: Settings, name: str) -> Evidence:
         reachable = facts.port.present and facts.port.admin_up and facts.port.carrier and facts.link.present
         if reachable and facts.link.admin_up and interface.admin != "down":
             looks = _look(settings, order, interface, facts, unseen)
-            digests.feed(read_digest_counts(), 1)
             again, _ = _sessions(frr)
             facts = _with_looks(
                 replace(facts, sessions=tuple(_session_facts(interface, again or sessions or {}))), interface, looks
             )
-            if sessions:
-                facts = _with_what_was_heard(facts, order, digests, again or sessions, looks)
+            facts = _with_what_was_heard(facts, looks)
             after = read_counters(sock).links
             silent = _silent(before, after, interface, time.monotonic() - started)
             facts = replace(facts, link=replace(facts.link, silent=silent))
@@ -251,24 +247,15 @@ def _with_looks(facts: Facts, interface: ResolvedInterface, looks: _Looks) -> Fa
     return replace(facts, probes=tuple(probes))
 
 
-def _with_what_was_heard(
-    facts: Facts,
-    order: Order,
-    digests: DigestMeter,
-    sessions: Mapping[Place, SessionState],
-    looks: _Looks,
-) -> Facts:
-    """The sessions with what was heard of them: their digests (else as the kernel counted meanwhile), NOTIFICATIONs."""
-    interfaces = [resolve_interface(order, name) for name in order.virtual_interfaces]
-    unreachable = frozenset(path.destination for path in looks.paths if path.neighbour is False)
-    counted = digests.faults(digest_suspects(interfaces, sessions, unreachable), 1)
+def _with_what_was_heard(facts: Facts, looks: _Looks) -> Facts:
+    """The sessions with what was heard of their digests and NOTIFICATIONs."""
     heard = looks.capture.notifications if looks.capture is not None else {}
     return replace(
         facts,
         sessions=tuple(
             replace(
                 session,
-                digest=looks.tcp[session.peer].digest or counted.get(session.peer),
+                digest=looks.tcp[session.peer].digest,
                 last_reset=f"BGP Notification received: {heard[session.peer]}"
                 if session.peer in heard
                 else session.last_reset,

@@ -56,6 +56,7 @@ def listen(
             str(pair.cloud): Watched(pair.customer.ip, pair.cloud, keys.get(str(pair.cloud)))
             for pair in interface.addresses
         },
+        identifier=secrets.randbits(16),
         ports=frozenset(port + offset for port in ports.values() for offset in (0, 1)),
     )
     with PortCapture(interface.port, listener) as capture:
@@ -65,7 +66,9 @@ def listen(
         for pair, was in zip(interface.addresses, before, strict=True):
             now = was
             if not was.received:
-                again = look_at_path(Way(pair.family, link, pair.customer.ip, pair.cloud), interface.mtu)
+                again = look_at_path(
+                    Way(pair.family, link, pair.customer.ip, pair.cloud), interface.mtu, listener.identifier
+                )
                 now = replace(again, sent=was.sent + again.sent)
             paths.append(now)
         refused = {str(session.cloud): _try_tcp(session, link, ports[str(session.cloud)], keys) for session in sessions}

@@ -51,9 +51,9 @@ class Way:
 class Echoes:
     """Echo requests of any size on one way, never fragmented. Needs CAP_NET_RAW."""
 
-    def __init__(self, way: Way) -> None:
+    def __init__(self, way: Way, identifier: int) -> None:
         self._way = way
-        self._identifier = secrets.randbits(16)
+        self._identifier = identifier
         self._sequence = 0
         ipv4 = way.family == "ipv4"
         family, protocol = (socket.AF_INET, socket.IPPROTO_ICMP) if ipv4 else (socket.AF_INET6, socket.IPPROTO_ICMPV6)
@@ -103,9 +103,12 @@ class Echoes:
         return False
 
 
-def look_at_path(way: Way, mtu: int) -> PathLook:
-    """Ping it, and where it answers find the largest packet that passes, up to `mtu`. OSError: no raw socket."""
-    with Echoes(way) as echoes:
+def look_at_path(way: Way, mtu: int, identifier: int | None = None) -> PathLook:
+    """Ping it, and where it answers find the largest packet that passes, up to `mtu`. OSError: no raw socket.
+
+    `identifier` marks the echo requests, for whoever listens.
+    """
+    with Echoes(way, secrets.randbits(16) if identifier is None else identifier) as echoes:
         received, rtts, refused = 0, [], None
         for number in range(_PINGS):
             started = time.monotonic()

@@ -292,7 +292,8 @@ def tcp(e: Evidence) -> Outcome:
             where = f"{session.peer} answers on TCP 179, but a firewall on this router drops the answer"
         return Outcome("failed", where, "customer", (*told, *e.foreign_firewall), _FIREWALL)
     found = rules.why_not_established(e.facts, session)
-    if found.layer not in {"tcp", "ping"} or session.admin_shutdown:
+    known = e.daemon is not None and e.daemon.layer == "md5" and look.signed == "silence"
+    if found.layer not in {"tcp", "ping"} or session.admin_shutdown or known:
         return Outcome("ok", "TCP 179 can be reached", evidence=told)
     if "accepted" in (look.signed, look.unsigned):
         return Outcome("ok", f"{session.peer} accepts TCP on port 179", evidence=told)
@@ -324,6 +325,11 @@ def _tcp_told(peer: str, look: TcpLook) -> tuple[str, ...]:
     return tuple(told)
 
 
+_ADVICE_MD5 = (
+    "Set the BGP (MD5) password anew; so do we, in this router's credential. A trailing blank is another password."
+)
+
+
 def md5(e: Evidence) -> Outcome:
     """The MD5 digests are those of the ordered password."""
     session = _lacking(e)
@@ -334,6 +340,8 @@ def md5(e: Evidence) -> Outcome:
     facts, said = e.facts, session
     if session.digest is None and look.signed == "silence" and look.unsigned in {"accepted", "refused"}:
         said = replace(session, digest="missing")
+    if said.digest is None and look.signed == "silence" and e.daemon is not None and e.daemon.layer == "md5":
+        return Outcome("failed", e.daemon.reason, e.daemon.side, _tcp_told(session.peer, look), _ADVICE_MD5)
     if said.digest is None:
         if ordered is not None and ordered.password is None:
             return Outcome("skipped", "no password is ordered")
@@ -343,8 +351,7 @@ def md5(e: Evidence) -> Outcome:
     found = rules.why_not_established(facts, said)
     advice = {
         "missing": "Set the BGP (MD5) password on your side; let us agree on it elsewhere than in a ticket.",
-        "wrong": "Set the BGP (MD5) password anew; so do we, in this router's credential. A trailing blank is another "
-        "password.",
+        "wrong": _ADVICE_MD5,
         "unexpected": "Remove the BGP (MD5) password. (Or here: order it, as `bgp.password`.)",
     }[said.digest]
     if said is not session:

@@ -5,7 +5,7 @@ The counts are the whole network namespace's, so a fault is laid to a session on
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -17,6 +17,8 @@ from dcedge.order.model import Seconds
 # What a peer that is refused sends again within: a connect-retry time is 120 s at most by RFC 4271, 10, and far less
 # in practice.
 REMEMBERED: Seconds = 60.0
+# A refused SYN is sent again after 1, 3, 7 s (RFC 6298); one that is not may be from a peer that is being configured.
+SUSTAINED: Seconds = 2.0
 _NETSTAT = Path("/proc/thread-self/net/netstat")
 
 
@@ -46,32 +48,38 @@ class Suspect:
     keyed: bool
 
 
+class _Seen(NamedTuple):
+    kind: DigestFault
+    first: Seconds
+    last: Seconds
+
+
 class DigestMeter:
-    """Remembers for a while which kind of segment was refused."""
+    """Lays refused segments to the one session that they can be from, at the time, and remembers that for a while."""
 
     def __init__(self) -> None:
         self._counts: DigestCounts | None = None
-        self._grown: dict[DigestFault, Seconds] = {}
+        self._seen: dict[str, _Seen] = {}
 
-    def feed(self, counts: DigestCounts, now: Seconds) -> None:
-        """Take a reading."""
-        if self._counts is not None:
-            kinds: tuple[DigestFault, ...] = ("missing", "wrong", "unexpected")
-            for kind, before, after in zip(kinds, self._counts, counts, strict=True):
-                if after > before:
-                    self._grown[kind] = now
-        self._counts = counts
+    def feed(self, counts: DigestCounts, suspects: Collection[Suspect], now: Seconds) -> None:
+        """Take a reading. `suspects` are all sessions that are down now, ours and others'; who is none is forgotten."""
+        self._seen = {s.peer: self._seen[s.peer] for s in suspects if s.peer in self._seen}
+        before, self._counts = self._counts, counts
+        if before is None:
+            return
+        kinds: tuple[DigestFault, ...] = ("missing", "wrong", "unexpected")
+        for kind, was, is_now in zip(kinds, before, counts, strict=True):
+            alike = [suspect for suspect in suspects if suspect.keyed is (kind != "unexpected")]
+            if is_now <= was or len(alike) != 1:
+                continue
+            last = self._seen.get(alike[0].peer)
+            goes_on = last is not None and last.kind == kind and now - last.last <= REMEMBERED
+            self._seen[alike[0].peer] = _Seen(kind, last.first if last is not None and goes_on else now, now)
 
-    def faults(self, suspects: Iterable[Suspect], now: Seconds) -> dict[str, DigestFault]:
-        """By peer what is wrong with its digests. `suspects` are all sessions that are down: ours and others'."""
-        lately = {kind: at for kind, at in self._grown.items() if now - at <= REMEMBERED}
-        if not lately:
-            return {}
-        suspects = list(suspects)
-        found: dict[str, DigestFault] = {}
-        for keyed in (True, False):
-            alike = [suspect for suspect in suspects if suspect.keyed is keyed]
-            kinds = [kind for kind in lately if (kind != "unexpected") is keyed]
-            if len(alike) == 1 and kinds:
-                found[alike[0].peer] = max(kinds, key=lambda kind: lately[kind])
-        return found
+    def faults(self, now: Seconds) -> dict[str, DigestFault]:
+        """By peer what is wrong with its digests, where it has been so over and over."""
+        return {
+            peer: seen.kind
+            for peer, seen in self._seen.items()
+            if seen.last - seen.first >= SUSTAINED and now - seen.last <= REMEMBERED
+        }

@@ -84,6 +84,8 @@ class LoadMeter:
         busy: bool | None = is_busy(ordered_bps, in_bps, out_bps)
         if not busy and max(in_bps, out_bps) > QUIET * ordered_bps:
             busy = None
+        if new.lost >= new.sent > 0:
+            busy = None  # an outage, which no policer makes
         if busy is not None and busy is track.before and min(new) >= 0:
             (track.busy if busy else track.quiet).add(new.sent, new.lost)
             if busy:

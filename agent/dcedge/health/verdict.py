@@ -358,13 +358,19 @@ def bfd_down(facts: Facts) -> Verdict | None:
     return None
 
 
+def neighbour_lost(facts: Facts) -> Verdict | None:
+    """Who answers no ARP or ND gets no packet any more, whatever BGP believes until its hold time is over."""
+    lost = [probe for probe in facts.probes if probe.neighbour is False]
+    found = (nothing_heard(facts, lost[0]) or no_neighbour(facts, lost[0])) if lost else None
+    if found is not None and len(lost) < len(facts.probes):
+        return replace(found, state="degraded")
+    return found
+
+
 def static_unreachable(facts: Facts) -> Verdict | None:
-    """A static VI has no session to go by: what comes in, ARP or ND, then pings."""
+    """A static VI has no session to go by, but for pings."""
     if not facts.static:
         return None
-    for probe in facts.probes:
-        if probe.neighbour is False:
-            return nothing_heard(facts, probe) or no_neighbour(facts, probe)
     silent = [probe for probe in facts.probes if probe.silent]
     if silent and len(silent) == len(facts.probes):
         if silent[0].neighbour:
@@ -403,7 +409,8 @@ def full_size_lost(facts: Facts) -> Verdict | None:
     if facts.busy and (facts.load is None or (facts.load.full_size_loss or 0.0) < _ALL_LOST):
         return None  # a policer lets none of some through too
     for probe in facts.probes:
-        if probe.full_size is False and probe.answers:
+        # Where small ones get lost too, it is not the size.
+        if probe.full_size is False and probe.answers and probe.loss <= LOSS_DEGRADED:
             reason = (
                 f"packets of {probe.mtu} bytes do not get through to {probe.destination}, smaller ones do: "
                 "an MTU black hole beyond this router"
@@ -495,6 +502,7 @@ RULES: tuple[Rule, ...] = (
     frr_absent,
     sessions_missing,
     sessions_down,
+    neighbour_lost,
     static_unreachable,
     weak_light,
     member_lacking,

@@ -35,6 +35,7 @@ def listener(secret: Secret | None = SECRET) -> Listener:
             str(CLOUD): Watched(CUSTOMER, CLOUD, secret),
             str(CLOUD6): Watched(CUSTOMER6, CLOUD6, secret),
         },
+        identifier=77,
         ports=frozenset({OUR_PORT, OUR_PORT + 1}),
     )
 
@@ -82,9 +83,11 @@ def test_who_asks_is_known_and_who_answers_has_answered() -> None:
 
 def test_replies_that_arrive_are_noted_even_if_a_firewall_eats_them_later() -> None:
     heard = listener()
-    heard.hear(frame(IP(src=str(CLOUD), dst=str(CUSTOMER)) / ICMP(type=0), 101))
-    heard.hear(frame(IPv6(src=str(CLOUD6), dst=str(CUSTOMER6)) / ICMPv6EchoReply(), 101))
-    heard.hear(frame(IP(src="10.255.101.9", dst=str(CUSTOMER)) / ICMP(type=0), 101))
+    heard.hear(frame(IP(src=str(CLOUD), dst=str(CUSTOMER)) / ICMP(type=0, id=78), 101))
+    assert not heard.replies, "the daemon's probes are answered too"
+    heard.hear(frame(IP(src=str(CLOUD), dst=str(CUSTOMER)) / ICMP(type=0, id=77), 101))
+    heard.hear(frame(IPv6(src=str(CLOUD6), dst=str(CUSTOMER6)) / ICMPv6EchoReply(id=77), 101))
+    heard.hear(frame(IP(src="10.255.101.9", dst=str(CUSTOMER)) / ICMP(type=0, id=77), 101))
     assert heard.replies == {str(CLOUD), str(CLOUD6)}
 
 

@@ -62,6 +62,14 @@ def test_the_poll_in_which_load_begins_counts_for_neither() -> None:
     assert (line.seen.busy_loss, line.seen.quiet_loss) == (0, 0)
 
 
+def test_an_outage_says_nothing_of_a_policer() -> None:
+    line = Line()
+    line.polls(10, bps=20_000, lost_of_five=0)
+    line.polls(100, bps=20_000, lost_of_five=5)
+    line.polls(10, bps=30e6, lost_of_five=2)
+    assert line.seen.quiet_loss == 0
+
+
 def test_long_after_the_load_nothing_is_said() -> None:
     line = Line()
     line.polls(10, bps=20_000, lost_of_five=0)

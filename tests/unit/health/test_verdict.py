@@ -371,6 +371,17 @@ ROWS = [
         "cloud",
     ),
     Row(
+        "full-size packets that vanish like all others, as ICMP is policed",
+        replace(
+            GOOD,
+            sessions=(replace(UP, bfd="up"),),
+            probes=(replace(ANSWERS, lost=30, full_size=False, mtu=1500),),
+        ),
+        "up",
+        "policed ICMP",
+        "cloud",
+    ),
+    Row(
         "loss that does not care about load",
         replace(
             GOOD,
@@ -473,6 +484,20 @@ ROWS = [
         replace(STATIC, probes=(replace(SILENT, neighbour=False),)),
         "down",
         "does not answer ARP",
+        "cloud",
+    ),
+    Row(
+        "silent on ARP while BGP still believes itself up",
+        replace(GOOD, probes=(replace(SILENT, neighbour=False),)),
+        "down",
+        "does not answer ARP",
+        "cloud",
+    ),
+    Row(
+        "one family of two silent on ND",
+        replace(GOOD, probes=(ANSWERS, replace(SILENT, destination="2001:db8::1", family="ipv6", neighbour=False))),
+        "degraded",
+        "2001:db8::1 does not answer neighbour discovery",
         "cloud",
     ),
     Row(
