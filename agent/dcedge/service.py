@@ -89,6 +89,7 @@ class Service:
         self._scope: Scope | None = None  # where the next pass looks; None: everywhere
         self._pass = asyncio.Lock()
         self._polling = asyncio.Lock()  # polls share one netlink socket and one connection to FRR
+        self._silence = 0.0  # seconds that the last poll waited for an FRR that did not answer
         self._poll_now = asyncio.Event()  # something happened that the next poll should not wait a second for
         self._static_links: frozenset[int] = frozenset()  # the links and ports of static virtual interfaces
         self._static = StaticPaths(withheld=self._runtime.withdrawn)
@@ -393,8 +394,7 @@ class Service:
             self._poll_now.clear()
             await self._make_poll()
             # To wait for a silent FRR is no work: whether it is back is to be known soon.
-            silent = self.poll is None or self.poll.sessions is None
-            pause = POLL_SECONDS if silent else max(POLL_SECONDS, (time.monotonic() - started) / POLL_SHARE)
+            pause = max(POLL_SECONDS, (time.monotonic() - started - self._silence) / POLL_SHARE)
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._poll_now.wait(), pause)
 
@@ -483,9 +483,11 @@ class Service:
         counters = read_counters(self._poll_socket)
         neighbours = read_neighbours(self._poll_socket) if self._asks_for_neighbours() else {}
         digests = read_digest_counts()
+        self._silence, asked = 0.0, time.monotonic()
         try:
             states = self._poll_frr.sessions()
         except FrrError as error:
+            self._silence = time.monotonic() - asked
             return Poll(time.time(), counters, None, str(error), neighbours, digests)
         absent = "; ".join(self._poll_frr.unavailable().values())
         return Poll(time.time(), counters, {(s.vrf, str(s.peer)): s for s in states}, absent, neighbours, digests)

@@ -163,10 +163,12 @@ class Stamping:
 
     def set_targets(self, targets: Iterable[StampTarget]) -> None:
         """Measure exactly these; a path that is as it was goes on."""
-        wanted = set(targets)
-        for target in self._paths.keys() - wanted:
+        wanted = dict.fromkeys(targets)  # in order, and told so
+        for target in self._paths.keys() - wanted.keys():
             self._paths.pop(target).close()
-        for target in wanted - self._paths.keys():
+        for target in wanted:
+            if target in self._paths:
+                continue
             try:
                 self._paths[target] = _Path(target, asyncio.get_running_loop(), self._open)
             except OSError as error:

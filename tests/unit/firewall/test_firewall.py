@@ -59,6 +59,15 @@ def test_what_is_reached_no_more_is_a_cut() -> None:
     assert change(reaching, BOTH).disruption == "link"
 
 
+def test_a_static_virtual_interface_lets_its_other_end_in_where_stamp_measures_it() -> None:
+    static = {"static": ("10.20.0.0/16",)}
+    before = order_of(Line(1, "prod", settings=static))
+    after = order_of(Line(1, "prod", settings={**static, "probe": {"stamp": True}}))
+    assert told(before, after) == [
+        ("guard eth1", "peers: + 10.255.1.1, peers: + 2001:db8:1::1", ("vi-1",), "none"),
+    ]
+
+
 def test_isolation_is_one_key() -> None:
     off = order_of(PROD_A, DEV_A, isolation=False)
     assert told(BOTH, off) == [
