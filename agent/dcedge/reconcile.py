@@ -171,6 +171,7 @@ class Reconciler:
         self._firewall = FirewallObserved(None, "not asked yet")
         self._failures: dict[Key, Failure] = {}
         self._highest_index = 0
+        self._unheard: dict[tuple[str, str], IpAddress] = {}  # by link and address/length
         self.fights = Fights()
 
     def close(self) -> None:
@@ -256,6 +257,7 @@ class Reconciler:
 
     def _run_frr(self, intent: Intent) -> tuple[Plan, list[Failure]]:
         """FRR's part, which comes when the kernel's is done and never holds that up; what was done, what failed."""
+        self._tell_zebra_again()
         self.frr_part.look(intent, self.store.owned())
         todo = self._without_fights(self.frr_part.plan(intent))
         failures, _ = self._carry_out(intent, todo)
@@ -480,6 +482,15 @@ class Reconciler:
         stages = {_stage(operation) for operation in todo.operations}
         return failures, Scope(frozenset(touched), True, "frr" in stages, "firewall" in stages)
 
+    def _tell_zebra_again(self) -> None:
+        """Make those addresses again that zebra may not have heard of, as it was silent when they were made."""
+        unheard, self._unheard = self._unheard, {}
+        if not unheard or self._kernel is None:
+            return
+        executor = KernelExecutor(self.sock, self._kernel.indices, highest=self._highest_index)
+        there = {place: address for place, address in unheard.items() if address.key in self._kernel.state}
+        self._have_listed(executor, there)
+
     def _await_zebra(self, executor: KernelExecutor) -> None:
         try:
             if not wait_for_links(self.frr, executor.created):
@@ -498,13 +509,16 @@ class Reconciler:
             for operation in operations
             if isinstance(operation.after, IpAddress) and operation.key not in failed
         }
+        self._have_listed(executor, made)
+
+    def _have_listed(self, executor: KernelExecutor, made: Mapping[tuple[str, str], IpAddress]) -> None:
         try:
             missing = wait_for_addresses(self.frr, made)
             if missing:
                 log.warning("zebra missed %d new addresses; making them again", len(missing))
                 executor.renew(made[place] for place in missing)
         except FrrUnavailableError:
-            return
+            self._unheard |= made
         except FrrError as error:
             log.warning("zebra: %s", error)
 

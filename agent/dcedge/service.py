@@ -427,7 +427,10 @@ class Service:
             self.want_pass(Scope(frr=True))
         elif was_up and not is_up:
             log.warning("FRR does not answer: %s", self.poll.frr_detail)
-        elif is_up and self._lacks_sessions(self.poll):
+        elif is_up and (
+            self._lacks_sessions(self.poll) or (before is not None and before.frr_detail and not self.poll.frr_detail)
+        ):
+            # Restarted between two polls, or one of its daemons answers again.
             self.want_pass(Scope(frr=True))
 
     def _keep_history(self) -> None:

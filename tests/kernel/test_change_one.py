@@ -42,6 +42,7 @@ CHANGES: tuple[Mapping[str, Any], ...] = (
     {"preference": "backup"},
     {"preference": "equal"},
     {"probe.interval": "2s"},
+    {"probe.stamp": True},
     {"shaping.overhead": 24},
     {"shaping.ingress": True},
     {"shaping.queue": "pfifo"},

@@ -248,7 +248,7 @@ def test_as_many_prefixes_as_the_cloud_takes_and_not_one_more(twins: Twins) -> N
         pytest.param(KEYED_PRIMARIES, {"password": None}, "another password", id="no password"),
         pytest.param(PRIMARIES, {"customer_asn": 65099}, "refuses our AS 65010: another customer", id="another ASN"),
         pytest.param(ONE_HOP, {"ttl_security": True}, "TTL", id="TTL 255 demanded"),
-        pytest.param(PRIMARIES, {"prefix_cap": 1}, "too many prefixes", id="too many prefixes"),
+        pytest.param(PRIMARIES, {"prefix_cap": 1}, "more prefixes than the cloud takes", id="too many prefixes"),
     ],
 )
 def test_a_demand_that_is_missed_takes_the_session_down_and_is_told(
