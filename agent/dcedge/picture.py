@@ -231,6 +231,8 @@ class Picture:
             self._refused.pop(place, None)  # that was mended
             return said
         if said is not None and refusal(said) is not None:
+            if said != self._refused.get(place, ("", 0.0))[0]:
+                self.digest.forget(place[1])  # who can say so has the password
             self._refused[place] = (said, at)
             return said
         before = self._refused.get(place)

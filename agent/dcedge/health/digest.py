@@ -76,6 +76,10 @@ class DigestMeter:
             goes_on = last is not None and last.kind == kind and now - last.last <= REMEMBERED
             self._seen[alike[0].peer] = _Seen(kind, last.first if last is not None and goes_on else now, now)
 
+    def forget(self, peer: str) -> None:
+        """What was seen of a peer holds no more: it has been heard with a good digest since."""
+        self._seen.pop(peer, None)
+
     def faults(self, now: Seconds) -> dict[str, DigestFault]:
         """By peer what is wrong with its digests, where it has been so over and over."""
         return {

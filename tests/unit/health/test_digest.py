@@ -53,6 +53,13 @@ def test_a_session_is_not_blamed_for_what_another_did_before_it_went_down() -> N
     assert router.meter.faults(router.now) == {}
 
 
+def test_a_peer_that_was_heard_since_is_not_blamed_any_more() -> None:
+    router = Router()
+    assert router.refused("missing", [KEYED])
+    router.meter.forget("10.0.0.1")
+    assert router.meter.faults(router.now) == {}
+
+
 def test_what_was_counted_before_the_start_or_long_ago_blames_nobody() -> None:
     router = Router()
     router.second(KEYED)
