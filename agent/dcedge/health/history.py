@@ -72,7 +72,7 @@ class HistoryFile:
 def _line(entry: tuple[str, Transition]) -> str:
     name, transition = entry
     reason = transition.reason[:_REASON_MAX]
-    return json.dumps([name, round(transition.at, 3), transition.before, transition.after, reason]) + "\n"
+    return json.dumps([name, transition.at, transition.before, transition.after, reason]) + "\n"
 
 
 def _parsed(lines: Iterable[str]) -> Iterator[tuple[str, Transition]]:
