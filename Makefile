@@ -10,10 +10,16 @@ PACKAGES := python3-venv frr frr-pythontools bird2 user-mode-linux kmod iproute2
             iputils-ping iperf3 fping tcpdump procps ca-certificates
 JUDGES   := prometheus  # its promtool judges our metrics in the tests
 PYTEST   := $(PYTHON) -m pytest
-ONBED    := $(addsuffix .py,$(addprefix tests/kernel/test_,main_job http control_packets hitless change_one frr_faults secrets))
+# Which kernel tests share a boot of the lab kernel; `others` is whatever stands in none of these lists.
+BOOTS    := bed changes sites others
+bed      := main_job http hitless
+changes  := change_one frr_faults secrets control_packets
+sites    := providers two_routers faults
+in_boot   = $(foreach test,$($(1)),tests/kernel/test_$(test).py)
+others    = $(patsubst tests/kernel/test_%.py,%,$(filter-out $(foreach boot,bed changes sites,$(call in_boot,$(boot))),$(wildcard tests/kernel/test_*.py)))
 KERNEL_TESTS = $(LAB) --timeout 2700 $(PYTEST) -q -m "not alone"
 
-.PHONY: help demo shell test lint types unit kernel onbed offbed rates system bench venv deps judges lock format clean
+.PHONY: help demo shell test lint types unit kernel $(addprefix boot-,$(BOOTS)) rates system bench venv deps judges lock format clean
 
 help: ## this list
 	@sed -nE 's/^([a-z]+):[^#]*## (.*)/  make \1\t\2/p' Makefile | expand -t 18
@@ -24,16 +30,14 @@ demo: deps venv ## an edge and its clouds on this machine: real daemon, FRR, BIR
 shell: deps venv ## the same, then a shell inside it with dcedge at hand, until you leave
 	@$(LAB) $(PYTHON) -m tests.lab.demo --shell
 
-# Two boots of the lab kernel side by side, one processor each; what holds a rate against a bound wants both, and is last.
+# Boots of the lab kernel side by side, which mostly wait; what holds a rate against a bound wants both processors, and
+# is last.
 test: lint types ## lint, types and all tests
-	@echo "unit and kernel tests, side by side" && $(MAKE) -j2 --output-sync=target onbed offbed
+	@echo "unit and kernel tests, side by side" && $(MAKE) -j3 --output-sync=target $(addprefix boot-,$(BOOTS)) unit
 	@$(MAKE) rates system
 
-onbed: unit
-	@echo "kernel tests on the standard testbed" && $(KERNEL_TESTS) $(ONBED)
-
-offbed: deps judges venv
-	@echo "other kernel tests" && $(KERNEL_TESTS) $(filter-out $(ONBED),$(wildcard tests/kernel/test_*.py))
+$(addprefix boot-,$(BOOTS)): boot-%: deps judges venv
+	@echo "kernel tests: $($*)" && $(KERNEL_TESTS) $(call in_boot,$*)
 
 lint: venv ## ruff: rules and format
 	@.venv/bin/ruff check -q . && .venv/bin/ruff format --check -q . && echo "ruff: clean"

@@ -20,6 +20,7 @@ from tests.lab.netns import Fibre, Port, Workspace
 ORDER = Path(__file__).with_name("demo-order.yaml")
 CUSTOMER_ASN = 65010
 PASSWORDS = {"prod-a": "Kaiserlei-101", "dev-a": "Griesheim-201"}
+RECOVERY_SECONDS = 120.0  # without BFD a cloud may keep a dead session for its hold time, 90 s
 ORDERED_BPS = {"prod-a": 50e6, "prod-b": 100e6, "dev-a": 200e6}
 
 
@@ -102,8 +103,8 @@ class Bed:
     def wait_up(self, *names: str) -> None:
         """Wait until the named virtual interfaces are up, as the clouds and as dcedge see it."""
         for name in names:
-            self.cloud_of(name).wait_established(name)
-        self.edge.wait_up(*names)
+            self.cloud_of(name).wait_established(name, timeout=RECOVERY_SECONDS)
+        self.edge.wait_up(*names, timeout=RECOVERY_SECONDS)
 
     def report(self) -> str:
         """For whoever looks for the reason of a failure: the daemon's log (its end), FRR's and the clouds' view."""

@@ -16,7 +16,7 @@ from ipaddress import ip_address, ip_interface, ip_network
 
 from tests.lab.frr import Frr
 from tests.lab.netns import Fibre, Namespace, Port, Workspace, connect_host, end, execute, nodad
-from tests.lab.wait import until
+from tests.lab.wait import PATIENCE_SECONDS, until
 
 HEADER_BYTES = 14  # of Ethernet (IEEE 802.3, 3.1.1), which an ingress qdisc does not count by itself
 POLICER_SECONDS = 0.004  # how much of its rate a provider's policer takes at once
@@ -211,7 +211,7 @@ class Cloud(ABC):
     def announcement(self, customer: str, prefix: str) -> Announcement | None:
         """What the customer's address says of a prefix; None where it does not announce it."""
 
-    def wait_established(self, *names: str) -> None:
+    def wait_established(self, *names: str, timeout: float = PATIENCE_SECONDS) -> None:
         """Wait until all sessions (of the named attachments, or of all) are established."""
         customers = [peer.customer for name in names or self.attachments for peer in self.attachments[name].peers]
 
@@ -219,7 +219,7 @@ class Cloud(ABC):
             states = {customer: self.state(customer) for customer in customers}
             return {customer: state for customer, state in states.items() if state != "Established"}
 
-        until(f"BGP at {self.name}", missing, accept=lambda down: not down)
+        until(f"BGP at {self.name}", missing, timeout, accept=lambda down: not down)
 
     def wait_route(self, customer: str, prefix: str, *, present: bool = True) -> None:
         """Wait until a customer's announcement of `prefix` is here (or gone)."""

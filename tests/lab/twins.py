@@ -25,7 +25,7 @@ from tests.lab.netns import Fibre, Workspace
 from tests.lab.wait import PATIENCE_SECONDS
 
 CUSTOMER_ASN = 65010
-ADVERTISED = ("192.0.2.0/24", "198.51.100.0/24")  # the first is the LAN
+ADVERTISED = ("192.0.2.0/24", "198.51.100.0/24", "203.0.113.0/24")  # the first is the LAN
 PROVIDERS = ("otc", "huawei", "aws", "azure", "gcp")
 ENDS = dict.fromkeys(PROVIDERS, ("a", "b")) | {"aws": ("a", "b", "c")}
 INTERFACES = tuple(f"{provider}-{end}" for provider in PROVIDERS for end in ENDS[provider])
@@ -40,7 +40,7 @@ ORDER = """\
 router:
   asn: 65010
   router_id: 10.255.0.1
-  advertise: [192.0.2.0/24, 198.51.100.0/24]
+  advertise: [192.0.2.0/24, 198.51.100.0/24, 203.0.113.0/24]
 
 connections:
   otc: {provider: otc, port: eth1, bandwidth: 1G}
@@ -126,7 +126,7 @@ class Twins:
 
     def _build(self) -> None:
         self.edge = Edge(self.work, ORDER)
-        self.edge.namespace.ip(f"route add blackhole {ADVERTISED[1]}")
+        self.edge.namespace.ip(*(f"route add blackhole {prefix}" for prefix in ADVERTISED[1:]))
         self.exchange = Exchange(self.work)
         self.fibres: Mapping[str, Fibre] = {
             provider: self.edge.plug(f"eth{number}", self.exchange.port(f"port-{provider}"), 9100)
