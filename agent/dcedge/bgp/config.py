@@ -80,6 +80,10 @@ class FrrConfig:
         """This one's lines and the other's."""
         return FrrConfig(self.entries | other.entries)
 
+    def context(self, opener: str) -> FrrConfig:
+        """The line that opens a context, and what stands in it."""
+        return FrrConfig(frozenset(e for e in self.entries if e == opener or e.startswith(f"{opener}\t")))
+
 
 def parse_lines(text: str) -> list[Line]:
     """The lines of a configuration in their order, each once."""

@@ -145,13 +145,14 @@ class FrrClient:
     def running_config(self) -> FrrConfig:
         """What bgpd and bfdd run with now.
 
-        Each is asked itself: vtysh's sum also shows what only zebra still knows after a restart of bgpd.
+        Each is asked itself, and for its own: prefix-lists go to all daemons, so that vtysh's sum, and bfdd too, still
+        show them when bgpd has been restarted and has none.
         """
         texts = [self.ask(daemon, "show running-config") for daemon in ("bgpd", "bfdd")]
         digest = blake2b("\0".join(texts).encode("utf-8", "surrogatepass"), digest_size=16).digest()
         if digest != self._read[0]:  # mostly it is as it was the last time, which need not be parsed again
             bgpd, bfdd = map(FrrConfig.parse, texts)
-            self._read = digest, bgpd.merged(bfdd)
+            self._read = digest, bgpd.merged(bfdd.context("bfd"))
         return self._read[1]
 
     def sessions(self) -> tuple[SessionState, ...]:

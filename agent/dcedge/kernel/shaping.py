@@ -122,6 +122,11 @@ class Tree:
     leaves: tuple[Leaf, ...]
     classifier: Classifier | None
 
+    @property
+    def shared(self) -> bool:
+        """Whether it is one of `shared_tree`, which lets pass what it has no class for."""
+        return self.default == 0
+
 
 def frame_bytes(mtu: int) -> int:
     """The largest frame at an MTU, as HTB counts it."""
