@@ -38,7 +38,7 @@ def configured(bed: Bed) -> str:
 def plain(config: str) -> set[str]:
     """The lines of a configuration that dcedge and the operator wrote; FRR's own preamble differs after a start."""
     skipped = ("!", "frr ", "hostname ", "service ", "Building", "Current", "no ip forwarding", "no ipv6 forwarding")
-    return {line for line in config.splitlines() if line.strip() and not line.startswith(skipped)}
+    return {line for line in config.splitlines() if line.strip() and not line.startswith(skipped)} - {"end"}
 
 
 def seconds_until(what: str, probe: Callable[[], Any], accept: Callable[[Any], object] = bool) -> float:
