@@ -93,11 +93,11 @@ def test_a_stream_survives_all_that_happens_beside_it(running: Bed) -> None:
     until(f"an answer from {target}", lambda: traffic.reaches(edge.host, target))
     with traffic.udp_stream(edge.host, running.prod.host, target, packets_per_second=1000) as stream:
         take_over(running, with_neighbours(NEIGHBOURS, "2M"))
-        take_over(running, with_neighbours(NEIGHBOURS, "3M"))
+        take_over(running, with_neighbours(NEIGHBOURS, "2500K"))
         for round_ in range(RELOADS):
-            take_over(running, with_neighbours(NEIGHBOURS, "3M", reverse=round_ % 2 == 0))
+            take_over(running, with_neighbours(NEIGHBOURS, "2500K", reverse=round_ % 2 == 0))
         for _ in range(RESTARTS):
-            take_over(running, with_neighbours(NEIGHBOURS, "3M"), lambda: restart(running))
+            take_over(running, with_neighbours(NEIGHBOURS, "2500K"), lambda: restart(running))
         take_over(running, ORDER.read_text())
     assert stream.sent > 10_000
     assert (stream.lost, stream.reordered, stream.duplicated) == (0, 0, 0), stream

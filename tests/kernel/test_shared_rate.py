@@ -15,6 +15,8 @@ from tests.lab.edge import COMMAND
 from tests.lab.netns import Port, Workspace, connect_host, end, fibre, received
 from tests.lab.wait import until
 
+pytestmark = pytest.mark.alone
+
 HEAD = """\
 router: {asn: 65010, router_id: 10.255.0.1, advertise: [192.0.2.0/24]}
 virtual_gateways: {prod: {vpc: vpc-prod, asn: 64512, accept: [{prefix: 10.20.0.0/16, le: 24}]}}
