@@ -24,7 +24,6 @@ from tests.lab.twins import (
     INTERFACES,
     KEYED,
     ORDER,
-    ORDERED_BPS,
     OUTER_TAG,
     PRIMARIES,
     PROVIDERS,
@@ -196,25 +195,6 @@ def test_the_largest_packet_is_the_providers(twins: Twins, name: str, mtu: int) 
     assert link["mtu"] == mtu
     whole = str(mtu - 28)  # less the headers of IPv4 and ICMP
     assert traffic.ping(edge, target, count=3, options=("-M", "do", "-s", whole)).received > 0
-
-
-@pytest.mark.alone
-def test_the_shapers_burst_passes_the_clouds_policer(twins: Twins) -> None:
-    names = [name for name in PRIMARIES if name != "azure-a"]  # its circuit's gigabit is more than this lab can fill
-    before = {name: twins.cloud_of(name).policed(name) for name in names}
-    servers = [twins.cloud_of(name).host_address(4) for name in names]
-    traffic.saturate(twins.edge.host, servers, twins.fibres["otc"].cloud, 1, seconds=1.5, flows=2)
-    for name in names:
-        now = twins.cloud_of(name).policed(name)
-        assert now.passed - before[name].passed > 1000, name
-        assert now.dropped == before[name].dropped, name
-    # The policer does its work: a cloud that gives a tenth less than was ordered drops.
-    twins.cloud_of("otc-a").police("otc-a", ORDERED_BPS * 9 // 10)
-    try:
-        traffic.saturate(twins.edge.host, servers[:1], twins.fibres["otc"].cloud, 1, seconds=0.5, flows=2)
-        assert twins.cloud_of("otc-a").policed("otc-a").dropped > 0
-    finally:
-        twins.cloud_of("otc-a").police("otc-a", ORDERED_BPS)
 
 
 def test_as_many_prefixes_as_the_cloud_takes_and_not_one_more(twins: Twins) -> None:
