@@ -79,14 +79,6 @@ class Announcement:
     med: int | None
 
 
-@dataclass(frozen=True)
-class Policed:
-    """What a policer has let through and dropped, in packets."""
-
-    passed: int
-    dropped: int
-
-
 class Cloud(ABC):
     """A virtual gateway: its router in one namespace, a host of the VPC in another.
 
@@ -142,21 +134,6 @@ class Cloud(ABC):
         )
         self.attachments[attachment.name] = attachment
         self._guard(attachment)
-
-    def police(self, name: str, bps: int) -> None:
-        """Let a virtual interface's customer send so much from now on; the counts begin anew."""
-        self.attachments[name] = replace(self.attachments[name], policed_bps=bps)
-        self.router.run("tc", "qdisc", "delete", "dev", name, "ingress", check=False)
-        self._guard(self.attachments[name])
-
-    def policed(self, name: str) -> Policed:
-        """What the policer of a virtual interface has done."""
-        said = self.router.run("tc", "-s", "filter", "show", "dev", name, "ingress").stdout
-        counts = re.findall(r"Sent \d+ bytes (\d+) pkts? \(dropped (\d+), ", said)
-        if not counts:
-            raise AssertionError(f"{name} at {self.name} has no policer:\n{said}")
-        sent, dropped = map(int, counts[-1])  # the policer stands last
-        return Policed(sent - dropped, dropped)
 
     def _guard(self, attachment: Attachment) -> None:
         """Drop what the port would: the too fast, the too long and, several hops away, what has no TTL left."""
