@@ -177,6 +177,8 @@ def foreign_objects(bed: Bed) -> Iterator[None]:
     edge = bed.edge
     edge.namespace.ip(
         "link add link eth1 name eth1.999 type vlan id 999",
+        # Without a link-local address, which would come in its own time.
+        "link set dev eth1.999 addrgenmode none",
         "link set dev eth1.999 up alias by-hand",
         "address add 198.51.100.1/30 dev eth1.999",
         "route add 203.0.113.0/24 via 198.51.100.2",

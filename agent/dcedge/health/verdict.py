@@ -37,6 +37,7 @@ _LOSS_MIN_PROBES = 8
 NOTHING_HEARD: Seconds = 3
 _SURELY_NOTHING_HEARD: Seconds = 10
 STANDS: Seconds = 3  # a session that is refused over and over is up in between for less
+_STANDS_UNANNOUNCED: Seconds = 30  # refused for what we announce, it is up until we announce that again
 _SETTLING: Seconds = 15  # how long a session may take before its absence is called a fault
 
 
@@ -138,7 +139,9 @@ class SessionFacts:
         """Whether routes can be exchanged over it: it is up, and has not just come up after it was refused."""
         if self.state != "Established":
             return False
-        return self.duration is None or self.duration >= STANDS or refused(self) is None
+        unannounced = self.advertise_ordered and self.advertised == 0
+        stands = _STANDS_UNANNOUNCED if unannounced else STANDS
+        return self.duration is None or self.duration >= stands or refused(self) is None
 
 
 @dataclass(frozen=True, slots=True)

@@ -252,6 +252,24 @@ ROWS = [
         "customer",
     ),
     Row(
+        "session that was refused for what we announce, and has not announced it again yet",
+        replace(
+            GOOD,
+            sessions=(
+                replace(
+                    UP,
+                    duration=12,
+                    advertise_ordered=True,
+                    advertised=0,
+                    last_reset=RECEIVED + "Cease/Maximum Number of Prefixes Reached",
+                ),
+            ),
+        ),
+        "down",
+        "we announce more prefixes than the cloud takes",
+        "customer",
+    ),
+    Row(
         "session that was refused long ago",
         replace(GOOD, sessions=(replace(UP, last_reset=RECEIVED + "Cease/Maximum Number of Prefixes Reached"),)),
         "up",
