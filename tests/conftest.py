@@ -10,6 +10,11 @@ import pytest
 KERNEL_TESTS = Path(__file__).parent / "kernel"
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """`--thorough`: what is marked `sized` runs at its full size."""
+    parser.addoption("--thorough", action="store_true", help="scenarios at their full size")
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Leaves out, and counts as deselected, what the kernel we are on is not meant for."""
     here: list[pytest.Item] = []
