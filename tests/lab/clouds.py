@@ -14,7 +14,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from ipaddress import ip_address, ip_interface, ip_network
 
-from tests.lab.frr import Frr
+from tests.lab.frr import NICE, Frr
 from tests.lab.netns import Fibre, Namespace, Port, Workspace, connect_host, end, execute, nodad
 from tests.lab.wait import PATIENCE_SECONDS, until
 
@@ -214,7 +214,7 @@ class BirdCloud(Cloud):
 
     def start(self) -> None:
         (self.folder / "bird.conf").write_text(self._config())
-        words = ["bird", "-f", "-c", self._file("conf"), "-s", self._file("ctl")]
+        words = [*NICE, "bird", "-f", "-c", self._file("conf"), "-s", self._file("ctl")]
         self._daemon = self.router.popen(*words, log=self.folder / "bird.log")
         until(
             "BIRD to answer",

@@ -660,7 +660,9 @@ def why_not_established(facts: Facts, session: SessionFacts) -> Verdict:
             "down", f"{said}: TCP is up but the cloud sends no valid OPEN{_ttl_dropped(session)}", "open", "cloud"
         )
     if session.state == "OpenConfirm":
-        return Verdict("down", f"{said}: the cloud does not confirm our OPEN", "open", "cloud")
+        # A cloud that demands a TTL takes the first segment while it still sets its socket up, and drops what follows.
+        reason = f"{said}: the cloud does not confirm our OPEN: it may demand another TTL, or filter what follows"
+        return Verdict("down", reason, "open", "cloud")
     if probe is not None and probe.probes and not probe.answers:
         reason = f"{said}: the cloud answers neither pings nor TCP 179{_because(probe)}"
         return Verdict("down", reason, "tcp", "unknown")
