@@ -173,6 +173,7 @@ class Reconciler:
         self._highest_index = 0
         self._unheard: dict[tuple[str, str], IpAddress] = {}  # by link and address/length
         self.fights = Fights()
+        self.handed_over: Mapping[Credential, Secret] = {}  # by root, who can read what this process may not
 
     def close(self) -> None:
         """Close the sockets."""
@@ -186,7 +187,7 @@ class Reconciler:
         differing = differing_interfaces(order, before)
         needed = credentials_by_interface(order, before, differing).values()
         wanted = {credential for credentials in needed for credential in credentials} - kept_secrets.keys()
-        secrets, problems = read_credentials(wanted, self.settings.credentials)
+        secrets, problems = read_credentials(wanted, self.settings.credentials, self.handed_over)
         secrets = {**secrets, **kept_secrets}
         return derive(
             order, runtime, secrets, problems, kernel_has=self.kernel_has, previous=before, differing=differing

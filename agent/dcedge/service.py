@@ -10,7 +10,6 @@ import asyncio
 import contextlib
 import json
 import logging
-import os
 import signal
 import time
 from collections import Counter
@@ -19,11 +18,9 @@ from contextlib import AsyncExitStack, nullcontext
 from dataclasses import replace
 from typing import Any
 
-from cysystemd.daemon import Notification, notify
-
 from dcedge import memory
 from dcedge.bgp.vty import FrrClient
-from dcedge.confirm import accept_again, kept_secrets, roll_back, way_back
+from dcedge.confirm import accept_again, kept_secrets, restored_secrets, roll_back, way_back
 from dcedge.drain import quiet_bps, refuse_last_paths, select, undone
 from dcedge.errors import BusyError, DcedgeError, FrrError, KernelError, OrderInvalidError, StateError
 from dcedge.expose.control import Command, Reply, start_control
@@ -53,6 +50,7 @@ from dcedge.probe.target import Target, budgets_of, targets_of
 from dcedge.reconcile import PassResult, Reconciler, Scope
 from dcedge.settings import Settings
 from dcedge.store import Pending, Store
+from dcedge.supervision import PASS_SECONDS_MAX, Supervisor, status_line
 
 log = logging.getLogger(__name__)
 
@@ -100,6 +98,7 @@ class Service:
         self._poll_frr = FrrClient(settings.frr_pathspace, silent=self.reconciler.frr.silent)
         self._events = EventSocket()
         self._firewall_events = FirewallEvents()
+        self._supervisor = Supervisor()
 
     def close(self) -> None:
         """Close every socket; what is in the kernel and in FRR stays."""
@@ -114,27 +113,46 @@ class Service:
         self.reconciler.close()
 
     def reload(self) -> None:
-        """Read the order file again, soon (SIGHUP)."""
-        self._keep(self._reload())
+        """Read the order file again, soon (SIGHUP); a bad one changes nothing and is reported."""
+        self._keep(self._reload_soon())
 
-    async def _reload(self) -> None:
-        """Read the order file again; a bad one changes nothing and is reported."""
-        if self.store.pending() is not None:
-            log.error("not reloading: an order waits for its confirmation")
+    async def _reload_soon(self) -> None:
+        try:
+            await self._read_order_again()
+        except OrderInvalidError:
+            return  # which is said already
+        except BusyError as error:
+            log.error("not reloading: %s", error)
             return
+        self.want_pass(Scope())
+
+    async def _reload_command(self, _: str, __: Mapping[str, str]) -> Reply:
+        """Read the order file again and carry it out; what was done."""
+        await self._read_order_again()
+        return applied_json(await self._make_pass_and_look())
+
+    async def _read_order_again(self) -> None:
+        if self.store.pending() is not None:
+            raise BusyError("an order waits for its confirmation: `dcedge confirm` or `dcedge rollback` first")
         try:
             self.in_force.take(await asyncio.to_thread(self.in_force.read_file))
         except OrderInvalidError as error:
             self.in_force.refuse(error)
-            return
+            raise
         log.info("reloading: %s", self.settings.order)
         self._new_order = True
-        self.want_pass(Scope())
+
+    async def _hand_over(self, body: str, _: Mapping[str, str]) -> Reply:
+        """Take the passwords that root can read and this daemon cannot."""
+        self.reconciler.handed_over = restored_secrets(json.loads(body))
+        return {"credentials": len(self.reconciler.handed_over)}
 
     def commands(self) -> Mapping[str, Command]:
         """The changes that the control socket offers to root."""
         return {
             "apply": self._apply,
+            "credentials": self._hand_over,
+            "reload": self._reload_command,
             "confirm": self._confirm,
             "rollback": self._roll_back_command,
             "drain": self._drain,
@@ -367,13 +385,14 @@ class Service:
         while True:
             done = self.result is not None and self.result.complete and not self.result.frr_unsaved
             try:
-                await asyncio.wait_for(self._wanted.wait(), FULL_PASS_SECONDS if done else patience)
+                wait = FULL_PASS_SECONDS if done else patience
+                await self._supervisor.watch(asyncio.wait_for(self._wanted.wait(), wait), wait + POLL_SECONDS)
                 patience = RETRY_SECONDS
                 await asyncio.sleep(DEBOUNCE_SECONDS)
             except TimeoutError:
                 patience = min(patience * 2, RETRY_SECONDS_MAX)
             try:
-                result = await self._make_pass()
+                result = await self._supervisor.watch(self._make_pass(), PASS_SECONDS_MAX)
             except (KernelError, StateError) as error:
                 log.error("the pass failed: %s", error)
                 continue
@@ -419,6 +438,7 @@ class Service:
                 self._runtime.drained,
             )
             await asyncio.to_thread(self._keep_history)
+            self._supervisor.status(lambda: status_line(self.snapshot()))
         self._judge_static_paths(self.poll)
         was_up = before is not None and before.sessions is not None
         is_up = self.poll.sessions is not None
@@ -536,7 +556,7 @@ class Service:
             for events, listener in ((self._events, self.on_event), (self._firewall_events, self.on_firewall_event)):
                 loop.add_reader(events.fileno(), listener)
                 stack.callback(loop.remove_reader, events.fileno())
-            _tell_systemd(Notification.READY)
+            self._supervisor.ready()
             async with asyncio.TaskGroup() as tasks:
                 running: list[Coroutine[Any, Any, None]] = [
                     self.reconcile_forever(),
@@ -545,7 +565,7 @@ class Service:
                 ]
                 started = [tasks.create_task(coroutine) for coroutine in running]
                 await stop.wait()
-                _tell_systemd(Notification.STOPPING)
+                self._supervisor.stopping()
                 for task in started:
                     task.cancel()
 
@@ -561,11 +581,6 @@ class Service:
             return
         self._keep(self._await_confirmation())
         log.info("%d operations done, %d failed", len(result.done.operations), len(result.failures))
-
-
-def _tell_systemd(notification: Notification) -> None:
-    if "NOTIFY_SOCKET" in os.environ:
-        notify(notification)
 
 
 def serve(settings: Settings) -> None:

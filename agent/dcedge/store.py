@@ -23,6 +23,13 @@ _COMING_MAX = 64  # more links than this that are about to be made are written d
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 
+def give_to_owner(descriptor: int, folder: Path) -> None:
+    """A file that root makes in the state folder belongs to whom the folder belongs to: the daemon must read it."""
+    owner = folder.stat()
+    if os.geteuid() == 0 and owner.st_uid != 0:
+        os.fchown(descriptor, owner.st_uid, owner.st_gid)
+
+
 @dataclass(frozen=True, slots=True)
 class Runtime:
     """True now, not ordered, and to be kept over a restart."""
@@ -77,6 +84,11 @@ class Pending:
         left = self.deadline - time.clock_gettime(time.CLOCK_BOOTTIME)
         return max(0.0, left) if self.boot_id == _boot_id() else 0.0
 
+    def seconds_until(self, after_deadline: float, after_boot: float) -> float:
+        """Time to so many seconds after the deadline; where that was before a reboot, after the boot."""
+        same_boot = self.boot_id == _boot_id()
+        return (self.deadline + after_deadline if same_boot else after_boot) - time.clock_gettime(time.CLOCK_BOOTTIME)
+
 
 def _boot_id() -> str:
     return _BOOT_ID.read_text().strip()
@@ -106,8 +118,12 @@ class Store:
     def writer(self) -> Iterator[None]:
         """Hold the one writer's lock; raises BusyError where another process has it."""
         self.prepare()
-        descriptor = os.open(self.folder / _LOCK, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
         try:
+            descriptor = os.open(self.folder / _LOCK, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            raise StateError(f"{self.folder / _LOCK}: {error.strerror}") from error
+        try:
+            give_to_owner(descriptor, self.folder)
             try:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError as error:
@@ -249,6 +265,7 @@ class Store:
         try:
             descriptor = os.open(temporary, os.O_CREAT | os.O_WRONLY | os.O_TRUNC | os.O_CLOEXEC, 0o600)
             with os.fdopen(descriptor, "wb") as file:
+                give_to_owner(file.fileno(), self.folder)
                 file.write(contents.encode())
                 file.flush()
                 os.fsync(file.fileno())

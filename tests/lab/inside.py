@@ -367,8 +367,7 @@ def become_systemd() -> NoReturn:
         (units / name).symlink_to("/dev/null")
     (units / "lab.target").write_text("[Unit]\nRequires=basic.target lab.service\nAfter=basic.target\n")
     (units / "lab.service").write_text(
-        "[Unit]\nAfter=basic.target\n"
-        f"[Service]\nExecStart={HERE} --job\nLimitNOFILE=1024:524288\nTasksMax=infinity\n"
+        f"[Unit]\nAfter=basic.target\n[Service]\nExecStart={HERE} --job\nLimitNOFILE=1024:524288\nTasksMax=infinity\n"
     )
     Path("/etc/fstab").write_text("")  # this machine's own disks
     os.execv(SYSTEMD, [SYSTEMD, "--unit=lab.target", "--log-level=warning"])

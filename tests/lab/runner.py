@@ -174,7 +174,7 @@ class Uml:
             f"mem={size >> 20}M", f"uml_dir={place}/", "umid=lab", "rootfstype=hostfs", "rootflags=/", "ro",
             f"init={place}/init", "con=null", f"con0=null,fd:{log}", "ssl=null",
             f"ssl0=fd:{theirs.fileno()},fd:{theirs.fileno()}", "quiet",
-            *(f"{name}={value}" for name, value in self.environment.items()),  # what the kernel does not know is its init's environment
+            *(f"{name}={value}" for name, value in self.environment.items()),  # init's: the kernel knows no such words
         ]  # fmt: skip
         prepare = f'ln -s "$0" {place}/init && TMPDIR={place} exec "$@"'
         if prefix:
