@@ -19,7 +19,7 @@ in_boot   = $(foreach test,$($(1)),tests/kernel/test_$(test).py)
 others    = $(patsubst tests/kernel/test_%.py,%,$(filter-out $(foreach boot,bed changes sites,$(call in_boot,$(boot))),$(wildcard tests/kernel/test_*.py)))
 KERNEL_TESTS = $(LAB) --timeout 2700 $(PYTEST) -q -m "not alone"
 
-.PHONY: help demo shell test lint types unit kernel $(addprefix boot-,$(BOOTS)) rates system bench venv deps judges lock format clean
+.PHONY: help demo shell test lint types unit kernel $(addprefix boot-,$(BOOTS)) rates system deb wheel bench venv deps judges lock format clean
 
 help: ## this list
 	@sed -nE 's/^([a-z]+):[^#]*## (.*)/  make \1\t\2/p' Makefile | expand -t 18
@@ -56,8 +56,15 @@ rates: deps judges venv ## the tests that want the machine to themselves: rates 
 	@echo "rates, on this machine's kernel" && $(PYTEST) -q -m alone tests/kernel
 	@echo "rates, in the lab" && $(LAB) --timeout 1200 $(PYTEST) -q -m alone tests/kernel
 
-system: deps judges venv ## the tests of the installed service
-	@if compgen -G 'tests/system/test_*.py' >/dev/null; then echo "system tests" && $(PYTEST) -q tests/system; fi
+# One boot of the lab kernel with systemd as process 1: the package is installed, used, upgraded and removed there.
+system: deps judges deb ## the tests of the installed package, as a service under systemd
+	@echo "system tests" && $(LAB) --systemd --timeout 600 $(PYTEST) -q tests/system
+
+deb: venv ## the Debian package, in build/deb
+	@$(PYTHON) -m package.deb
+
+wheel: venv ## the Python wheel, in build/wheel
+	@.venv/bin/pip wheel -q --disable-pip-version-check --no-deps --no-build-isolation -w build/wheel . && ls build/wheel/*.whl
 
 bench: deps venv ## the benchmarks, or one of them: make bench B=shaping
 	@$(PYTHON) -m tests.bench $(B)

@@ -135,9 +135,7 @@ def _copy(source: Path, target: Path) -> None:
 
 
 def _said(*words: str, environment: Mapping[str, str] | None = None) -> str:
-    done = subprocess.run(
-        words, capture_output=True, text=True, check=False, env={**os.environ, **(environment or {})}
-    )
+    done = subprocess.run(words, capture_output=True, text=True, check=False, env={**os.environ, **(environment or {})})
     if done.returncode != 0:
         raise SystemExit(f"{' '.join(words[:4])}…: status {done.returncode}\n{done.stdout}{done.stderr}")
     return done.stdout

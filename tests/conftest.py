@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 KERNEL_TESTS = Path(__file__).parent / "kernel"
+SYSTEM_TESTS = Path(__file__).parent / "system"
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -20,6 +21,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         kernel = KERNEL_TESTS in item.path.parents
         everywhere = item.get_closest_marker("everywhere") is not None
         fits = not kernel or everywhere or lab == "native" or native == (lab is None)
+        if SYSTEM_TESTS in item.path.parents:
+            fits = os.environ.get("LAB_INIT") == "systemd"  # they install packages and start services
         (here if fits else elsewhere).append(item)
     if elsewhere:
         config.hook.pytest_deselected(items=elsewhere)

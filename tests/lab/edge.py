@@ -45,6 +45,8 @@ class Outcome:
 class Edge:
     """The edge: `namespace` is the router, `host` a machine on its LAN."""
 
+    command = COMMAND
+
     def __init__(self, work: Workspace, order: str = "") -> None:
         self.folder = work.folder / "edge"
         self.state_dir = self.folder / "state"
@@ -93,7 +95,7 @@ class Edge:
     def dcedge(self, *words: str, timeout: float = 60, environment: Mapping[str, str] | None = None) -> Outcome:
         """Run `dcedge` with these words on the edge, to its end."""
         done = self.namespace.run(
-            str(COMMAND),
+            str(self.command),
             *words,
             check=False,
             timeout=timeout,
