@@ -16,6 +16,7 @@ from collections import Counter
 from collections.abc import Coroutine, Mapping
 from contextlib import AsyncExitStack, nullcontext
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from dcedge import memory
@@ -27,6 +28,7 @@ from dcedge.expose.control import Command, Reply, start_control
 from dcedge.expose.http import start_http
 from dcedge.expose.plan_document import applied_json, notes
 from dcedge.expose.snapshot import FrrSnapshot, OrderSnapshot, PassSnapshot, Snapshot
+from dcedge.expose.web_config import WebConfig, WebConfigError
 from dcedge.facts import session_place
 from dcedge.firewall.nft import FirewallEvents
 from dcedge.hardware import HardwareReader, ports_of
@@ -99,6 +101,7 @@ class Service:
         self._events = EventSocket()
         self._firewall_events = FirewallEvents()
         self._supervisor = Supervisor()
+        self._web: WebConfig | None = None
 
     def close(self) -> None:
         """Close every socket; what is in the kernel and in FRR stays."""
@@ -140,7 +143,15 @@ class Service:
             self.in_force.refuse(error)
             raise
         log.info("reloading: %s", self.settings.order)
+        self._read_web_config_again()
         self._new_order = True
+
+    def _read_web_config_again(self) -> None:
+        if self._web is not None:
+            try:
+                self._web.read()
+            except WebConfigError as error:
+                log.error("the web config stays as it was: %s", error)
 
     async def _hand_over(self, body: str, _: Mapping[str, str]) -> Reply:
         """Take the passwords that root can read and this daemon cannot."""
@@ -549,7 +560,9 @@ class Service:
             # The control socket first: until a pass has been made it says so, which beats "not running".
             await stack.enter_async_context(start_control(self.settings.socket, self))
             listen = self.settings.listen or self.in_force.loaded.order.agent.listen
-            await stack.enter_async_context(start_http(listen, self))
+            if (path := self.in_force.loaded.order.agent.web_config) is not None:
+                self._web = WebConfig(Path(path))
+            await stack.enter_async_context(start_http(listen, self, self._web))
             self.prober.start()
             await asyncio.to_thread(self._recall_history)
             await self._first_pass()
