@@ -38,7 +38,10 @@ class Securing(asyncio.Protocol):
             secured = await loop.start_tls(
                 plain, self, self._context, server_side=True, ssl_handshake_timeout=self._patience
             )
-        except OSError:  # SSLError, ConnectionError and TimeoutError are such
+        except OSError as error:  # SSLError, ConnectionError and TimeoutError are such
+            # Its frames hold the TLS buffers, 256 KiB, and those of asyncio hold it: a cycle, which the collector would
+            # find late.
+            error.__traceback__ = None
             secured = None
         finally:
             self._guard.forget(plain)
