@@ -554,6 +554,18 @@ def measure(
                 typer.echo(line)
 
 
+@_verb
+def bundle(
+    settings: Settings,
+    output: Annotated[Path, typer.Option("--output", metavar="FILE", help="Where to write it.")] = Path(),
+) -> None:
+    """Write a tarball for support: order, plan, status, kernel, FRR and journal, with every secret taken out."""
+    from dcedge.bundle import write_bundle
+
+    with _errors():
+        typer.echo(f"{write_bundle(settings, output)}: look through it before you hand it on.")
+
+
 @app.command()
 def schema() -> None:
     """Print the JSON Schema of the order file, for editors."""

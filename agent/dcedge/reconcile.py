@@ -52,7 +52,7 @@ from dcedge.kernel.objects import (
 from dcedge.kernel.observe import ingress_of, owned_state, routes_of
 from dcedge.kernel.view import KernelView, observe_kernel, observe_link, our_routes
 from dcedge.order.model import Credential, Order
-from dcedge.plan import Operation, Plan, plan
+from dcedge.plan import Operation, Plan, log_fields, plan
 from dcedge.resource import Key, Resource, State
 from dcedge.settings import Settings
 from dcedge.store import Owned, Runtime, Store
@@ -575,7 +575,7 @@ def _log_operations(todo: Plan) -> None:
     for operation in todo.operations[:_LOGGED_OPERATIONS_MAX]:
         log.info(
             "%s %s: %s (%s)", operation.action, operation.key, operation.describe(), operation.reason,
-            extra={"virtual_interface": ",".join(operation.affects[:3])},
+            extra=log_fields(operation),
         )  # fmt: skip
     more = Counter((operation.action, operation.key.kind) for operation in todo.operations[_LOGGED_OPERATIONS_MAX:])
     for (action, kind), count in sorted(more.items()):

@@ -42,9 +42,10 @@ from dcedge.kernel.events import EventSocket
 from dcedge.kernel.naming import interface_link
 from dcedge.kernel.neighbours import read_neighbours
 from dcedge.kernel.netlink import RouteSocket
+from dcedge.logs import CollapsingHandler, set_up
 from dcedge.order.load import Loaded
 from dcedge.picture import Picture, Poll, path_facts
-from dcedge.plan import Plan
+from dcedge.plan import Plan, log_fields
 from dcedge.probe.histogram import Histogram
 from dcedge.probe.prober import Arrangement, Prober
 from dcedge.probe.stamping import Stamping, stamp_targets
@@ -67,8 +68,9 @@ POLL_SHARE = 0.1  # at most this share of the time goes into polling, however ma
 class Service:
     """One router's daemon, from `start` to `close`."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, told: CollapsingHandler | None = None) -> None:
         self.settings = settings
+        self._told = told
         self.store = Store(settings.state_dir)
         self.reconciler = Reconciler(settings, self.store, FrrClient(settings.frr_pathspace))
         self.prober = Prober()
@@ -348,6 +350,8 @@ class Service:
         return result
 
     async def _account(self, result: PassResult, *, ordered: bool) -> None:
+        if self._told is not None:
+            self._told.settle()
         # Without what was done: an order's first pass does 20,000 operations, which are of no more use.
         self.result = replace(result, done=Plan(()))
         self._operations = len(result.done.operations)
@@ -412,7 +416,10 @@ class Service:
             if not self._polling.locked():
                 self._keep(self._make_poll())  # beside the loop: a daemon of FRR's that is silent holds up no pass
             for failure in result.failures:
-                log.warning("%s %s: %s", failure.operation.action, failure.operation.key, failure.text)
+                log.warning(
+                    "%s %s: %s", failure.operation.action, failure.operation.key, failure.text,
+                    extra=log_fields(failure.operation),
+                )  # fmt: skip
 
     async def poll_forever(self) -> None:
         """Look at counters and sessions about once a second; a session that is not there calls for a pass.
@@ -498,7 +505,10 @@ class Service:
         if self._static.withheld != self._runtime.withdrawn:
             for name in self._static.withheld ^ self._runtime.withdrawn:
                 away = name in self._static.withheld
-                log.warning("%s: its static routes are %s", name, "withdrawn: the path is dead" if away else "back")
+                log.warning(
+                    "%s: its static routes are %s", name, "withdrawn: the path is dead" if away else "back",
+                    extra={"virtual_interface": name},
+                )  # fmt: skip
             self._runtime = replace(self._runtime, withdrawn=self._static.withheld)
             self.store.save_runtime(self._runtime)
             self.want_pass(Scope())
@@ -598,11 +608,11 @@ class Service:
 
 def serve(settings: Settings) -> None:
     """Run the daemon in the foreground. Raises OrderInvalidError, BusyError, StateError."""
-    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(message)s")
+    told = set_up()
     memory.prepare()
     store = Store(settings.state_dir)
     with store.writer():
-        service = Service(settings)
+        service = Service(settings, told)
         try:
             service.in_force.start()
             asyncio.run(service.serve())

@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from dcedge.bgp.config import Line
 from dcedge.errors import BusyError, StateError
@@ -102,6 +102,8 @@ def digest_of(text: str) -> str:
 @dataclass(frozen=True, slots=True)
 class Store:
     """One state folder, 0700. Raises StateError where it cannot be used."""
+
+    KEPT: ClassVar = (_OWNED, _COMING, _RUNTIME, _LAST_GOOD, _PREVIOUS, _HISTORY)  # of these files none has a secret
 
     folder: Path
     _read_once: dict[str, Owned] = field(default_factory=dict, repr=False, compare=False)

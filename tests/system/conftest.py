@@ -28,7 +28,3 @@ def pytest_runtest_makereport(
     if report.failed and made is not None:
         report.sections.append(("router", made.report()))
     return report
-
-
-def pytest_configure(config: pytest.Config) -> None:
-    config.option.maxfail = 0

@@ -84,6 +84,11 @@ class InstalledEdge(Edge):
     def environment(self) -> dict[str, str]:
         return {name: value for name, value in os.environ.items() if not name.startswith("DCEDGE_")}
 
+    def credential(self, name: str, secret: str) -> None:
+        """Nothing before the package is there: the folder is its."""
+        if self.credentials.exists():
+            super().credential(name, secret)
+
     def log_end(self, lines: int = 40) -> str:
         return journal("-n", str(lines))
 
