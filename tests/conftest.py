@@ -6,9 +6,13 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 KERNEL_TESTS = Path(__file__).parent / "kernel"
 SYSTEM_TESTS = Path(__file__).parent / "system"
+
+# `make fuzz` looks longer.
+settings.register_profile("long", max_examples=5000, deadline=None)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
