@@ -19,7 +19,7 @@ in_boot   = $(foreach test,$($(1)),tests/kernel/test_$(test).py)
 others    = $(patsubst tests/kernel/test_%.py,%,$(filter-out $(foreach boot,bed changes sites,$(call in_boot,$(boot))),$(wildcard tests/kernel/test_*.py)))
 KERNEL_TESTS = $(LAB) --timeout 2700 $(PYTEST) -q -m "not alone"
 
-.PHONY: help demo shell test lint types unit kernel $(addprefix boot-,$(BOOTS)) rates system deb wheel bench venv deps judges lock format clean
+.PHONY: help demo shell test lint types unit kernel $(addprefix boot-,$(BOOTS)) rates system soak fuzz deb wheel bench venv deps judges lock format clean
 
 help: ## this list
 	@sed -nE 's/^([a-z]+):[^#]*## (.*)/  make \1\t\2/p' Makefile | expand -t 18
@@ -57,8 +57,15 @@ rates: deps judges venv ## the tests that want the machine to themselves: rates 
 	@echo "rates, in the lab" && $(LAB) --timeout 1200 $(PYTEST) -q -m alone tests/kernel
 
 # One boot of the lab kernel with systemd as process 1: the package is installed, used, upgraded and removed there.
-system: deps judges deb ## the tests of the installed package, as a service under systemd
-	@echo "system tests" && $(LAB) --systemd --timeout 600 $(PYTEST) -q tests/system
+system: deps judges venv ## the tests of the installed package, as a service under systemd
+	@echo "system tests" && rm -rf build/deb && $(PYTHON) -m package.deb --and-next && $(LAB) --systemd --timeout 600 $(PYTEST) -q tests/system
+
+soak: deps venv ## MINUTES=20 of all that can happen to a router, at random; afterwards nothing may be left (SEED=n: again)
+	@$(LAB) $(PYTHON) -m tests.soak $(or $(MINUTES),20)
+
+fuzz: venv ## MINUTES=5 of hostile input: orders, FRR's configuration, netlink events, control socket, HTTP, state files
+	@end=$$((SECONDS + 60 * $(or $(MINUTES),5))); while ((SECONDS < end)); do \
+	    $(PYTEST) -q --hypothesis-profile=long tests/unit/fuzz tests/unit/order/test_hostile.py || exit 1; done
 
 deb: venv ## the Debian package, in build/deb
 	@$(PYTHON) -m package.deb

@@ -1,9 +1,10 @@
 """Builds the Debian package from a staging tree, the same bytes from the same sources, by `dpkg-deb` alone.
 
-    python -m package.deb [VERSION]
+    python -m package.deb [--and-next]
 
 dcedge and the packages that it needs, at their pinned versions, lie in a virtual environment of their own on Debian's
-Python: /usr/lib/dcedge. Prints the path of what was built.
+Python: /usr/lib/dcedge. Prints the path of what was built. With --and-next it is built once more with a higher version
+number, for whoever tries an upgrade.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ COMPLETIONS = {
 
 def main(words: list[str]) -> int:
     """Build; returns the exit status."""
-    version = words[0] if words else __version__
+    versions = [__version__, f"{__version__}+next"] if words == ["--and-next"] else [__version__]
     target = ROOT / "build" / "deb"
     target.mkdir(parents=True, exist_ok=True)
     os.environ["SOURCE_DATE_EPOCH"] = _source_date()
@@ -47,10 +48,12 @@ def main(words: list[str]) -> int:
         install_python(tree)
         install_files(tree)
         architecture = _said("dpkg", "--print-architecture").strip()
-        write_control(tree, version, architecture)
-        package = target / f"dcedge_{version}_{architecture}.deb"
-        _said("dpkg-deb", "--build", "--root-owner-group", "-Zxz", "-z3", str(tree), str(package))
-    print(package.relative_to(ROOT))
+        for version in versions:
+            shutil.rmtree(tree / "DEBIAN", ignore_errors=True)
+            write_control(tree, version, architecture)
+            package = target / f"dcedge_{version}_{architecture}.deb"
+            _said("dpkg-deb", "--build", "--root-owner-group", "-Zxz", "-z3", str(tree), str(package))
+            print(package.relative_to(ROOT))
     return 0
 
 

@@ -41,7 +41,7 @@ LINE = "/dev/ttyS0"
 OUT = "/run/lab/out"
 UML_MODULES = Path("/usr/lib/uml/modules")
 SCRATCH = "/mnt"
-MS_NOSUID, MS_NODEV, MS_NOEXEC, MS_BIND, MS_MOVE = 2, 4, 8, 4096, 8192
+MS_NOSUID, MS_NODEV, MS_NOEXEC, MS_BIND, MS_MOVE, MS_REC, MS_SHARED = 2, 4, 8, 4096, 8192, 16384, 1 << 20
 SYSTEMD = "/lib/systemd/systemd"
 # What a boot of the lab does without: hardware, disks, clocks, and what takes long on a fresh overlay.
 NOT_IN_THE_LAB = (
@@ -370,6 +370,9 @@ def become_systemd() -> NoReturn:
         f"[Unit]\nAfter=basic.target\n[Service]\nExecStart={HERE} --job\nLimitNOFILE=1024:524288\nTasksMax=infinity\n"
     )
     Path("/etc/fstab").write_text("")  # this machine's own disks
+    mount(
+        "none", "/", flags=MS_REC | MS_SHARED
+    )  # where it takes this machine for a container it would not do that itself
     os.execv(SYSTEMD, [SYSTEMD, "--unit=lab.target", "--log-level=warning"])
 
 

@@ -185,21 +185,10 @@ def wait_for_new_process(before: str) -> str:
     return states[1]
 
 
-def package(version: str) -> Path:
-    """The built package, as it is or with another version number."""
-    built = max(BUILT.glob("dcedge_*.deb"), key=lambda path: path.stat().st_mtime)
-    if not version:
-        return built
-    tree = Path("/run/package")
-    target = Path(f"/run/dcedge_{version}.deb")
-    execute("dpkg-deb", "-R", str(built), str(tree))
-    control = tree / "DEBIAN/control"
-    lines = control.read_text().splitlines()
-    control.write_text(
-        "\n".join(f"Version: {version}" if line.startswith("Version:") else line for line in lines) + "\n"
-    )
-    execute("dpkg-deb", "-Znone", "-b", str(tree), str(target))
-    return target
+def package(*, newer: bool = False) -> Path:
+    """The package that was built, or the same with a higher version number."""
+    (built,) = (path for path in BUILT.glob("dcedge_*.deb") if ("+next_" in path.name) is newer)
+    return built
 
 
 def install(path: Path) -> None:

@@ -13,13 +13,38 @@ from dcedge.errors import FrrError
 
 WORDS = st.sampled_from(
     [
-        "router bgp 65010", "router bgp 65010 vrf x", "address-family ipv4 unicast", "exit-address-family", "exit", "end",
-        "neighbor 10.0.0.1", "neighbor", "remote-as 1", "password s3cret", "description dcedge:prod-a", "bfd", "profile x",
-        "ip prefix-list dcedge-x seq 5 permit any", "route-map dcedge-m permit 10", "no", "vrf x", "exit-vrf",
-        "\x1b[0m", "é", "999999999999999999999", "::", "%", "Building configuration...", "dcedge-", "shutdown", "!", "\t", "  ",
+        "router bgp 65010",
+        "router bgp 65010 vrf x",
+        "address-family ipv4 unicast",
+        "exit-address-family",
+        "exit",
+        "end",
+        "neighbor 10.0.0.1",
+        "neighbor",
+        "remote-as 1",
+        "password s3cret",
+        "description dcedge:prod-a",
+        "bfd",
+        "profile x",
+        "ip prefix-list dcedge-x seq 5 permit any",
+        "route-map dcedge-m permit 10",
+        "no",
+        "vrf x",
+        "exit-vrf",
+        "\x1b[0m",
+        "é",
+        "999999999999999999999",
+        "::",
+        "%",
+        "Building configuration...",
+        "dcedge-",
+        "shutdown",
+        "!",
+        "\t",
+        "  ",
         "network 192.0.2.0/24",
     ]
-)  # fmt: skip
+)
 LINES = st.lists(st.lists(WORDS, max_size=5).map(" ".join), max_size=30)
 INDENTED = LINES.flatmap(
     lambda lines: st.lists(st.integers(0, 4), min_size=len(lines), max_size=len(lines)).map(
