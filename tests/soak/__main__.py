@@ -1,7 +1,7 @@
 """`make soak MINUTES=n`: everything that happens to a router, at random, for as long as told; then nothing may be left.
 
 The real daemon on the standard testbed: its order changes, its objects are broken by hand, FRR is killed, fibres are
-cut, it is scraped all the while. Afterwards the plan is empty, no descriptor has leaked, memory has stayed flat, and what
+cut, it is scraped all the while. Afterwards the plan is empty, no descriptor has leaked, memory is flat, and what
 belongs to others is as it was. The seed is printed; SEED=… plays the same again.
 """
 
