@@ -29,6 +29,8 @@ HOME = Path("usr/lib/dcedge")
 SITE = HOME / "lib/python3.11/site-packages"
 UNITS = "usr/lib/systemd/system"
 LAUNCHER = f"#!/{HOME}/bin/python3 -I\nfrom dcedge.cli import main\n\nmain()\n"
+# What nothing of the agent imports: the tests' own decoders, and scapy's protocols beyond those of a port.
+LEFT_OUT = ("bin", "pyroute2*", "pr2modules*", "prometheus_client*", "scapy/contrib", "scapy/arch/windows")
 COMPLETIONS = {
     "bash": "usr/share/bash-completion/completions/dcedge",
     "zsh": "usr/share/zsh/vendor-completions/_dcedge",
@@ -63,7 +65,9 @@ def install_python(tree: Path) -> None:
     pip = [sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--no-compile", "--target", str(site)]
     _said(*pip, "-r", str(ROOT / "requirements.txt"))
     _said(*pip, "--no-build-isolation", str(ROOT))
-    shutil.rmtree(site / "bin")
+    for pattern in LEFT_OUT:
+        for folder in site.glob(pattern):
+            shutil.rmtree(folder)
     for pattern in ("direct_url.json", "RECORD", "INSTALLER", "REQUESTED"):
         for trace in site.glob(f"*.dist-info/{pattern}"):
             trace.unlink()
