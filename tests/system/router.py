@@ -93,7 +93,7 @@ class InstalledEdge(Edge):
         return journal("-n", str(lines))
 
     def stop_daemon(self) -> int:
-        return systemctl("stop", "dcedge.service").returncode
+        return systemctl("stop", "dcedge.service", check=False).returncode  # which may be gone with the package
 
 
 class Router(Bed):
@@ -192,5 +192,6 @@ def package(*, newer: bool = False) -> Path:
 
 
 def install(path: Path) -> None:
-    """Install a package as an operator does."""
-    execute("dpkg", "--force-unsafe-io", "-i", str(path), timeout=180)
+    """Install a package as an operator does, but for what the agent never opens: each file takes the lab 10 ms."""
+    left_out = [f"--path-exclude=/usr/lib/dcedge/lib/*/site-packages/{name}/*" for name in ("scapy", "pygments/lexers")]
+    execute("dpkg", "--force-unsafe-io", *left_out, "-i", str(path), timeout=180)

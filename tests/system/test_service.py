@@ -48,7 +48,7 @@ def nothing_lost(router: Router, target: str, host: Namespace) -> Iterator[None]
     until(f"an answer from {target}", lambda: traffic.reaches(router.edge.host, target))
     with traffic.udp_stream(router.edge.host, host, target, packets_per_second=1000) as stream:
         yield
-    assert stream.sent > 1000
+    assert stream.sent > 200
     assert (stream.lost, stream.reordered, stream.duplicated) == (0, 0, 0), stream
 
 
