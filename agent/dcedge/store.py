@@ -141,15 +141,24 @@ class Store:
         return self._read_once[_OWNED]
 
     def _read_owned(self) -> Owned:
-        data = self._read(_OWNED)
-        self._coming.update(self._read(_COMING).get("links", ()))
-        return Owned(
-            links=frozenset(data.get("links", ())) | self._coming,
-            frr_lines=frozenset(Line(tuple(path), text) for *path, text in data.get("frr_lines", ())),
-            frr_saved=str(data.get("frr_saved", "")),
-            sysctl_before=dict(data.get("sysctl_before", {})),
-            port_mtu_before=dict(data.get("port_mtu_before", {})),
-        )
+        data, coming = self._read(_OWNED), self._read(_COMING)
+        with self._of_the_right_shape(_OWNED):
+            self._coming.update(coming.get("links", ()))
+            return Owned(
+                links=frozenset(data.get("links", ())) | self._coming,
+                frr_lines=frozenset(Line(tuple(path), text) for *path, text in data.get("frr_lines", ())),
+                frr_saved=str(data.get("frr_saved", "")),
+                sysctl_before=dict(data.get("sysctl_before", {})),
+                port_mtu_before=dict(data.get("port_mtu_before", {})),
+            )
+
+    @contextmanager
+    def _of_the_right_shape(self, name: str) -> Iterator[None]:
+        """What is JSON and still not what was written is said to be damaged, too."""
+        try:
+            yield
+        except (TypeError, ValueError, AttributeError) as error:
+            raise StateError(f"{self.folder / name} is damaged: {error}") from error
 
     def announce_links(self, names: Collection[str]) -> None:
         """Remember a few more links as ours, without writing down the thousands that are there already."""
@@ -181,7 +190,8 @@ class Store:
     def runtime(self) -> Runtime:
         """The kept runtime."""
         data = self._read(_RUNTIME)
-        return Runtime(*(frozenset(data.get(field.name, ())) for field in fields(Runtime)))
+        with self._of_the_right_shape(_RUNTIME):
+            return Runtime(*(frozenset(data.get(field.name, ())) for field in fields(Runtime)))
 
     def save_runtime(self, runtime: Runtime) -> None:
         """Keep the runtime."""
@@ -218,7 +228,8 @@ class Store:
     def pending(self) -> Pending | None:
         """The order that waits for its confirmation."""
         data = self._read(_PENDING)
-        return Pending(**data) if data else None
+        with self._of_the_right_shape(_PENDING):
+            return Pending(**data) if data else None
 
     def save_pending(self, pending: Pending) -> None:
         """Remember how to go back, before the first operation."""

@@ -156,6 +156,18 @@ def test_a_reload_takes_a_new_password_that_only_root_can_read(router: Router) -
     assert "password Nied-4712" in edge.frr.vtysh("show running-config")
 
 
+def test_a_bundle_for_support_has_the_journal_and_no_secret(router: Router) -> None:
+    Path("/run/bundle").mkdir()
+    outcome = router.edge.dcedge("bundle", "--output", "/run/bundle/b.tar.gz", timeout=120)
+    assert outcome.status == 0, outcome.said
+    execute("tar", "-C", "/run/bundle", "-xzf", "/run/bundle/b.tar.gz")
+    found = {path.name: path.read_text() for path in Path("/run/bundle").glob("*/*/*")}
+    assert "create link eth1.101" in found["journal"]
+    assert "password ***" in found["running-config"]
+    for secret in ("Kaiserlei-101", "Griesheim-201", "Nied-4712"):
+        assert execute("grep", "-r", secret, "/run/bundle", check=False).stdout == ""
+
+
 def test_a_wedged_agent_is_started_again(router: Router) -> None:
     drop_in = Path("/run/systemd/system/dcedge.service.d/soon.conf")
     drop_in.parent.mkdir(exist_ok=True)

@@ -138,11 +138,7 @@ def test_the_control_socket_answers_the_next_client(
 
 
 @UNHURRIED
-@given(
-    body=st.one_of(
-        st.text(max_size=60), st.recursive(st.none() | st.integers() | st.text(max_size=5), st.lists).map(json.dumps)
-    )
-)
+@given(body=st.one_of(st.text(max_size=60), JSON))
 def test_a_body_that_is_not_understood_is_an_error_in_words(
     served: Served, body: str, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -154,9 +150,7 @@ def test_a_body_that_is_not_understood_is_an_error_in_words(
 
 
 @UNHURRIED
-@given(
-    contents=st.binary(max_size=80), name=st.sampled_from(["owned.json", "runtime.json", "pending.json", "coming.json"])
-)
+@given(contents=st.one_of(st.binary(max_size=80), JSON.map(str.encode)), name=st.sampled_from(STATE_FILES))
 def test_a_damaged_state_file_is_an_error_in_words(contents: bytes, name: str) -> None:
     with tempfile.TemporaryDirectory() as folder:
         (Path(folder) / name).write_bytes(contents)
