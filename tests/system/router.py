@@ -15,17 +15,9 @@ from tests.lab.edge import LAN, Edge
 from tests.lab.netns import Fibre, Namespace, Port, Workspace, connect_host, execute, fibre
 from tests.lab.wait import until
 
-BUILT = Path(__file__).resolve().parents[2] / "build/deb"
+ROOT = Path(__file__).resolve().parents[2]
+BUILT = ROOT / "build/deb"
 DEPOT = "10.40.0.1"
-DAEMONS = """\
-bgpd=yes
-bfdd=yes
-vtysh_enable=yes
-zebra_options="  -A 127.0.0.1 -s 90000000 --v6-rr-semantics"
-bgpd_options="   -A 127.0.0.1"
-bfdd_options="   -A 127.0.0.1"
-staticd_options="-A 127.0.0.1"
-"""
 
 
 class ThisMachine(Namespace):
@@ -101,7 +93,7 @@ class Router(Bed):
 
     def __init__(self) -> None:
         super().__init__(edge_frr=False)
-        Path("/etc/frr/daemons").write_text(DAEMONS)
+        execute(str(ROOT / "vagrant/provision/frr.sh"))
         self.depot = self.work.namespace("depot")
         self.depot.ip(f"address add {DEPOT}/32 dev lo")
         self.plug_depot()
