@@ -71,7 +71,7 @@ deb: venv ## the Debian package, in build/deb
 	@$(PYTHON) -m package.deb
 
 wheel: venv ## the Python wheel, in build/wheel
-	@.venv/bin/pip wheel -q --disable-pip-version-check --no-deps --no-build-isolation -w build/wheel . && ls build/wheel/*.whl
+	@rm -rf build/lib && .venv/bin/pip wheel -q --disable-pip-version-check --no-deps --no-build-isolation -w build/wheel . && ls build/wheel/*.whl
 
 bench: deps venv ## the benchmarks, or one of them: make bench B=shaping
 	@$(PYTHON) -m tests.bench $(B)

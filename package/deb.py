@@ -64,6 +64,7 @@ def install_python(tree: Path) -> None:
     site = tree / SITE
     pip = [sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--no-compile", "--target", str(site)]
     _said(*pip, "-r", str(ROOT / "requirements.txt"))
+    shutil.rmtree(ROOT / "build/lib", ignore_errors=True)  # setuptools would take modules along that are gone by now
     _said(*pip, "--no-build-isolation", str(ROOT))
     for pattern in LEFT_OUT:
         for folder in site.glob(pattern):
