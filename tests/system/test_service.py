@@ -33,6 +33,7 @@ pytestmark = pytest.mark.timeout(180)
 
 EVERY = ("prod-a", "prod-b", "dev-a", "depot-a")
 CAPABILITIES = 1 << 12 | 1 << 13  # CAP_NET_ADMIN, CAP_NET_RAW (capability.h)
+LATE_SECONDS = 10.0  # a port's light after the agent's start
 PENDING = Path("/var/lib/dcedge/pending.json")
 PROBES = {
     "read root's files": "cat /root/secret",
@@ -237,10 +238,11 @@ def test_frr_first_and_a_port_late_end_converged(router: Router) -> None:
     router.unplug_depot()
     systemctl("start", "frr.service")
     systemctl("start", "dcedge.service")
+    began = time.monotonic()
     assert show("ActiveState") == "active"
     until("the port to be missed", lambda: edge.virtual_interfaces()["depot-a"]["verdict"], accept=lambda v: v != "up")
     router.wait_up(*EVERY[:3])
-    time.sleep(10)  # the port comes this late
+    time.sleep(max(0.0, began + LATE_SECONDS - time.monotonic()))
     router.plug_depot()
     edge.wait_up("depot-a")
     until(f"an answer from {DEPOT}", lambda: traffic.reaches(edge.host, DEPOT))
