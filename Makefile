@@ -11,15 +11,19 @@ PACKAGES := python3-venv frr frr-pythontools bird2 user-mode-linux kmod iproute2
 JUDGES   := prometheus  # its promtool judges our metrics in the tests
 PYTEST   := $(PYTHON) -m pytest
 # Which kernel tests share a boot of the lab kernel; `others` is whatever stands in none of these lists.
-BOOTS    := bed changes sites others
-bed      := main_job http hitless
-changes  := change_one frr_faults secrets control_packets
-sites    := providers two_routers faults
-in_boot   = $(foreach test,$($(1)),tests/kernel/test_$(test).py)
-others    = $(patsubst tests/kernel/test_%.py,%,$(filter-out $(foreach boot,bed changes sites,$(call in_boot,$(boot))),$(wildcard tests/kernel/test_*.py)))
+# The longest come first.
+BOOTS     := faults hitless others providers job traffic changes
+faults    := faults two_routers
+hitless   := hitless
+providers := providers
+job       := main_job http
+traffic   := probe ingress measure shaping shared_rate
+changes   := change_one frr_faults secrets control_packets
+in_boot    = $(foreach test,$($(1)),tests/kernel/test_$(test).py)
+others     = $(patsubst tests/kernel/test_%.py,%,$(filter-out $(foreach boot,$(filter-out others,$(BOOTS)),$(call in_boot,$(boot))),$(wildcard tests/kernel/test_*.py)))
 KERNEL_TESTS = $(LAB) --timeout 2700 $(PYTEST) -q -m "not alone"
 
-.PHONY: help demo shell test lint types unit kernel $(addprefix boot-,$(BOOTS)) rates system soak fuzz deb wheel bench venv deps judges lock format clean
+.PHONY: help demo shell test lint types unit kernel $(addprefix boot-,$(BOOTS)) thorough system soak fuzz deb wheel bench venv deps judges lock format clean
 
 help: ## this list
 	@sed -nE 's/^([a-z]+):[^#]*## (.*)/  make \1\t\2/p' Makefile | expand -t 18
@@ -30,11 +34,12 @@ demo: deps venv ## an edge and its clouds on this machine: real daemon, FRR, BIR
 shell: deps venv ## the same, then a shell inside it with dcedge at hand, until you leave
 	@$(LAB) $(PYTHON) -m tests.lab.demo --shell
 
-# Boots of the lab kernel side by side, which mostly wait; what holds a rate against a bound wants both processors, and
-# is last.
+# Boots of the lab kernel side by side, which mostly wait; the demo holds rates against the order and wants the machine
+# to itself.
 test: lint types ## lint, types and all tests
-	@echo "unit and kernel tests, side by side" && $(MAKE) -j3 --output-sync=target $(addprefix boot-,$(BOOTS)) unit
-	@$(MAKE) rates system
+	@echo "unit and kernel tests, side by side" && $(MAKE) -j4 --output-sync=target unit $(addprefix boot-,$(BOOTS))
+	@$(MAKE) system
+	@echo "the demo" && $(LAB) $(PYTEST) -q tests/kernel/test_demo.py
 
 $(addprefix boot-,$(BOOTS)): boot-%: deps judges venv
 	@echo "kernel tests: $($*)" && $(KERNEL_TESTS) $(call in_boot,$*)
@@ -52,9 +57,9 @@ unit: deps judges venv ## the tests that this machine's own kernel can run
 kernel: deps judges venv ## the tests on a kernel with 802.1Q, VRF, HTB and fq_codel
 	@echo "kernel tests" && $(KERNEL_TESTS) tests/kernel
 
-rates: deps judges venv ## the tests that want the machine to themselves: rates against what was ordered
+thorough: deps judges venv ## the tests that want the machine to themselves: rates against bounds, scenarios at full size
 	@echo "rates, on this machine's kernel" && $(PYTEST) -q -m alone tests/kernel
-	@echo "rates, in the lab" && $(LAB) --timeout 1200 $(PYTEST) -q -m alone tests/kernel
+	@echo "rates and full size, in the lab" && $(LAB) --timeout 2700 $(PYTEST) -q -m "alone or sized" --thorough tests/kernel
 
 # One boot of the lab kernel with systemd as process 1: the package is installed, used, upgraded and removed there.
 system: deps judges venv ## the tests of the installed package, as a service under systemd

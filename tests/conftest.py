@@ -15,6 +15,11 @@ SYSTEM_TESTS = Path(__file__).parent / "system"
 settings.register_profile("long", max_examples=5000, deadline=None)
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """`--thorough`: what is marked `sized` runs at its full size."""
+    parser.addoption("--thorough", action="store_true", help="scenarios at their full size")
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Leaves out, and counts as deselected, what the kernel we are on is not meant for."""
     here: list[pytest.Item] = []

@@ -91,7 +91,6 @@ class Service:
         self._scope: Scope | None = None  # where the next pass looks; None: everywhere
         self._pass = asyncio.Lock()
         self._polling = asyncio.Lock()  # polls share one netlink socket and one connection to FRR
-        self._silence = 0.0  # seconds that the last poll waited for an FRR that did not answer
         self._poll_now = asyncio.Event()  # something happened that the next poll should not wait a second for
         self._static_links: frozenset[int] = frozenset()  # the links and ports of static virtual interfaces
         self._static = StaticPaths(withheld=self._runtime.withdrawn)
@@ -427,11 +426,12 @@ class Service:
         At once where the kernel speaks of a static virtual interface's port: nobody else notices a lost carrier there.
         """
         while True:
-            started = time.monotonic()
+            started, waited = time.monotonic(), self._poll_frr.waited
             self._poll_now.clear()
             await self._make_poll()
-            # To wait for a silent FRR is no work: whether it is back is to be known soon.
-            pause = max(POLL_SECONDS, (time.monotonic() - started - self._silence) / POLL_SHARE)
+            # To wait for a silent daemon of FRR's is no work: whether it is back is to be known soon.
+            worked = time.monotonic() - started - (self._poll_frr.waited - waited)
+            pause = max(POLL_SECONDS, worked / POLL_SHARE)
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._poll_now.wait(), pause)
 
@@ -527,11 +527,9 @@ class Service:
         counters = read_counters(self._poll_socket)
         neighbours = read_neighbours(self._poll_socket) if self._asks_for_neighbours() else {}
         digests = read_digest_counts()
-        self._silence, asked = 0.0, time.monotonic()
         try:
             states = self._poll_frr.sessions()
         except FrrError as error:
-            self._silence = time.monotonic() - asked
             return Poll(time.time(), counters, None, str(error), neighbours, digests)
         absent = "; ".join(self._poll_frr.unavailable().values())
         return Poll(time.time(), counters, {(s.vrf, str(s.peer)): s for s in states}, absent, neighbours, digests)

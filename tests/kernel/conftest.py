@@ -13,6 +13,12 @@ from tests.lab.wait import until
 
 
 @pytest.fixture(scope="session")
+def thorough(request: pytest.FixtureRequest) -> bool:
+    """Whether a scenario that has a full size is to have it."""
+    return bool(request.config.getoption("--thorough"))
+
+
+@pytest.fixture(scope="session")
 def bed() -> Iterator[Bed]:
     """The standard testbed; dcedge may or may not be running on its edge."""
     leave_on_signals()

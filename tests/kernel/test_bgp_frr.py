@@ -29,7 +29,7 @@ from dcedge.errors import FrrUnavailableError
 from dcedge.plan import plan
 from tests.lab import speaker
 from tests.lab.frr import DAEMON_FOLDER, Frr
-from tests.lab.netns import NAMESPACES, _enter
+from tests.lab.netns import NAMESPACES, enter
 from tests.unit.bgp.generated import orders
 from tests.unit.bgp.orders import Derived, derived, keyed, pair, vi
 
@@ -585,7 +585,7 @@ def option_memory(size: int) -> None:
 
 def in_namespace(name: str, function: Callable[[], T]) -> T:
     """Call a function in a network namespace."""
-    with ThreadPoolExecutor(1, initializer=_enter, initargs=(NAMESPACES / name,)) as thread:
+    with ThreadPoolExecutor(1, initializer=enter, initargs=(NAMESPACES / name,)) as thread:
         return thread.submit(function).result()
 
 

@@ -19,7 +19,6 @@ vtysh -c 'show bgp summary'
 """
 
 
-@pytest.mark.slow
 @pytest.mark.alone
 @pytest.mark.timeout(240)
 def test_the_demo_shows_what_was_ordered_and_its_shell_has_dcedge_at_hand() -> None:

@@ -90,6 +90,7 @@ def test_a_frr_that_was_killed_has_all_again_soon_after_its_return(running: Bed)
     [
         ("bgpd", "eth1.101", "10.255.101.2/30"),
         ("zebra", "eth2.201", "10.255.201.2/30"),
+        ("bfdd", "eth2.102", "10.255.102.2/30"),
     ],
 )
 def test_a_wedged_daemon_of_frrs_is_said_and_holds_up_nothing(

@@ -86,6 +86,7 @@ def router_state(bed: Bed, *, frr: bool = True) -> dict[str, object]:
                 address.pop(passing, None)
         state[f"link {link['ifname']}"] = link
     for qdisc in ask("tc", "qdisc", "show"):
+        qdisc["options"].pop("direct_packets_stat", None)  # a counter
         state[f"qdisc {qdisc['dev']} {qdisc.get('parent', 'root')}"] = qdisc
         if qdisc["kind"] == "htb":
             state[f"class {qdisc['dev']}"] = shaper(bed, qdisc["dev"])

@@ -31,7 +31,6 @@ from dcedge.store import Runtime, Store
 from tests.lab.netns import Workspace
 
 PORTS = ("tt1", "tt2")
-KILLS, KILLED_VIS = 100, 200
 
 
 class Kernel:
@@ -164,9 +163,18 @@ ORDERS = st.dictionaries(
 ).map(order_of)
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
-@given(first=ORDERS, second=ORDERS)
-def test_any_order_follows_any_other_and_goes_back_exactly(kernel: Kernel, first: str, second: str) -> None:
+@pytest.mark.sized
+def test_any_order_follows_any_other_and_goes_back_exactly(kernel: Kernel, thorough: bool) -> None:
+    @settings(max_examples=100 if thorough else 10, deadline=None, suppress_health_check=list(HealthCheck))
+    @given(first=ORDERS, second=ORDERS)
+    def pairs(first: str, second: str) -> None:
+        there_and_back(kernel, first, second)
+
+    pairs()
+
+
+def there_and_back(kernel: Kernel, first: str, second: str) -> None:
+    """Apply one order, another, and the one again."""
     kernel.apply(first)
     before = state_of_kernel()
     there = kernel.plan(second)
@@ -184,7 +192,9 @@ def test_any_order_follows_any_other_and_goes_back_exactly(kernel: Kernel, first
     assert state_of_kernel() == before
 
 
-def test_a_kill_at_any_moment_is_made_good_and_nothing_foreign_suffers(kernel: Kernel) -> None:
+@pytest.mark.sized
+def test_a_kill_at_any_moment_is_made_good_and_nothing_foreign_suffers(kernel: Kernel, thorough: bool) -> None:
+    kills, killed = (100, 200) if thorough else (16, 100)
     kernel.purge()
     foreign = [
         "ip link add link tt1 name foreign.7 type vlan id 7",
@@ -209,7 +219,7 @@ def test_a_kill_at_any_moment_is_made_good_and_nothing_foreign_suffers(kernel: K
         return re.sub(r" tentative| state \w+", "", "".join(shown))
 
     before = theirs()
-    vis = {vlan: Wish(PORTS[vlan % 2]) for vlan in range(200, 200 + KILLED_VIS)}
+    vis = {vlan: Wish(PORTS[vlan % 2]) for vlan in range(200, 200 + killed)}
     full, half = order_of(vis), order_of({vlan: vi for vlan, vi in vis.items() if vlan % 2})
     started = time.monotonic()
     kernel.apply(full)
@@ -217,7 +227,7 @@ def test_a_kill_at_any_moment_is_made_good_and_nothing_foreign_suffers(kernel: K
     kernel.apply(order_of({}))
     rng = random.Random(7)
     interrupted = 0
-    for round_ in range(KILLS):
+    for round_ in range(kills):
         text = full if round_ % 2 == 0 else half
         child = os.fork()
         if child == 0:
@@ -232,7 +242,7 @@ def test_a_kill_at_any_moment_is_made_good_and_nothing_foreign_suffers(kernel: K
         kernel.fresh()
         kernel.apply(text)
         assert not kernel.plan(text), f"the start after kill {round_} does not converge"
-    assert interrupted > KILLS // 4, "too few kills came in time to prove anything"
+    assert interrupted > kills // 4, "too few kills came in time to prove anything"
     assert theirs() == before
     kernel.fresh()
     kernel.purge()

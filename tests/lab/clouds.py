@@ -14,10 +14,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from ipaddress import ip_address, ip_interface, ip_network
 
-from tests.lab.frr import Frr
+from tests.lab.frr import NICE, Frr
 from tests.lab.netns import Fibre, Namespace, Port, Workspace, connect_host, end, execute, nodad
 from tests.lab.wait import PATIENCE_SECONDS, until
 
+BGP_PORT = 179
 HEADER_BYTES = 14  # of Ethernet (IEEE 802.3, 3.1.1), which an ingress qdisc does not count by itself
 POLICER_SECONDS = 0.004  # how much of its rate a provider's policer takes at once
 BIRD_STATES = {"up": "Established"}  # BIRD's word for it in `show protocols`
@@ -136,9 +137,16 @@ class Cloud(ABC):
         self._guard(attachment)
 
     def _guard(self, attachment: Attachment) -> None:
-        """Drop what the port would: the too fast, the too long and, several hops away, what has no TTL left."""
+        """Drop what the port would: the too fast, the too long, BGP with too low a TTL (RFC 5082) and, several hops
+        away, what has no TTL left.
+        """
         device = attachment.name
         rules = []
+        if attachment.ttl_security:
+            # BIRD's own check begins only after it has accepted a connection.
+            bgp = f"filter add dev {device} ingress protocol ip prio 1 u32 match ip protocol 6 0xff"
+            rules.append(f"{bgp} match u8 255 0xff at 8 action ok")
+            rules += [f"{bgp} match ip {port} {BGP_PORT} 0xffff action drop" for port in ("dport", "sport")]
         if attachment.hops > 1:
             # The router is not the device at the fibre's end, which forwards nothing that has a TTL of 1.
             rules.append(f"filter add dev {device} ingress prio 1 protocol ip u32 match u8 1 0xff at 8 action drop")
@@ -148,6 +156,7 @@ class Cloud(ABC):
             police = f"rate {attachment.policed_bps}bit burst {burst}b mtu {longest} overhead {HEADER_BYTES}"
             verdict = "conform-exceed drop/ok"
             rules.append(f"filter add dev {device} ingress prio 2 matchall action police {police} {verdict}")
+        execute("tc", "-n", self.router.name, "qdisc", "delete", "dev", device, "ingress", check=False)
         if rules:
             text = "\n".join([f"qdisc add dev {device} ingress", *rules])
             execute("tc", "-n", self.router.name, "-batch", "-", text=f"{text}\n")
@@ -161,7 +170,10 @@ class Cloud(ABC):
 
     def change(self, name: str, **fields: object) -> None:
         """Change how BGP is spoken on a virtual interface (password, ASN, timers) and bring it into force."""
-        self.attachments[name] = replace(self.attachments[name], **fields)  # type: ignore[arg-type]
+        before = self.attachments[name]
+        after = self.attachments[name] = replace(before, **fields)  # type: ignore[arg-type]
+        if after.ttl_security != before.ttl_security:
+            self._guard(after)
         self.configure()
 
     @abstractmethod
@@ -214,7 +226,7 @@ class BirdCloud(Cloud):
 
     def start(self) -> None:
         (self.folder / "bird.conf").write_text(self._config())
-        words = ["bird", "-f", "-c", self._file("conf"), "-s", self._file("ctl")]
+        words = [*NICE, "bird", "-f", "-c", self._file("conf"), "-s", self._file("ctl")]
         self._daemon = self.router.popen(*words, log=self.folder / "bird.log")
         until(
             "BIRD to answer",

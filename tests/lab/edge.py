@@ -10,6 +10,7 @@ import subprocess
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
@@ -18,10 +19,17 @@ from dcedge.errors import NotRunningError
 from dcedge.expose.control import ControlClient
 from tests.lab.frr import Frr
 from tests.lab.netns import Fibre, Port, Workspace, connect_host, end, fibre
+from tests.lab.prefork import Prefork
 from tests.lab.wait import PATIENCE_SECONDS, until
 
 COMMAND = Path(sys.executable).with_name("dcedge")
 LAN = ("192.0.2.0/24", "2001:db8:10::/48")
+
+
+@cache
+def prefork() -> Prefork:
+    """The process that runs `dcedge` for this one."""
+    return Prefork()
 
 
 @dataclass(frozen=True)
@@ -44,8 +52,6 @@ class Outcome:
 
 class Edge:
     """The edge: `namespace` is the router, `host` a machine on its LAN."""
-
-    command = COMMAND
 
     def __init__(self, work: Workspace, order: str = "") -> None:
         self.folder = work.folder / "edge"
@@ -94,13 +100,7 @@ class Edge:
 
     def dcedge(self, *words: str, timeout: float = 60, environment: Mapping[str, str] | None = None) -> Outcome:
         """Run `dcedge` with these words on the edge, to its end."""
-        done = self.namespace.run(
-            str(self.command),
-            *words,
-            check=False,
-            timeout=timeout,
-            environment={**self.environment, **(environment or {})},
-        )
+        done = prefork().run(self.namespace.path, words, {**self.environment, **(environment or {})}, timeout)
         return Outcome(done.returncode, done.stdout, done.stderr)
 
     def status(self) -> dict[str, Any]:

@@ -20,6 +20,7 @@ from dcedge.bgp.vty import FrrClient
 from dcedge.errors import FrrError
 
 DAEMON_FOLDER = Path("/usr/lib/frr")
+NICE = ("nice", "-n", "-5")  # as Debian's frr.service runs it, for BFD's sake
 PATIENCE_SECONDS = 30.0  # the lab kernel has one slow processor
 START_ORDER = ("zebra", "staticd", "bfdd", "bgpd")
 ANSWERS_FOR = {"bgp": "bgpd", "bfd": "bfdd"}  # by the word after `show`: whose socket knows
@@ -128,7 +129,7 @@ class Frr:
             return
         enter = ["ip", "netns", "exec", self.netns] if self.netns else []
         # Port 0: no TCP vty, which all instances of one namespace would fight for.
-        command = [*enter, str(DAEMON_FOLDER / daemon), "-N", self.name, "-P", "0", "--log", "stdout"]
+        command = [*NICE, *enter, str(DAEMON_FOLDER / daemon), "-N", self.name, "-P", "0", "--log", "stdout"]
         command += ["--limit-fds", str(self.max_fds)]
         if daemon == "zebra":
             command.append("--v6-rr-semantics")  # an IPv6 route is replaced in one step, as the README has it

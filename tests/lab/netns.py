@@ -121,7 +121,7 @@ class Namespace:
     def call(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Call a function in a thread whose network namespace is this one; its sockets stay in here."""
         if self._thread is None:
-            self._thread = ThreadPoolExecutor(1, self.name, initializer=_enter, initargs=(self.path,))
+            self._thread = ThreadPoolExecutor(1, self.name, initializer=enter, initargs=(self.path,))
         return self._thread.submit(function, *args, **kwargs).result()
 
     def sysctl(self, **values: int) -> None:
@@ -388,7 +388,8 @@ def _raise_link(name: str) -> None:
         fcntl.ioctl(any_socket, SIOCSIFFLAGS, struct.pack("16sH14x", name.encode(), flags | IFF_UP))
 
 
-def _enter(path: Path) -> None:
+def enter(path: Path) -> None:
+    """Move this thread, which may be the whole program, into a network namespace. OSError."""
     libc = ctypes.CDLL(None, use_errno=True)
     handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:

@@ -18,6 +18,7 @@ import sys
 import time
 
 NUMBER = struct.Struct("!Q")
+BURST = 20  # packets sent at once at most; what a stalled processor kept from being sent then comes later instead
 LAGGARD_SECONDS = 1.0  # how long the last packets may take after the sender has stopped
 BUFFER_BYTES = 8 << 20
 
@@ -42,13 +43,18 @@ def main(words: list[str]) -> int:
 
 
 def send(end: socket.socket, rate: int, size: int) -> int:
-    """Send `rate` packets a second until a line arrives on standard input; returns how many."""
+    """Send `rate` packets a second, without a burst that a queue may drop, until a line arrives on standard input.
+
+    Returns how many.
+    """
     padding = bytes(max(0, size - NUMBER.size))
     began = time.monotonic()
     sent = 0
     while not select.select([sys.stdin], [], [], 1 / rate)[0]:
-        # A slow timer makes small bursts, never a lower rate.
         due = int((time.monotonic() - began) * rate)
+        if due - sent > BURST:
+            began += (due - sent - BURST) / rate
+            due = sent + BURST
         while sent < due:
             # Without a route just now, or refused, the packet counts as lost.
             with contextlib.suppress(OSError):

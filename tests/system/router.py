@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from tests.lab.bed import ORDER, Bed
-from tests.lab.edge import LAN, Edge
+from tests.lab.edge import LAN, Edge, Outcome
 from tests.lab.netns import Fibre, Namespace, Port, Workspace, connect_host, execute, fibre
 from tests.lab.wait import until
 
@@ -56,8 +57,6 @@ class SystemFrr:
 class InstalledEdge(Edge):
     """What the package installs, at the places where it looks."""
 
-    command = Path("/usr/bin/dcedge")
-
     def __init__(self, work: Workspace) -> None:
         self.folder = work.folder / "edge"
         self.folder.mkdir()
@@ -75,6 +74,12 @@ class InstalledEdge(Edge):
     @property
     def environment(self) -> dict[str, str]:
         return {name: value for name, value in os.environ.items() if not name.startswith("DCEDGE_")}
+
+    def dcedge(self, *words: str, timeout: float = 60, environment: Mapping[str, str] | None = None) -> Outcome:
+        """Run the installed `dcedge` with these words, to its end."""
+        told = {**self.environment, **(environment or {})}
+        done = execute("/usr/bin/dcedge", *words, check=False, timeout=timeout, environment=told)
+        return Outcome(done.returncode, done.stdout, done.stderr)
 
     def credential(self, name: str, secret: str) -> None:
         """Nothing before the package is there: the folder is its."""

@@ -91,7 +91,9 @@ class Listener:
         outward = hardware in self.ours
         if tags == self.tags:
             self._ordered(frame, hardware, outward=outward)
-        elif not outward and tags not in self.known_tags and len(self.strangers) < _STRANGERS_MAX:
+        elif outward or tags in self.known_tags or (not tags and _ports_own(frame)):
+            return
+        elif len(self.strangers) < _STRANGERS_MAX:
             address = _own_address(frame)
             key = (tags, hardware)
             before = self.strangers.get(key)
@@ -163,6 +165,13 @@ def _layers(frame: Packet) -> Iterable[Packet]:
     while layer:
         yield layer
         layer = layer.payload
+
+
+def _ports_own(frame: Packet) -> bool:
+    """Whether an untagged frame is what any port says of its own accord: LLDP, LACP, STP, IPv6's link-local chatter."""
+    if frame.haslayer("IPv6"):
+        return ip_address(str(frame["IPv6"].src)).is_link_local or str(frame["IPv6"].src) == "::"
+    return not (frame.haslayer(ARP) or frame.haslayer(IP))
 
 
 def _own_address(frame: Packet) -> str | None:

@@ -38,6 +38,7 @@ NOTHING_HEARD: Seconds = 3
 _SURELY_NOTHING_HEARD: Seconds = 10
 STANDS: Seconds = 3  # a session that is refused over and over is up in between for less
 _STANDS_UNANNOUNCED: Seconds = 30  # refused for what we announce, it is up until we announce that again
+_EXCHANGING: Seconds = 5  # how long after it came up a session may still be without prefixes
 _SETTLING: Seconds = 15  # how long a session may take before its absence is called a fault
 
 
@@ -425,6 +426,10 @@ def full_size_lost(facts: Facts) -> Verdict | None:
 def no_prefixes(facts: Facts) -> Verdict | None:
     """A session that carries no route carries no traffic."""
     for session in facts.sessions:
+        lacks = session.received == 0 or (session.advertise_ordered and session.advertised == 0)
+        if lacks and session.duration is not None and session.duration < _EXCHANGING:
+            reason = f"BGP to {session.peer} has just come up and has still to exchange prefixes"
+            return Verdict("degraded", reason, "prefixes", "unknown")
         if session.received == 0:
             reason = f"{session.peer} announces no prefix that is accepted here"
             return Verdict("degraded", reason, "prefixes", "unknown")
@@ -660,7 +665,9 @@ def why_not_established(facts: Facts, session: SessionFacts) -> Verdict:
             "down", f"{said}: TCP is up but the cloud sends no valid OPEN{_ttl_dropped(session)}", "open", "cloud"
         )
     if session.state == "OpenConfirm":
-        return Verdict("down", f"{said}: the cloud does not confirm our OPEN", "open", "cloud")
+        # A cloud that demands a TTL takes the first segment while it still sets its socket up, and drops what follows.
+        reason = f"{said}: the cloud does not confirm our OPEN: it may demand another TTL, or filter what follows"
+        return Verdict("down", reason, "open", "cloud")
     if probe is not None and probe.probes and not probe.answers:
         reason = f"{said}: the cloud answers neither pings nor TCP 179{_because(probe)}"
         return Verdict("down", reason, "tcp", "unknown")

@@ -9,7 +9,7 @@ from ipaddress import ip_address
 import pytest
 from scapy.contrib.bgp import BGPCapFourBytesASN, BGPCapMultiprotocol, BGPHeader, BGPOpen, BGPOptParam
 from scapy.layers.inet import ICMP, IP, TCP, UDP
-from scapy.layers.inet6 import ICMPv6EchoReply, ICMPv6ND_NA, ICMPv6ND_NS, IPv6
+from scapy.layers.inet6 import ICMPv6EchoReply, ICMPv6ND_NA, ICMPv6ND_NS, ICMPv6ND_RS, IPv6
 from scapy.layers.l2 import ARP, Dot1Q, Ether
 from scapy.packet import Packet
 
@@ -68,6 +68,21 @@ def test_frames_with_another_tag_than_any_ordered_one_are_told_with_their_sender
         TaggedSender((101, 7), CLOUD_MAC, "10.0.0.9"),
     )
     assert heard.conclusive
+
+
+def test_what_any_port_says_untagged_of_its_own_accord_tells_nothing_of_a_wrong_vlan() -> None:
+    heard = listener()
+    link_local = IPv6(src="fe80::1", dst="ff02::2")
+    heard.hear(frame(link_local / ICMPv6ND_RS()))
+    heard.hear(frame(IPv6(src="::", dst="ff02::16") / ICMPv6ND_NS()))
+    heard.hear(Ether(src=CLOUD_MAC, dst="01:80:c2:00:00:0e", type=0x88CC) / b"\x02\x07\x04")  # LLDP
+    assert not heard.conclusive
+    heard.hear(frame(link_local / ICMPv6ND_RS(), 111))
+    heard.hear(frame(arp(str(CLOUD))))
+    assert heard.capture(3).strangers == (
+        TaggedSender((111,), CLOUD_MAC, None),
+        TaggedSender((), CLOUD_MAC, str(CLOUD)),
+    )
 
 
 def test_who_asks_is_known_and_who_answers_has_answered() -> None:

@@ -270,6 +270,13 @@ ROWS = [
         "customer",
     ),
     Row(
+        "session that has just come up",
+        replace(GOOD, sessions=(replace(UP, duration=2, received=0),)),
+        "degraded",
+        "has just come up and has still to exchange prefixes",
+        "unknown",
+    ),
+    Row(
         "session that was refused long ago",
         replace(GOOD, sessions=(replace(UP, last_reset=RECEIVED + "Cease/Maximum Number of Prefixes Reached"),)),
         "up",
