@@ -23,7 +23,7 @@ in_boot    = $(foreach test,$($(1)),tests/kernel/test_$(test).py)
 others     = $(patsubst tests/kernel/test_%.py,%,$(filter-out $(foreach boot,$(filter-out others,$(BOOTS)),$(call in_boot,$(boot))),$(wildcard tests/kernel/test_*.py)))
 KERNEL_TESTS = $(LAB) --timeout 2700 $(PYTEST) -q -m "not alone"
 
-.PHONY: help demo shell test lint types unit kernel $(addprefix boot-,$(BOOTS)) thorough system bench venv deps judges lock format clean
+.PHONY: help demo shell test lint types unit kernel $(addprefix boot-,$(BOOTS)) thorough system soak fuzz deb wheel bench venv deps judges lock format clean
 
 help: ## this list
 	@sed -nE 's/^([a-z]+):[^#]*## (.*)/  make \1\t\2/p' Makefile | expand -t 18
@@ -61,8 +61,22 @@ thorough: deps judges venv ## the tests that want the machine to themselves: rat
 	@echo "rates, on this machine's kernel" && $(PYTEST) -q -m alone tests/kernel
 	@echo "rates and full size, in the lab" && $(LAB) --timeout 2700 $(PYTEST) -q -m "alone or sized" --thorough tests/kernel
 
-system: deps judges venv ## the tests of the installed service
-	@if compgen -G 'tests/system/test_*.py' >/dev/null; then echo "system tests" && $(PYTEST) -q tests/system; fi
+# One boot of the lab kernel with systemd as process 1: the package is installed, used, upgraded and removed there.
+system: deps judges venv ## the tests of the installed package, as a service under systemd
+	@echo "system tests" && rm -rf build/deb && $(PYTHON) -m package.deb --and-next && $(LAB) --systemd --timeout 600 $(PYTEST) -q tests/system
+
+soak: deps venv ## MINUTES=20 of all that can happen to a router, at random; afterwards nothing may be left (SEED=n: again)
+	@$(LAB) $(PYTHON) -m tests.soak $(or $(MINUTES),20)
+
+fuzz: venv ## MINUTES=5 of hostile input: orders, FRR's configuration, netlink events, control socket, HTTP, state files
+	@end=$$((SECONDS + 60 * $(or $(MINUTES),5))); while ((SECONDS < end)); do \
+	    $(PYTEST) -q --hypothesis-profile=long tests/unit/fuzz tests/unit/order/test_hostile.py || exit 1; done
+
+deb: venv ## the Debian package, in build/deb
+	@$(PYTHON) -m package.deb
+
+wheel: venv ## the Python wheel, in build/wheel
+	@rm -rf build/lib && .venv/bin/pip wheel -q --disable-pip-version-check --no-deps --no-build-isolation -w build/wheel . && ls build/wheel/*.whl
 
 bench: deps venv ## the benchmarks, or one of them: make bench B=shaping
 	@$(PYTHON) -m tests.bench $(B)

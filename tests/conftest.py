@@ -6,8 +6,13 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 KERNEL_TESTS = Path(__file__).parent / "kernel"
+SYSTEM_TESTS = Path(__file__).parent / "system"
+
+# `make fuzz` looks longer.
+settings.register_profile("long", max_examples=5000, deadline=None)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -25,6 +30,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         kernel = KERNEL_TESTS in item.path.parents
         everywhere = item.get_closest_marker("everywhere") is not None
         fits = not kernel or everywhere or lab == "native" or native == (lab is None)
+        if SYSTEM_TESTS in item.path.parents:
+            fits = os.environ.get("LAB_INIT") == "systemd"  # they install packages and start services
         (here if fits else elsewhere).append(item)
     if elsewhere:
         config.hook.pytest_deselected(items=elsewhere)

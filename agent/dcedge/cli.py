@@ -228,8 +228,10 @@ def apply(
         parameters = {} if seconds is None else {"confirm": str(seconds)}
         if seconds is not None:
             start_guard(settings)
+        client = ControlClient(settings.socket)
         try:
-            answer = ControlClient(settings.socket).command("apply", loaded.text, **parameters)
+            _hand_over_credentials(client, settings, loaded)
+            answer = client.command("apply", loaded.text, **parameters)
         except NotRunningError:
             answer = _apply_alone(settings, loaded, seconds)
         _print_answer(answer, as_json)
@@ -239,6 +241,32 @@ def apply(
             typer.echo(f"In force for {confirm} unless you say: dcedge confirm")
         if not answer["complete"]:
             raise typer.Exit(EXIT_FAILED)
+
+
+def _hand_over_credentials(client: ControlClient, settings: Settings, loaded: Loaded) -> None:
+    """Give the daemon the passwords that root can read: it runs as a user of its own, who need not be able to."""
+    from dcedge.confirm import as_kept
+    from dcedge.credentials import read_credentials
+    from dcedge.intent import credentials_of
+
+    secrets, _ = read_credentials(credentials_of(loaded.order), settings.credentials)
+    client.command("credentials", json.dumps(as_kept(secrets)))
+
+
+@_verb
+def reload(
+    settings: Settings,
+    as_json: JsonOption = False,
+) -> None:
+    """Have the daemon read the order file and the passwords again: what `systemctl reload dcedge` does."""
+    from dcedge.expose.control import ControlClient
+    from dcedge.order.load import load_order
+
+    with _errors():
+        client = ControlClient(settings.socket)
+        loaded = load_order(settings.order)
+        _hand_over_credentials(client, settings, loaded)
+        _print_answer(client.command("reload"), as_json)
 
 
 def _apply_alone(settings: Settings, loaded: Loaded, seconds: float | None) -> dict[str, Any]:
@@ -549,6 +577,18 @@ def measure(
         else:
             for line in found.lines():
                 typer.echo(line)
+
+
+@_verb
+def bundle(
+    settings: Settings,
+    output: Annotated[Path, typer.Option("--output", metavar="FILE", help="Where to write it.")] = Path(),
+) -> None:
+    """Write a tarball for support: order, plan, status, kernel, FRR and journal, with every secret taken out."""
+    from dcedge.bundle import write_bundle
+
+    with _errors():
+        typer.echo(f"{write_bundle(settings, output)}: look through it before you hand it on.")
 
 
 @app.command()

@@ -27,6 +27,8 @@ log = logging.getLogger(__name__)
 
 # The daemon rolls back at the deadline; the guard looks this much later whether it did.
 GRACE_SECONDS = 0.3
+# After a reboot the daemon rolls back as its first deed; where it does not start, the guard does it this long after.
+BOOT_SECONDS = 60.0
 APPEARANCE_SECONDS = 30.0
 
 
@@ -36,7 +38,12 @@ class NothingToRollBackError(DcedgeError):
 
 def kept_secrets(intent: Intent) -> dict[str, str]:
     """An intent's secrets as the state file keeps them."""
-    return {credential.model_dump_json(): secret.reveal() for credential, secret in intent.secrets.items()}
+    return as_kept(intent.secrets)
+
+
+def as_kept(secrets: Mapping[Credential, Secret]) -> dict[str, str]:
+    """Secrets by the JSON of their Credential."""
+    return {credential.model_dump_json(): secret.reveal() for credential, secret in secrets.items()}
 
 
 def restored_secrets(kept: Mapping[str, str]) -> dict[Credential, Secret]:
@@ -114,10 +121,10 @@ def wait_for_deadline(store: Store) -> Pending | None:
             return None
         time.sleep(0.05)
     while (pending := store.pending()) is not None:
-        left = pending.seconds_left
-        if left <= 0 and pending.deadline + GRACE_SECONDS < time.clock_gettime(time.CLOCK_BOOTTIME):
+        left = pending.seconds_until(GRACE_SECONDS, BOOT_SECONDS)
+        if left <= 0:
             return pending
-        time.sleep(min(1.0, max(0.05, left + GRACE_SECONDS)))
+        time.sleep(min(1.0, left))
     return None
 
 
@@ -131,5 +138,7 @@ def roll_back_unconfirmed(settings: Settings, reconciler: Reconciler) -> None:
                     roll_back(reconciler, pending)
                 return
         except BusyError:
+            if reconciler.store.pending() is None:
+                return  # whoever holds the lock has done it
             time.sleep(0.1)
     log.error("an unconfirmed order stays: another process holds %s", settings.state_dir)

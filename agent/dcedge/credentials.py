@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from pathlib import Path
+from types import MappingProxyType
 
 from dcedge.errors import DcedgeError
 from dcedge.order.model import Credential
@@ -41,30 +43,55 @@ class CredentialError(DcedgeError):
 
 
 def read_credentials(
-    wanted: Iterable[Credential], folder: Path
+    wanted: Iterable[Credential], folder: Path, handed_over: Mapping[Credential, Secret] = MappingProxyType({})
 ) -> tuple[Mapping[Credential, Secret], Mapping[Credential, CredentialError]]:
-    """The secrets behind the wanted credentials, and what is wrong with the others."""
+    """The secrets behind the wanted credentials, and what is wrong with the others.
+
+    A file counts as it is now. Where this process may not read it, what root has handed over since the start does
+    (`dcedge reload`, `dcedge apply`), then what systemd handed over at the start.
+    """
     secrets: dict[Credential, Secret] = {}
     problems: dict[Credential, CredentialError] = {}
     for credential in dict.fromkeys(wanted):
         try:
-            secrets[credential] = _read(credential, folder)
+            secrets[credential] = _read(credential, folder, handed_over)
         except CredentialError as error:
             problems[credential] = error
     return secrets, problems
 
 
-def _read(credential: Credential, folder: Path) -> Secret:
-    path, guarded = _path(credential, folder)
+def _read(credential: Credential, folder: Path, handed_over: Mapping[Credential, Secret]) -> Secret:
+    path = Path(credential.file) if credential.file is not None else folder / str(credential.credential)
     name = f"credential {credential.credential}" if credential.credential else f"password file {path}"
     try:
         with path.open("rb") as file:
             mode = os.fstat(file.fileno()).st_mode
             raw = file.read(_SIZE_MAX + 1)
     except OSError as error:
-        raise CredentialError(f"{name}: {path}: {error.strerror}") from error
-    if not guarded and stat.S_ISREG(mode) and mode & 0o077:
+        if credential in handed_over:
+            return handed_over[credential]
+        handed = _from_systemd(credential)
+        if handed is None:
+            hint = "; `dcedge reload` as root hands it over" if isinstance(error, PermissionError) else ""
+            raise CredentialError(f"{name}: {path}: {error.strerror}{hint}") from error
+        return _checked(name, path, handed)
+    if stat.S_ISREG(mode) and mode & 0o077:
         raise CredentialError(f"{name}: {path} is open to others (mode {mode & 0o777:04o}; chmod 0600 it)")
+    return _checked(name, path, raw)
+
+
+def _from_systemd(credential: Credential) -> bytes | None:
+    """What systemd has for us: LoadCredential= of the file, or of the folder as `dcedge` (systemd.exec(5))."""
+    folder = os.environ.get("CREDENTIALS_DIRECTORY")
+    if folder is None or credential.credential is None:
+        return None
+    for name in (credential.credential, f"dcedge_{credential.credential}"):
+        with suppress(OSError):
+            return (Path(folder) / name).read_bytes()
+    return None
+
+
+def _checked(name: str, path: Path, raw: bytes) -> Secret:
     text = raw.removesuffix(b"\n")
     if not text:
         raise CredentialError(f"{name}: {path} is empty")
@@ -75,14 +102,3 @@ def _read(credential: Credential, folder: Path) -> Secret:
             f"{name}: holds a blank, a line break or a character outside ASCII, which no peer can match"
         )
     return Secret(text.decode("ascii"))
-
-
-def _path(credential: Credential, folder: Path) -> tuple[Path, bool]:
-    """Where the secret is, and whether systemd guards it (systemd.exec(5), LoadCredential=)."""
-    if credential.file is not None:
-        return Path(credential.file), False
-    assert credential.credential is not None
-    handed_over = os.environ.get("CREDENTIALS_DIRECTORY")
-    if handed_over is not None and (Path(handed_over) / credential.credential).exists():
-        return Path(handed_over) / credential.credential, True
-    return folder / credential.credential, False

@@ -136,3 +136,18 @@ def _taken_along(gone: set[Key], observed: Mapping[Key, Resource]) -> set[Key]:
             above = observed.get(parent)
             parent = above.parent if above is not None else None
     return along
+
+
+def log_fields(operation: Operation) -> dict[str, str]:
+    """What a line of the log about an operation has besides its text, as `extra`."""
+    shown = ",".join(operation.affects[:_AFFECTED_LOGGED])
+    return {
+        "virtual_interface": shown if len(operation.affects) <= _AFFECTED_LOGGED else f"{shown},…",
+        "action": operation.action,
+        "resource": str(operation.key),
+        "reason": operation.reason,
+        "disruption": operation.disruption,
+    }
+
+
+_AFFECTED_LOGGED = 3

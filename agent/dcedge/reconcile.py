@@ -52,7 +52,7 @@ from dcedge.kernel.objects import (
 from dcedge.kernel.observe import ingress_of, owned_state, routes_of
 from dcedge.kernel.view import KernelView, observe_kernel, observe_link, our_routes
 from dcedge.order.model import Credential, Order
-from dcedge.plan import Operation, Plan, plan
+from dcedge.plan import Operation, Plan, log_fields, plan
 from dcedge.resource import Key, Resource, State
 from dcedge.settings import Settings
 from dcedge.store import Owned, Runtime, Store
@@ -173,6 +173,7 @@ class Reconciler:
         self._highest_index = 0
         self._unheard: dict[tuple[str, str], IpAddress] = {}  # by link and address/length
         self.fights = Fights()
+        self.handed_over: Mapping[Credential, Secret] = {}  # by root, who can read what this process may not
 
     def close(self) -> None:
         """Close the sockets."""
@@ -186,7 +187,7 @@ class Reconciler:
         differing = differing_interfaces(order, before)
         needed = credentials_by_interface(order, before, differing).values()
         wanted = {credential for credentials in needed for credential in credentials} - kept_secrets.keys()
-        secrets, problems = read_credentials(wanted, self.settings.credentials)
+        secrets, problems = read_credentials(wanted, self.settings.credentials, self.handed_over)
         secrets = {**secrets, **kept_secrets}
         return derive(
             order, runtime, secrets, problems, kernel_has=self.kernel_has, previous=before, differing=differing
@@ -574,7 +575,7 @@ def _log_operations(todo: Plan) -> None:
     for operation in todo.operations[:_LOGGED_OPERATIONS_MAX]:
         log.info(
             "%s %s: %s (%s)", operation.action, operation.key, operation.describe(), operation.reason,
-            extra={"virtual_interface": ",".join(operation.affects[:3])},
+            extra=log_fields(operation),
         )  # fmt: skip
     more = Counter((operation.action, operation.key.kind) for operation in todo.operations[_LOGGED_OPERATIONS_MAX:])
     for (action, kind), count in sorted(more.items()):

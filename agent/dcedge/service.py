@@ -10,20 +10,18 @@ import asyncio
 import contextlib
 import json
 import logging
-import os
 import signal
 import time
 from collections import Counter
 from collections.abc import Coroutine, Mapping
 from contextlib import AsyncExitStack, nullcontext
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
-
-from cysystemd.daemon import Notification, notify
 
 from dcedge import memory
 from dcedge.bgp.vty import FrrClient
-from dcedge.confirm import accept_again, kept_secrets, roll_back, way_back
+from dcedge.confirm import accept_again, kept_secrets, restored_secrets, roll_back, way_back
 from dcedge.drain import quiet_bps, refuse_last_paths, select, undone
 from dcedge.errors import BusyError, DcedgeError, FrrError, KernelError, OrderInvalidError, StateError
 from dcedge.expose.control import Command, Reply, start_control
@@ -31,6 +29,7 @@ from dcedge.expose.hour import Hour
 from dcedge.expose.http import start_http
 from dcedge.expose.plan_document import applied_json, notes
 from dcedge.expose.snapshot import FrrSnapshot, OrderSnapshot, PassSnapshot, Snapshot
+from dcedge.expose.web_config import WebConfig, WebConfigError
 from dcedge.facts import session_place
 from dcedge.firewall.nft import FirewallEvents
 from dcedge.hardware import HardwareReader, ports_of
@@ -44,9 +43,10 @@ from dcedge.kernel.events import EventSocket
 from dcedge.kernel.naming import interface_link
 from dcedge.kernel.neighbours import read_neighbours
 from dcedge.kernel.netlink import RouteSocket
+from dcedge.logs import CollapsingHandler, set_up
 from dcedge.order.load import Loaded
 from dcedge.picture import Picture, Poll, path_facts
-from dcedge.plan import Plan
+from dcedge.plan import Plan, log_fields
 from dcedge.probe.histogram import Histogram
 from dcedge.probe.prober import Arrangement, Prober
 from dcedge.probe.stamping import Stamping, stamp_targets
@@ -54,6 +54,7 @@ from dcedge.probe.target import Target, budgets_of, targets_of
 from dcedge.reconcile import PassResult, Reconciler, Scope
 from dcedge.settings import Settings
 from dcedge.store import Pending, Store
+from dcedge.supervision import PASS_SECONDS_MAX, Supervisor, status_line
 
 log = logging.getLogger(__name__)
 
@@ -68,8 +69,9 @@ POLL_SHARE = 0.1  # at most this share of the time goes into polling, however ma
 class Service:
     """One router's daemon, from `start` to `close`."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, told: CollapsingHandler | None = None) -> None:
         self.settings = settings
+        self._told = told
         self.store = Store(settings.state_dir)
         self.reconciler = Reconciler(settings, self.store, FrrClient(settings.frr_pathspace))
         self.prober = Prober()
@@ -100,6 +102,8 @@ class Service:
         self._poll_frr = FrrClient(settings.frr_pathspace, silent=self.reconciler.frr.silent)
         self._events = EventSocket()
         self._firewall_events = FirewallEvents()
+        self._supervisor = Supervisor()
+        self._web: WebConfig | None = None
 
     def close(self) -> None:
         """Close every socket; what is in the kernel and in FRR stays."""
@@ -114,27 +118,54 @@ class Service:
         self.reconciler.close()
 
     def reload(self) -> None:
-        """Read the order file again, soon (SIGHUP)."""
-        self._keep(self._reload())
+        """Read the order file again, soon (SIGHUP); a bad one changes nothing and is reported."""
+        self._keep(self._reload_soon())
 
-    async def _reload(self) -> None:
-        """Read the order file again; a bad one changes nothing and is reported."""
-        if self.store.pending() is not None:
-            log.error("not reloading: an order waits for its confirmation")
+    async def _reload_soon(self) -> None:
+        try:
+            await self._read_order_again()
+        except OrderInvalidError:
+            return  # which is said already
+        except BusyError as error:
+            log.error("not reloading: %s", error)
             return
+        self.want_pass(Scope())
+
+    async def _reload_command(self, _: str, __: Mapping[str, str]) -> Reply:
+        """Read the order file again and carry it out; what was done."""
+        await self._read_order_again()
+        return applied_json(await self._make_pass_and_look())
+
+    async def _read_order_again(self) -> None:
+        if self.store.pending() is not None:
+            raise BusyError("an order waits for its confirmation: `dcedge confirm` or `dcedge rollback` first")
         try:
             self.in_force.take(await asyncio.to_thread(self.in_force.read_file))
         except OrderInvalidError as error:
             self.in_force.refuse(error)
-            return
+            raise
         log.info("reloading: %s", self.settings.order)
+        self._read_web_config_again()
         self._new_order = True
-        self.want_pass(Scope())
+
+    def _read_web_config_again(self) -> None:
+        if self._web is not None:
+            try:
+                self._web.read()
+            except WebConfigError as error:
+                log.error("the web config stays as it was: %s", error)
+
+    async def _hand_over(self, body: str, _: Mapping[str, str]) -> Reply:
+        """Take the passwords that root can read and this daemon cannot."""
+        self.reconciler.handed_over = restored_secrets(json.loads(body))
+        return {"credentials": len(self.reconciler.handed_over)}
 
     def commands(self) -> Mapping[str, Command]:
         """The changes that the control socket offers to root."""
         return {
             "apply": self._apply,
+            "credentials": self._hand_over,
+            "reload": self._reload_command,
             "confirm": self._confirm,
             "rollback": self._roll_back_command,
             "drain": self._drain,
@@ -324,6 +355,8 @@ class Service:
         return result
 
     async def _account(self, result: PassResult, *, ordered: bool) -> None:
+        if self._told is not None:
+            self._told.settle()
         # Without what was done: an order's first pass does 20,000 operations, which are of no more use.
         self.result = replace(result, done=Plan(()))
         self._operations = len(result.done.operations)
@@ -372,13 +405,14 @@ class Service:
         while True:
             done = self.result is not None and self.result.complete and not self.result.frr_unsaved
             try:
-                await asyncio.wait_for(self._wanted.wait(), FULL_PASS_SECONDS if done else patience)
+                wait = FULL_PASS_SECONDS if done else patience
+                await self._supervisor.watch(asyncio.wait_for(self._wanted.wait(), wait), wait + POLL_SECONDS)
                 patience = RETRY_SECONDS
                 await asyncio.sleep(DEBOUNCE_SECONDS)
             except TimeoutError:
                 patience = min(patience * 2, RETRY_SECONDS_MAX)
             try:
-                result = await self._make_pass()
+                result = await self._supervisor.watch(self._make_pass(), PASS_SECONDS_MAX)
             except (KernelError, StateError) as error:
                 log.error("the pass failed: %s", error)
                 continue
@@ -387,7 +421,10 @@ class Service:
             if not self._polling.locked():
                 self._keep(self._make_poll())  # beside the loop: a daemon of FRR's that is silent holds up no pass
             for failure in result.failures:
-                log.warning("%s %s: %s", failure.operation.action, failure.operation.key, failure.text)
+                log.warning(
+                    "%s %s: %s", failure.operation.action, failure.operation.key, failure.text,
+                    extra=log_fields(failure.operation),
+                )  # fmt: skip
 
     async def poll_forever(self) -> None:
         """Look at counters and sessions about once a second; a session that is not there calls for a pass.
@@ -425,6 +462,7 @@ class Service:
                 self._runtime.drained,
             )
             await asyncio.to_thread(self._keep_history)
+            self._supervisor.status(lambda: status_line(self.snapshot()))
         self._judge_static_paths(self.poll)
         was_up = before is not None and before.sessions is not None
         is_up = self.poll.sessions is not None
@@ -473,7 +511,10 @@ class Service:
         if self._static.withheld != self._runtime.withdrawn:
             for name in self._static.withheld ^ self._runtime.withdrawn:
                 away = name in self._static.withheld
-                log.warning("%s: its static routes are %s", name, "withdrawn: the path is dead" if away else "back")
+                log.warning(
+                    "%s: its static routes are %s", name, "withdrawn: the path is dead" if away else "back",
+                    extra={"virtual_interface": name},
+                )  # fmt: skip
             self._runtime = replace(self._runtime, withdrawn=self._static.withheld)
             self.store.save_runtime(self._runtime)
             self.want_pass(Scope())
@@ -533,14 +574,16 @@ class Service:
             # The control socket first: until a pass has been made it says so, which beats "not running".
             await stack.enter_async_context(start_control(self.settings.socket, self))
             listen = self.settings.listen or self.in_force.loaded.order.agent.listen
-            await stack.enter_async_context(start_http(listen, self))
+            if (path := self.in_force.loaded.order.agent.web_config) is not None:
+                self._web = WebConfig(Path(path))
+            await stack.enter_async_context(start_http(listen, self, self._web))
             self.prober.start()
             await asyncio.to_thread(self._recall_history)
             await self._first_pass()
             for events, listener in ((self._events, self.on_event), (self._firewall_events, self.on_firewall_event)):
                 loop.add_reader(events.fileno(), listener)
                 stack.callback(loop.remove_reader, events.fileno())
-            _tell_systemd(Notification.READY)
+            self._supervisor.ready()
             async with asyncio.TaskGroup() as tasks:
                 running: list[Coroutine[Any, Any, None]] = [
                     self.reconcile_forever(),
@@ -549,7 +592,7 @@ class Service:
                 ]
                 started = [tasks.create_task(coroutine) for coroutine in running]
                 await stop.wait()
-                _tell_systemd(Notification.STOPPING)
+                self._supervisor.stopping()
                 for task in started:
                     task.cancel()
 
@@ -567,18 +610,13 @@ class Service:
         log.info("%d operations done, %d failed", len(result.done.operations), len(result.failures))
 
 
-def _tell_systemd(notification: Notification) -> None:
-    if "NOTIFY_SOCKET" in os.environ:
-        notify(notification)
-
-
 def serve(settings: Settings) -> None:
     """Run the daemon in the foreground. Raises OrderInvalidError, BusyError, StateError."""
-    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(message)s")
+    told = set_up()
     memory.prepare()
     store = Store(settings.state_dir)
     with store.writer():
-        service = Service(settings)
+        service = Service(settings, told)
         try:
             service.in_force.start()
             asyncio.run(service.serve())

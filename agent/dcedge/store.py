@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from dcedge.bgp.config import Line
 from dcedge.errors import BusyError, StateError
@@ -21,6 +21,13 @@ _PENDING, _PREVIOUS, _HISTORY = "pending.json", "previous-order.yaml", "history.
 _COMING = "coming.json"
 _COMING_MAX = 64  # more links than this that are about to be made are written down with all the others
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+
+
+def give_to_owner(descriptor: int, folder: Path) -> None:
+    """A file that root makes in the state folder belongs to whom the folder belongs to: the daemon must read it."""
+    owner = folder.stat()
+    if os.geteuid() == 0 and owner.st_uid != 0:
+        os.fchown(descriptor, owner.st_uid, owner.st_gid)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +84,11 @@ class Pending:
         left = self.deadline - time.clock_gettime(time.CLOCK_BOOTTIME)
         return max(0.0, left) if self.boot_id == _boot_id() else 0.0
 
+    def seconds_until(self, after_deadline: float, after_boot: float) -> float:
+        """Time to so many seconds after the deadline; where that was before a reboot, after the boot."""
+        same_boot = self.boot_id == _boot_id()
+        return (self.deadline + after_deadline if same_boot else after_boot) - time.clock_gettime(time.CLOCK_BOOTTIME)
+
 
 def _boot_id() -> str:
     return _BOOT_ID.read_text().strip()
@@ -90,6 +102,8 @@ def digest_of(text: str) -> str:
 @dataclass(frozen=True, slots=True)
 class Store:
     """One state folder, 0700. Raises StateError where it cannot be used."""
+
+    KEPT: ClassVar = (_OWNED, _COMING, _RUNTIME, _LAST_GOOD, _PREVIOUS, _HISTORY)  # of these files none has a secret
 
     folder: Path
     _read_once: dict[str, Owned] = field(default_factory=dict, repr=False, compare=False)
@@ -106,8 +120,12 @@ class Store:
     def writer(self) -> Iterator[None]:
         """Hold the one writer's lock; raises BusyError where another process has it."""
         self.prepare()
-        descriptor = os.open(self.folder / _LOCK, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
         try:
+            descriptor = os.open(self.folder / _LOCK, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            raise StateError(f"{self.folder / _LOCK}: {error.strerror}") from error
+        try:
+            give_to_owner(descriptor, self.folder)
             try:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError as error:
@@ -123,15 +141,24 @@ class Store:
         return self._read_once[_OWNED]
 
     def _read_owned(self) -> Owned:
-        data = self._read(_OWNED)
-        self._coming.update(self._read(_COMING).get("links", ()))
-        return Owned(
-            links=frozenset(data.get("links", ())) | self._coming,
-            frr_lines=frozenset(Line(tuple(path), text) for *path, text in data.get("frr_lines", ())),
-            frr_saved=str(data.get("frr_saved", "")),
-            sysctl_before=dict(data.get("sysctl_before", {})),
-            port_mtu_before=dict(data.get("port_mtu_before", {})),
-        )
+        data, coming = self._read(_OWNED), self._read(_COMING)
+        with self._of_the_right_shape(_OWNED):
+            self._coming.update(coming.get("links", ()))
+            return Owned(
+                links=frozenset(data.get("links", ())) | self._coming,
+                frr_lines=frozenset(Line(tuple(path), text) for *path, text in data.get("frr_lines", ())),
+                frr_saved=str(data.get("frr_saved", "")),
+                sysctl_before=dict(data.get("sysctl_before", {})),
+                port_mtu_before=dict(data.get("port_mtu_before", {})),
+            )
+
+    @contextmanager
+    def _of_the_right_shape(self, name: str) -> Iterator[None]:
+        """What is JSON and still not what was written is said to be damaged, too."""
+        try:
+            yield
+        except (TypeError, ValueError, AttributeError) as error:
+            raise StateError(f"{self.folder / name} is damaged: {error}") from error
 
     def announce_links(self, names: Collection[str]) -> None:
         """Remember a few more links as ours, without writing down the thousands that are there already."""
@@ -163,7 +190,8 @@ class Store:
     def runtime(self) -> Runtime:
         """The kept runtime."""
         data = self._read(_RUNTIME)
-        return Runtime(*(frozenset(data.get(field.name, ())) for field in fields(Runtime)))
+        with self._of_the_right_shape(_RUNTIME):
+            return Runtime(*(frozenset(data.get(field.name, ())) for field in fields(Runtime)))
 
     def save_runtime(self, runtime: Runtime) -> None:
         """Keep the runtime."""
@@ -200,7 +228,8 @@ class Store:
     def pending(self) -> Pending | None:
         """The order that waits for its confirmation."""
         data = self._read(_PENDING)
-        return Pending(**data) if data else None
+        with self._of_the_right_shape(_PENDING):
+            return Pending(**data) if data else None
 
     def save_pending(self, pending: Pending) -> None:
         """Remember how to go back, before the first operation."""
@@ -249,6 +278,7 @@ class Store:
         try:
             descriptor = os.open(temporary, os.O_CREAT | os.O_WRONLY | os.O_TRUNC | os.O_CLOEXEC, 0o600)
             with os.fdopen(descriptor, "wb") as file:
+                give_to_owner(file.fileno(), self.folder)
                 file.write(contents.encode())
                 file.flush()
                 os.fsync(file.fileno())

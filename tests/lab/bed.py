@@ -40,8 +40,11 @@ class Bed:
             self.work.close()
             raise
 
+    def _make_edge(self) -> Edge:
+        return Edge(self.work, ORDER.read_text())
+
     def _build(self) -> None:
-        self.edge = Edge(self.work, ORDER.read_text())
+        self.edge = self._make_edge()
         for name, secret in PASSWORDS.items():
             self.edge.credential(name, secret)
         self.exchange = Exchange(self.work)

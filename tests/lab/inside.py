@@ -3,6 +3,7 @@
 
 In the lab kernel the kernel itself starts this file as its init, on this machine's root file system,
 read-only; the command and its input come over a serial line, its output and exit status go back over it.
+With LAB_INIT=systemd it becomes systemd, under which the rest of it is a service.
 On this machine's own kernel it is process 1 of new namespaces and runs the command that it is given.
 """
 
@@ -30,7 +31,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import NoReturn
 
-REPOSITORY = Path(__file__).resolve().parents[2]
+HERE = Path(__file__).resolve()  # the kernel knows it by another name
+REPOSITORY = HERE.parents[2]
 sys.path.insert(0, str(REPOSITORY))
 
 from tests.lab.wire import Frames, Kind, frame, write_all  # noqa: E402  the path to it is known only now
@@ -39,7 +41,15 @@ LINE = "/dev/ttyS0"
 OUT = "/run/lab/out"
 UML_MODULES = Path("/usr/lib/uml/modules")
 SCRATCH = "/mnt"
-MS_NOSUID, MS_NODEV, MS_NOEXEC, MS_BIND, MS_MOVE = 2, 4, 8, 4096, 8192
+MS_NOSUID, MS_NODEV, MS_NOEXEC, MS_BIND, MS_MOVE, MS_REC, MS_SHARED = 2, 4, 8, 4096, 8192, 16384, 1 << 20
+SYSTEMD = "/lib/systemd/systemd"
+# What a boot of the lab does without: hardware, disks, clocks, and what takes long on a fresh overlay.
+NOT_IN_THE_LAB = (
+    "systemd-udevd.service", "systemd-udev-trigger.service", "systemd-udev-settle.service",
+    "systemd-hwdb-update.service", "systemd-remount-fs.service", "systemd-random-seed.service",
+    "systemd-timesyncd.service", "systemd-update-utmp.service", "systemd-modules-load.service",
+    "systemd-pcrphase-sysinit.service", "modprobe@.service", "systemd-journal-flush.service",
+)  # fmt: skip
 HIDDEN_SYSTEM = MS_NOSUID | MS_NODEV | MS_NOEXEC
 
 libc = ctypes.CDLL(None, use_errno=True)
@@ -339,11 +349,35 @@ def serve(line: int) -> None:
 
 
 def lab_kernel() -> NoReturn:
-    """Process 1 of the lab kernel; it ends by switching the machine off."""
+    """Process 1 of the lab kernel."""
     os.environ["PATH"] = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
     enter_throw_away_root()
     mount_system()
     set_up_host()
+    if os.environ.get("LAB_INIT") == "systemd":
+        become_systemd()
+    do_the_job()
+
+
+def become_systemd() -> NoReturn:
+    """Hand the machine to systemd, which starts this file again, as a service, once it has booted."""
+    units = Path("/run/systemd/system")
+    units.mkdir(parents=True)
+    for name in NOT_IN_THE_LAB:
+        (units / name).symlink_to("/dev/null")
+    (units / "lab.target").write_text("[Unit]\nRequires=basic.target lab.service\nAfter=basic.target\n")
+    (units / "lab.service").write_text(
+        f"[Unit]\nAfter=basic.target\n[Service]\nExecStart={HERE} --job\nLimitNOFILE=1024:524288\nTasksMax=infinity\n"
+    )
+    Path("/etc/fstab").write_text("")  # this machine's own disks
+    mount(
+        "none", "/", flags=MS_REC | MS_SHARED
+    )  # where it takes this machine for a container it would not do that itself
+    os.execv(SYSTEMD, [SYSTEMD, "--unit=lab.target", "--log-level=warning"])
+
+
+def do_the_job() -> NoReturn:
+    """Take a job from the line and do it; the machine is switched off afterwards."""
     line = os.open(LINE, os.O_RDWR | os.O_NOCTTY)
     tty.setraw(line)
     try:
@@ -394,4 +428,6 @@ def own_kernel(command: list[str]) -> int:
 if __name__ == "__main__":
     if sys.argv[1:2] == ["--"]:
         sys.exit(own_kernel(sys.argv[2:]))
+    if sys.argv[1:2] == ["--job"]:
+        do_the_job()
     lab_kernel()

@@ -97,15 +97,15 @@ def missing_here() -> list[str]:
     return probe.stdout.split()
 
 
-def choose_kernel() -> str:
-    """`native` or `uml`; raises NoKernelError with the reasons."""
+def choose_kernel(*, systemd: bool = False) -> str:
+    """`native` or `uml`; raises NoKernelError with the reasons. systemd wants a machine to itself."""
     if os.geteuid() != 0:
         raise NoKernelError("needs root: network namespaces and FRR's users are root's business")
     wish = os.environ.get("LAB_KERNEL", "auto")
     if wish not in {"auto", "native", "uml"}:
         raise NoKernelError(f"LAB_KERNEL={wish} is none of auto, native, uml")
-    reason = "LAB_KERNEL=uml"
-    if wish != "uml":
+    reason = "systemd is to be process 1" if systemd else "LAB_KERNEL=uml"
+    if wish != "uml" and not systemd:
         missing = missing_here()
         if not missing:
             return "native"
@@ -157,8 +157,9 @@ class Uml:
     removes.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, systemd: bool = False) -> None:
         size = memory_bytes()
+        self.environment = {"LAB_INIT": "systemd"} if systemd else {}
         self.line, theirs = socket.socketpair()
         self.log, log = os.pipe()
         self.folder: str | None = None
@@ -173,6 +174,7 @@ class Uml:
             f"mem={size >> 20}M", f"uml_dir={place}/", "umid=lab", "rootfstype=hostfs", "rootflags=/", "ro",
             f"init={place}/init", "con=null", f"con0=null,fd:{log}", "ssl=null",
             f"ssl0=fd:{theirs.fileno()},fd:{theirs.fileno()}", "quiet",
+            *(f"{name}={value}" for name, value in self.environment.items()),  # init's: the kernel knows no such words
         ]  # fmt: skip
         prepare = f'ln -s "$0" {place}/init && TMPDIR={place} exec "$@"'
         if prefix:
@@ -241,7 +243,7 @@ class Session:
         self.job = {
             "argv": command,
             "cwd": str(Path.cwd()),
-            "env": os.environ | {"LAB": "uml", "LAB_OUT": "/run/lab/out"},
+            "env": os.environ | {"LAB": "uml", "LAB_OUT": "/run/lab/out"} | uml.environment,
             "out": str(out) if out else "",
             "terminals": self.terminals,
             "size": "24 80" if self.terminal is None else terminal_size(self.terminal),
@@ -379,9 +381,9 @@ class Session:
         return EXIT_LAB_BROKE
 
 
-def run_in_uml(command: list[str], timeout: float | None, out: Path | None) -> int:
+def run_in_uml(command: list[str], timeout: float | None, out: Path | None, *, systemd: bool = False) -> int:
     """Boots, runs, ends it."""
-    uml = Uml()
+    uml = Uml(systemd=systemd)
     try:
         return Session(uml, command, timeout, out).run()
     finally:
@@ -406,6 +408,7 @@ def main(arguments: list[str]) -> int:
     )
     parser.add_argument("--timeout", type=float, metavar="S", help="end COMMAND after S seconds, boot included")
     parser.add_argument("--out", type=Path, metavar="DIR", help="where files left in $LAB_OUT come back")
+    parser.add_argument("--systemd", action="store_true", help="with systemd as process 1 (in User-Mode Linux)")
     parser.add_argument("command", metavar="COMMAND", nargs=argparse.REMAINDER, help="with its arguments")
     options = parser.parse_args(arguments)
     command: list[str] = options.command[1:] if options.command[:1] == ["--"] else options.command
@@ -419,9 +422,9 @@ def main(arguments: list[str]) -> int:
         if os.environ.get("LAB"):
             nested = [*with_timeout(options.timeout), *command]
             os.execvpe(nested[0], nested, os.environ | ({"LAB_OUT": str(out)} if out else {}))
-        if choose_kernel() == "native":
+        if choose_kernel(systemd=options.systemd) == "native":
             run_here(command, options.timeout, out)
-        return run_in_uml(command, options.timeout, out)
+        return run_in_uml(command, options.timeout, out, systemd=options.systemd)
     except FileNotFoundError as error:
         say(f"{error.filename}: {error.strerror}")
         return 127

@@ -431,6 +431,24 @@ class TestOnARouter:
         assert router.state_of_kernel() == before
         assert daemon.poll() is None
 
+    def test_a_reload_carries_out_the_file_or_says_why_not(
+        self, router: Router, daemon: subprocess.Popen[bytes]
+    ) -> None:
+        router.order.write_text(ORDER.replace("10.255.101.2/30", "10.255.101.1/30").replace("101.1}", "101.2}"))
+        outcome = router.dcedge("reload", "--json")
+        assert outcome.status == 0, outcome.said
+        assert "10.255.101.1/30" in router.state_of_kernel()
+        before = router.state_of_kernel()
+        router.order.write_text(ORDER.replace("vlan: 0", "vlan: 4095"))
+        outcome = router.dcedge("reload")
+        assert (outcome.status, "4095 is not a VLAN ID" in outcome.stderr) == (3, True), outcome.said
+        assert router.state_of_kernel() == before
+        refused = router.dcedge("reload", prefix=NOBODY)
+        assert refused.status in {1, 3}, refused.said
+
+    def test_a_reload_without_a_daemon_says_so(self, router: Router) -> None:
+        assert router.dcedge("reload").status == 4
+
     def test_a_daemon_that_starts_with_a_broken_file_takes_the_last_good_order(
         self, router: Router, daemon: subprocess.Popen[bytes]
     ) -> None:

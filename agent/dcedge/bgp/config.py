@@ -36,7 +36,7 @@ class Line:
         return mask(self.text)
 
     def __repr__(self) -> str:
-        return " / ".join((*self.path, mask(self.text)))
+        return " / ".join(map(mask, (*self.path, self.text)))
 
     def packed(self) -> str:
         """The line and its contexts as one string; `unpack` undoes it. It may hold a secret."""

@@ -30,6 +30,9 @@ WRITE_SECONDS_PER_LINE = 0.01
 _REPLY_END = b"\0\0\0"  # then one byte, the status (vty_sock_serv in lib/vty.c)
 _ANSWER_MAX = 256 * 1024 * 1024
 _FAILURE = re.compile(r"line (?P<number>\d+): (?P<what>.*)")
+# Debian's PAM settings of vtysh know no accounts, so that PAM asks a set-user-ID helper about any user but root, which
+# a service without new privileges cannot run. vtysh says so (without a line's end) and goes on.
+_PAM = re.compile(r"vtysh_pam: Failed in account validation: [^()]*\(\d+\)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,7 +204,7 @@ class FrrClient:
         if reasons := self.unavailable():  # vtysh would wait for a wedged one
             raise FrrUnavailableError("; ".join(reasons.values()))
         done = self._run(["-c", "write memory"], "")
-        said = escape(mask((done.stdout + done.stderr).strip()))
+        said = escape(mask((done.stdout + _PAM.sub("", done.stderr)).strip()))
         if done.returncode != 0 or "[OK]" not in done.stdout:
             raise FrrError(f"FRR did not save its configuration: {said}")
 
@@ -269,7 +272,7 @@ def _failures(text: str, done: subprocess.CompletedProcess[str]) -> tuple[Failur
     # What a daemon says of a refused line goes to stdout, the line's number to stderr.
     reasons = [said.strip("% ").strip() for said in done.stdout.split("\n") if said.startswith("%")]
     failures = []
-    for entry in done.stderr.split("\n"):
+    for entry in _PAM.sub("", done.stderr).split("\n"):
         if not entry.strip():
             continue
         found = _FAILURE.match(entry)

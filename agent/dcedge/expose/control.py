@@ -152,8 +152,8 @@ class ControlServer:
             return _error(409, "busy", str(error))
         except DcedgeError as error:
             return _error(500, "failed", str(error))
-        except UnicodeDecodeError:
-            return _error(400, "failed", "the request's text is not UTF-8")
+        except (ValueError, TypeError, KeyError) as error:
+            return _error(400, "failed", f"the request cannot be understood ({type(error).__name__})")
         return await send_chunks(_json_response(), request, json_chunks(reply), self._backend.urgent)
 
 

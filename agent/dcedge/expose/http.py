@@ -6,11 +6,12 @@ import asyncio
 import json
 import socket
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Protocol
 
 from aiohttp import web
+from aiohttp.typedefs import Middleware
 
 from dcedge.errors import DcedgeError
 from dcedge.expose.chunks import send_chunks
@@ -20,8 +21,10 @@ from dcedge.expose.hour import Hour
 from dcedge.expose.metrics import OPENMETRICS_TYPE, TEXT_TYPE, render_chunks
 from dcedge.expose.overview import Wanted, overview_json
 from dcedge.expose.page import CONTENT_SECURITY_POLICY, PAGE
+from dcedge.expose.secured import Securing
 from dcedge.expose.shared import SharedAnswers
 from dcedge.expose.snapshot import Snapshot, unhealthy
+from dcedge.expose.web_config import WebConfig
 from dcedge.health.tracker import Transition
 
 _MOST_CLIENTS = 64
@@ -56,8 +59,9 @@ class Source(Protocol):
 class HttpServer:
     """Serves one source on one address; `longest_pass_age` is what /healthz tolerates, in seconds."""
 
-    def __init__(self, source: Source, longest_pass_age: float = 120.0) -> None:
+    def __init__(self, source: Source, longest_pass_age: float = 120.0, config: WebConfig | None = None) -> None:
         self._source = source
+        self._web = config
         self._longest_pass_age = longest_pass_age
         self._guard = ConnectionGuard(_MOST_CLIENTS, _PATIENCE, _LONGEST)
         self._answers = SharedAnswers()
@@ -68,7 +72,10 @@ class HttpServer:
         """Listen on `ADDRESS:PORT` (port 0: any free one); returns what was bound. Raises DcedgeError."""
         address, port = parse_listen(listen)
         # The guard is outermost: it times what every other middleware and handler takes.
-        application = web.Application(middlewares=[self._guard.middleware(), _read_only], client_max_size=1)
+        application = web.Application(
+            middlewares=[self._guard.middleware(), self._protected(), _read_only], client_max_size=1
+        )
+        application.on_response_prepare.append(self._add_headers)
         application.router.add_get("/metrics", self._metrics)
         application.router.add_get("/healthz", self._healthz)
         application.router.add_get("/", self._status_page)
@@ -90,7 +97,7 @@ class HttpServer:
             raise DcedgeError("the HTTP server could not be set up")
         try:
             self._server = await asyncio.get_running_loop().create_server(
-                self._guard.wrap(make), address, port, reuse_address=True
+                self._secured(self._guard.wrap(make)), address, port, reuse_address=True
             )
         except OSError as error:
             await self._runner.cleanup()
@@ -104,6 +111,32 @@ class HttpServer:
             self._server.close()
         if self._runner is not None:
             await self._runner.cleanup()
+
+    def _secured(self, make: Callable[[], asyncio.Protocol]) -> Callable[[], asyncio.Protocol]:
+        """The same behind TLS, where that is configured."""
+        context = self._web.context if self._web is not None else None
+        return make if context is None else lambda: Securing(make, self._guard, context, _PATIENCE)
+
+    def _protected(self) -> Middleware:
+        """Asks for a name and a password, and adds headers, where that is configured."""
+
+        @web.middleware
+        async def protected(request: web.Request, handler: Handler) -> web.StreamResponse:
+            config = self._web
+            if config is None:
+                return await handler(request)
+            if config.wants_password and not await config.admits(request.headers.get("Authorization", "")):
+                refusal = {**_HEADERS, "WWW-Authenticate": 'Basic realm="dcedge"'}
+                response = web.Response(status=401, text="who are you?\n", headers=refusal)
+                response.force_close()
+                return response
+            return await handler(request)
+
+        return protected
+
+    async def _add_headers(self, _: web.Request, response: web.StreamResponse) -> None:
+        if self._web is not None:
+            response.headers.update(self._web.headers)
 
     async def _metrics(self, request: web.Request) -> web.StreamResponse:
         openmetrics = wants_openmetrics(request.headers.get("Accept", ""))
@@ -147,9 +180,9 @@ def _json(body: bytes) -> web.Response:
 
 
 @asynccontextmanager
-async def start_http(listen: str, source: Source) -> AsyncIterator[tuple[str, int]]:
+async def start_http(listen: str, source: Source, config: WebConfig | None = None) -> AsyncIterator[tuple[str, int]]:
     """HTTP on `ADDRESS:PORT` for as long as the context lasts; gives what was bound. Raises DcedgeError."""
-    server = HttpServer(source)
+    server = HttpServer(source, config=config)
     bound = await server.start(listen)
     try:
         yield bound

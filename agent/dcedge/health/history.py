@@ -15,6 +15,7 @@ from dcedge.errors import StateError
 from dcedge.health.tracker import KEPT, Transition
 from dcedge.health.verdict import State
 from dcedge.order.model import Seconds
+from dcedge.store import give_to_owner
 
 BYTES_MAX = 8 * 1024 * 1024
 _REASON_MAX = 240  # characters
@@ -59,6 +60,7 @@ class HistoryFile:
             return
         try:
             with self._path.open("a") as file:
+                give_to_owner(file.fileno(), self._path.parent)
                 file.write(text)
                 size = file.tell()
             if size > self._bytes_max:

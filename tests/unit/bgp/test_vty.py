@@ -156,3 +156,12 @@ def test_what_vtysh_refused_is_told_line_by_line_without_secrets() -> None:
     assert str(first) == "`neighbor 10.0.0.1 password ***`: Invalid value"
     assert second.line == "nonsense"
     assert "s3cret" not in f"{first}{second}"
+
+
+def test_what_vtysh_says_of_an_account_is_no_refusal() -> None:
+    """As a user of its own, without new privileges: the message has no line's end, so the next one hangs on it."""
+    said = "vtysh_pam: Failed in account validation: Authentication failure(7)"
+    assert _failures("router bgp 1\n", subprocess.CompletedProcess([], 0, stdout="", stderr=said)) == ()
+    refused = subprocess.CompletedProcess([], 2, stdout="", stderr=f"{said}line 1: % Unknown command[4]: frob\n")
+    (failure,) = _failures("frob\n", refused)
+    assert failure.line == "frob"

@@ -15,7 +15,7 @@ from dcedge.order.resolve import resolve_interface
 from dcedge.units import format_rate, parse_duration, parse_rate, write_duration, write_rate
 from tests.unit.order.orders import GOOD
 
-UNHURRIED = settings(deadline=None, max_examples=100, suppress_health_check=[HealthCheck.too_slow])
+UNHURRIED = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 YAML = ("null", "[]", "{}", "true", "-1", "0", "'", '"', "&a ", "*a", "? ", ": ", "- ", "\n", "\t", "#", "!x ", "---\n")
 VALUES = (
     "4095",

@@ -1,0 +1,181 @@
+"""`dcedge bundle`: what whoever helps will ask for, in one tarball, with every secret taken out.
+
+Secrets go twice: by the words before them (`password …`), and by what they are, as far as root can read them here.
+What cannot be had is noted in its place; nothing is changed.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import platform
+import re
+import subprocess
+import tarfile
+import time
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
+from pathlib import Path
+
+from dcedge import __version__
+from dcedge.bgp.config import MASK, mask
+from dcedge.credentials import read_credentials
+from dcedge.errors import DcedgeError
+from dcedge.expose.control import ControlClient
+from dcedge.intent import credentials_of
+from dcedge.order.load import load_order, parse_order
+from dcedge.settings import Settings
+from dcedge.store import Store
+
+PATIENCE_SECONDS = 15.0  # for one command
+PART_BYTES_MAX = 32 << 20
+_SHORTEST_SECRET = 4  # what is shorter would take half of the text along
+_KEYED = re.compile(
+    r"""((?:password|secret|passphrase|community|key)["']?\s*[:=]\s*)(["']?)[^\s"',{}]+\2""", re.IGNORECASE
+)
+COMMANDS: Mapping[str, tuple[str, ...]] = {
+    "kernel/links.json": ("ip", "-d", "-s", "-j", "link"),
+    "kernel/addresses.json": ("ip", "-j", "address"),
+    "kernel/routes": ("ip", "route", "show", "table", "all"),
+    "kernel/routes6": ("ip", "-6", "route", "show", "table", "all"),
+    "kernel/rules": ("ip", "rule"),
+    "kernel/neighbours": ("ip", "-s", "neighbour"),
+    "kernel/qdiscs": ("tc", "-s", "-d", "qdisc"),
+    "kernel/nftables": ("nft", "list", "ruleset"),
+    "kernel/sysctls": ("sysctl", "-a", "-r", r"^net\.(ipv4|ipv6)\.(ip_forward|conf\.all|neigh\.default)|^net\.core"),
+    "kernel/sockets": ("ss", "-tunap"),
+    "system/units": ("systemctl", "status", "--no-pager", "-l", "dcedge.service", "frr.service"),
+    "system/journal": (
+        *("journalctl", "--no-pager", "-o", "short-iso-precise", "-n", "20000", "--since", "-2d"),
+        *(
+            "-u",
+            "dcedge.service",
+            "-u",
+            "dcedge-rollback.service",
+            "-u",
+            "frr.service",
+            "-u",
+            "systemd-networkd.service",
+        ),
+    ),
+    "system/packages": ("dpkg-query", "-W", "dcedge", "frr", "nftables", "iproute2", "systemd", "linux-image*"),
+}
+FRR_COMMANDS: Mapping[str, str] = {
+    "frr/running-config": "show running-config",
+    "frr/version": "show version",
+    "frr/summary": "show bgp vrf all summary",
+    "frr/neighbours": "show bgp vrf all neighbors",
+    "frr/bfd": "show bfd peers",
+    "frr/routes": "show ip route vrf all",
+    "frr/interfaces": "show interface brief",
+}
+
+
+def write_bundle(settings: Settings, output: Path) -> Path:
+    """Gather all and write the tarball, mode 0600, into a folder or as a file; returns its path. Raises DcedgeError."""
+    now = time.time()
+    name = f"dcedge-{platform.node()}-{time.strftime('%Y%m%d-%H%M%S', time.localtime(now))}"
+    path = output / f"{name}.tar.gz" if output.is_dir() else output
+    hidden = known_secrets(settings)
+    try:
+        descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise DcedgeError(f"{path}: {error.strerror}") from error
+    with os.fdopen(descriptor, "wb") as file, tarfile.open(fileobj=file, mode="w:gz") as tar:
+        for member, gather in _parts(settings).items():
+            text = redacted(_gathered(gather), hidden).encode("utf-8", "backslashreplace")[:PART_BYTES_MAX]
+            entry = tarfile.TarInfo(f"{name}/{member}")
+            entry.size, entry.mtime, entry.mode = len(text), int(now), 0o600
+            tar.addfile(entry, io.BytesIO(text))
+    return path
+
+
+def known_secrets(settings: Settings) -> frozenset[str]:
+    """Every secret that can be read here: the order's, the folder's, and those kept for a rollback."""
+    found: set[str] = set()
+    with suppress(OSError):
+        found |= {path.read_text(errors="replace").strip() for path in settings.credentials.iterdir() if path.is_file()}
+    texts = []
+    with suppress(DcedgeError):
+        texts.append(load_order(settings.order).order)
+    store = Store(settings.state_dir)
+    with suppress(DcedgeError):
+        pending = store.pending()
+        found |= set(pending.secrets.values()) if pending is not None else set()
+        last_good = store.last_good()
+        texts += [parse_order(last_good, "the last good order").order] if last_good is not None else []
+    for order in texts:
+        secrets, _ = read_credentials(credentials_of(order), settings.credentials)
+        found |= {secret.reveal() for secret in secrets.values()}
+    return frozenset(secret for secret in found if len(secret) >= _SHORTEST_SECRET)
+
+
+def redacted(text: str, hidden: Iterable[str]) -> str:
+    """The text without secrets: the known ones wherever they are, others by the words before them."""
+    for secret in sorted(hidden, key=len, reverse=True):
+        text = text.replace(secret, MASK)
+        text = text.replace(json.dumps(secret)[1:-1], MASK)
+    return _KEYED.sub(rf"\1{MASK}", mask(text))
+
+
+def _parts(settings: Settings) -> dict[str, Callable[[], str]]:
+    vtysh = ("vtysh", *(("-N", settings.frr_pathspace) if settings.frr_pathspace else ()))
+    state = settings.state_dir
+    return {
+        "about": _about,
+        "order.yaml": lambda: settings.order.read_text(errors="replace"),
+        "plan.json": lambda: _plan(settings),
+        "status.json": lambda: json.dumps(ControlClient(settings.socket, PATIENCE_SECONDS).status(), indent=1),
+        **{f"state/{name}": lambda name=name: (state / name).read_text() for name in Store.KEPT},  # type: ignore[misc]
+        **{member: lambda words=words: _said(words) for member, words in COMMANDS.items()},  # type: ignore[misc]
+        **{
+            member: lambda command=command: _said((*vtysh, "-c", command))  # type: ignore[misc]
+            for member, command in FRR_COMMANDS.items()
+        },
+    }
+
+
+def _gathered(gather: Callable[[], str]) -> str:
+    try:
+        return gather()
+    except (OSError, DcedgeError, ValueError, subprocess.SubprocessError) as error:
+        return f"(not to be had: {error})\n"
+
+
+def _about() -> str:
+    system = platform.freedesktop_os_release().get("PRETTY_NAME", "?")
+    return (
+        f"dcedge {__version__}, Python {platform.python_version()}, {system}, {platform.platform()}\n"
+        f"{time.strftime('%Y-%m-%d %H:%M:%S %z')}, up {time.clock_gettime(time.CLOCK_BOOTTIME):.0f} s\n"
+        f"{os.cpu_count()} processors\n{Path('/proc/meminfo').read_text()}"
+    )
+
+
+def _plan(settings: Settings) -> str:
+    from dcedge.bgp.vty import FrrClient  # noqa: PLC0415 - what can fail here must not keep the rest from being written
+    from dcedge.expose.plan_document import notes, plan_json  # noqa: PLC0415
+    from dcedge.reconcile import Reconciler  # noqa: PLC0415
+
+    store = Store(settings.state_dir)
+    reconciler = Reconciler(settings, store, FrrClient(settings.frr_pathspace))
+    try:
+        preview = reconciler.preview(reconciler.intent(load_order(settings.order).order, store.runtime()))
+        said = notes(preview.intent, preview.frr_detail, preview.firewall_detail)
+        return json.dumps(plan_json(preview.plan, said), indent=1)
+    finally:
+        reconciler.close()
+
+
+def _said(words: tuple[str, ...]) -> str:
+    done = subprocess.run(
+        words,
+        capture_output=True,
+        text=True,
+        errors="replace",
+        timeout=PATIENCE_SECONDS,
+        check=False,
+        stdin=subprocess.DEVNULL,
+    )
+    failed = f"(status {done.returncode})\n" if done.returncode else ""
+    return f"{failed}{done.stdout}{done.stderr}"

@@ -1,0 +1,153 @@
+"""Builds the Debian package from a staging tree, the same bytes from the same sources, by `dpkg-deb` alone.
+
+    python -m package.deb [--and-next]
+
+dcedge and the packages that it needs, at their pinned versions, lie in a virtual environment of their own on Debian's
+Python: /usr/lib/dcedge. Prints the path of what was built. With --and-next it is built once more with a higher version
+number, for whoever tries an upgrade.
+"""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+
+from dcedge import __version__
+from dcedge.order.schema import order_schema
+from package.manual import manual
+
+ROOT = Path(__file__).resolve().parent.parent
+HOME = Path("usr/lib/dcedge")
+SITE = HOME / "lib/python3.11/site-packages"
+UNITS = "usr/lib/systemd/system"
+LAUNCHER = f"#!/{HOME}/bin/python3 -I\nfrom dcedge.cli import main\n\nmain()\n"
+# What nothing of the agent imports: the tests' own decoders, and scapy's protocols beyond those of a port.
+LEFT_OUT = ("bin", "pyroute2*", "pr2modules*", "prometheus_client*", "scapy/contrib", "scapy/arch/windows")
+COMPLETIONS = {
+    "bash": "usr/share/bash-completion/completions/dcedge",
+    "zsh": "usr/share/zsh/vendor-completions/_dcedge",
+    "fish": "usr/share/fish/vendor_completions.d/dcedge.fish",
+}
+
+
+def main(words: list[str]) -> int:
+    """Build; returns the exit status."""
+    versions = [__version__, f"{__version__}+next"] if words == ["--and-next"] else [__version__]
+    target = ROOT / "build" / "deb"
+    target.mkdir(parents=True, exist_ok=True)
+    os.environ["SOURCE_DATE_EPOCH"] = _source_date()
+    os.umask(0o022)
+    with tempfile.TemporaryDirectory(prefix="dcedge-deb-") as folder:
+        tree = Path(folder) / "tree"
+        install_python(tree)
+        install_files(tree)
+        architecture = _said("dpkg", "--print-architecture").strip()
+        for version in versions:
+            shutil.rmtree(tree / "DEBIAN", ignore_errors=True)
+            write_control(tree, version, architecture)
+            package = target / f"dcedge_{version}_{architecture}.deb"
+            _said("dpkg-deb", "--build", "--root-owner-group", "-Zxz", "-z3", str(tree), str(package))
+            print(package.relative_to(ROOT))
+    return 0
+
+
+def install_python(tree: Path) -> None:
+    """The virtual environment: what runs, compiled, with no trace of where it was built."""
+    site = tree / SITE
+    pip = [sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--no-compile", "--target", str(site)]
+    _said(*pip, "-r", str(ROOT / "requirements.txt"))
+    shutil.rmtree(ROOT / "build/lib", ignore_errors=True)  # setuptools would take modules along that are gone by now
+    _said(*pip, "--no-build-isolation", str(ROOT))
+    for pattern in LEFT_OUT:
+        for folder in site.glob(pattern):
+            shutil.rmtree(folder)
+    for pattern in ("direct_url.json", "RECORD", "INSTALLER", "REQUESTED"):
+        for trace in site.glob(f"*.dist-info/{pattern}"):
+            trace.unlink()
+    paths = ["-s", str(tree), "-p", "/"]
+    _said(sys.executable, "-m", "compileall", "-q", "--invalidation-mode", "unchecked-hash", *paths, str(site))
+    interpreter = tree / HOME / "bin" / "python3"
+    interpreter.parent.mkdir()
+    interpreter.symlink_to("/usr/bin/python3")
+    _write(tree / HOME / "pyvenv.cfg", "home = /usr/bin\ninclude-system-site-packages = false\n")
+    _write(tree / "usr/bin/dcedge", LAUNCHER, 0o755)
+
+
+def install_files(tree: Path) -> None:
+    """All that is not Python."""
+    systemd = ROOT / "systemd"
+    for unit in systemd.glob("*.*"):
+        if unit.is_file() and unit.suffix in {".service", ".path", ".timer"}:
+            _copy(unit, tree / UNITS / unit.name)
+    _copy(systemd / "networkd.conf.d/50-dcedge.conf", tree / "usr/lib/systemd/networkd.conf.d/50-dcedge.conf")
+    _copy(systemd / "sysctl.d/50-dcedge.conf", tree / "usr/lib/sysctl.d/50-dcedge.conf")
+    _copy(systemd / "sysusers.d/dcedge.conf", tree / "usr/lib/sysusers.d/dcedge.conf")
+    for shell, place in COMPLETIONS.items():
+        command = str(Path(sys.executable).with_name("dcedge"))
+        script = _said(command, environment={"_DCEDGE_COMPLETE": f"source_{shell}"})
+        _write(tree / place, script)
+    _write_compressed(tree / "usr/share/man/man1/dcedge.1.gz", manual())
+    _write(tree / "usr/share/dcedge/order.schema.json", json.dumps(order_schema(), indent=2) + "\n")
+    documents = tree / "usr/share/doc/dcedge"
+    _copy(ROOT / "package/debian/copyright", documents / "copyright")
+    _copy(ROOT / "README.md", documents / "README.md")
+    for page in sorted((ROOT / "config").glob("*.md")):
+        _copy(page, documents / "config" / page.name)
+    for sample in sorted((ROOT / "config").glob("*.y*ml")):
+        _copy(sample, documents / "examples" / sample.name)
+
+
+def write_control(tree: Path, version: str, architecture: str) -> None:
+    """DEBIAN/: the fields, the scripts, the checksums."""
+    files = sorted(path for path in tree.rglob("*") if path.is_file() and not path.is_symlink())
+    sums = "".join(
+        f"{hashlib.md5(path.read_bytes(), usedforsecurity=False).hexdigest()}  {path.relative_to(tree)}\n"
+        for path in files
+    )
+    kilobytes = sum(-(-path.stat().st_size // 1024) for path in files)
+    template = (ROOT / "package/debian/control").read_text()
+    control = template.format(version=version, architecture=architecture, kilobytes=kilobytes)
+    _write(tree / "DEBIAN/control", control)
+    _write(tree / "DEBIAN/md5sums", sums)
+    for script in ("postinst", "prerm", "postrm"):
+        _write(tree / "DEBIAN" / script, (ROOT / "package/debian" / script).read_text(), 0o755)
+
+
+def _source_date() -> str:
+    """When the sources were last changed, for every time stamp in the package."""
+    given = os.environ.get("SOURCE_DATE_EPOCH")
+    return given or _said("git", "-C", str(ROOT), "log", "-1", "--format=%ct").strip()
+
+
+def _write(path: Path, text: str, mode: int = 0o644) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+    path.chmod(mode)
+
+
+def _write_compressed(path: Path, text: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(gzip.compress(text.encode(), mtime=0))
+
+
+def _copy(source: Path, target: Path) -> None:
+    _write(target, source.read_text())
+
+
+def _said(*words: str, environment: Mapping[str, str] | None = None) -> str:
+    done = subprocess.run(words, capture_output=True, text=True, check=False, env={**os.environ, **(environment or {})})
+    if done.returncode != 0:
+        raise SystemExit(f"{' '.join(words[:4])}…: status {done.returncode}\n{done.stdout}{done.stderr}")
+    return done.stdout
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

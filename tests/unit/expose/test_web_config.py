@@ -1,0 +1,273 @@
+"""TLS and basic auth as a web-config file says, and that neither gives hostile clients anything to hold on to."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import contextlib
+import random
+import ssl
+import subprocess
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+
+import bcrypt
+import pytest
+
+from dcedge.expose import http as module
+from dcedge.expose.http import HttpServer
+from dcedge.expose.snapshot import PassSnapshot, read_process
+from dcedge.expose.web_config import WebConfig, WebConfigError
+from tests.lab.wait import PATIENCE_SECONDS
+from tests.unit.expose.scene import snapshot
+from tests.unit.expose.test_http import Router, converse
+
+HASH = bcrypt.hashpw(b"Rebstock", bcrypt.gensalt(4)).decode()
+REQUEST = "GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n"
+MALFORMED = 5_000  # twice
+SLOW = 500
+HUGE = 1 << 30
+ROOM_BYTES = 32 << 20
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two certificates: the server's and a stranger's."""
+    made = tmp_path_factory.mktemp("tls")
+    for name in ("server", "other"):
+        subprocess.run(
+            [
+                *("openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"),
+                *("-days", "2", "-subj", f"/CN={name}", "-addext", "subjectAltName=IP:127.0.0.1"),
+                *("-keyout", made / f"{name}.key", "-out", made / f"{name}.crt"),
+            ],
+            check=True,
+            capture_output=True,
+        )
+    return made
+
+
+def config(folder: Path, text: str) -> WebConfig:
+    path = folder / "web.yml"
+    path.write_text(text)
+    return WebConfig(path)
+
+
+TLS = "tls_server_config: {cert_file: server.crt, key_file: server.key}\n"
+AUTH = f"basic_auth_users: {{prometheus: '{HASH}'}}\n"
+
+
+@contextlib.asynccontextmanager
+async def served(web: WebConfig | None) -> AsyncIterator[tuple[str, int]]:
+    """The server, on some port."""
+    server = HttpServer(Router(snapshot(passes=PassSnapshot(finished=time.time()))), config=web)
+    bound = await server.start("127.0.0.1:0")
+    try:
+        yield bound
+    finally:
+        await server.close()
+
+
+def authorized(name: str, password: str) -> str:
+    return f"Authorization: Basic {base64.b64encode(f'{name}:{password}'.encode()).decode()}\r\n"
+
+
+async def answer(
+    place: tuple[str, int], headers: str = "", trust: Path | None = None
+) -> tuple[int, dict[str, str], str]:
+    context = ssl.create_default_context(cafile=trust) if trust is not None else None
+    return await converse(await asyncio.open_connection(*place, ssl=context), f"{REQUEST}{headers}\r\n")
+
+
+def test_tls_is_spoken_with_the_certificate_and_nothing_else(folder: Path) -> None:
+    async def scene() -> None:
+        async with served(config(folder, TLS)) as place:
+            assert (await answer(place, trust=folder / "server.crt"))[0] == 200
+            assert (await answer(place))[0] == 0  # plain text
+            with pytest.raises(ssl.SSLError):
+                await answer(place, trust=folder / "other.crt")
+
+    asyncio.run(scene())
+
+
+def test_a_new_certificate_is_taken_up_when_the_file_is_read_again(folder: Path) -> None:
+    async def scene() -> None:
+        web = config(folder, TLS)
+        async with served(web) as place:
+            (folder / "web.yml").write_text(TLS.replace("server.", "other."))
+            web.read()
+            assert (await answer(place, trust=folder / "other.crt"))[0] == 200
+
+    asyncio.run(scene())
+
+
+def test_a_client_certificate_is_demanded_where_that_is_said(folder: Path) -> None:
+    text = TLS.replace("}", ", client_ca_file: other.crt, client_auth_type: RequireAndVerifyClientCert}")
+
+    async def scene() -> None:
+        async with served(config(folder, text)) as place:
+            trust = ssl.create_default_context(cafile=folder / "server.crt")
+            with contextlib.suppress(ssl.SSLError):  # in TLS 1.3 the refusal may come with the answer
+                assert (await converse(await asyncio.open_connection(*place, ssl=trust), f"{REQUEST}\r\n"))[0] == 0
+            trust.load_cert_chain(folder / "other.crt", folder / "other.key")
+            assert (await converse(await asyncio.open_connection(*place, ssl=trust), f"{REQUEST}\r\n"))[0] == 200
+
+    asyncio.run(scene())
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ("", 401),
+        (authorized("prometheus", "Rebstock"), 200),
+        (authorized("prometheus", "rebstock"), 401),
+        (authorized("prometheus", "x" * 100), 401),
+        (authorized("somebody", "Rebstock"), 401),
+        ("Authorization: Basic cHJvbWV0aGV1cw==\r\n", 401),  # no colon
+        ("Authorization: Basic ÄÖÜ\r\n", 401),
+        ("Authorization: Bearer Rebstock\r\n", 401),
+    ],
+)
+def test_only_a_user_with_the_right_password_is_answered(folder: Path, headers: str, status: int) -> None:
+    async def scene() -> None:
+        async with served(config(folder, AUTH)) as place:
+            for _ in range(2):  # the second time from memory
+                got, said, _ = await answer(place, headers)
+                assert got == status
+                assert ("www-authenticate" in said) is (status == 401)
+
+    asyncio.run(scene())
+
+
+def test_a_user_who_was_struck_off_is_refused_when_the_file_is_read_again(folder: Path) -> None:
+    async def scene() -> None:
+        web = config(folder, AUTH)
+        async with served(web) as place:
+            assert (await answer(place, authorized("prometheus", "Rebstock")))[0] == 200
+            (folder / "web.yml").write_text(AUTH.replace("prometheus", "somebody"))
+            web.read()
+            assert (await answer(place, authorized("prometheus", "Rebstock")))[0] == 401
+
+    asyncio.run(scene())
+
+
+def test_headers_are_added(folder: Path) -> None:
+    async def scene() -> None:
+        async with served(config(folder, "http_server_config: {headers: {X-Frame-Options: deny}}")) as place:
+            assert (await answer(place))[1]["x-frame-options"] == "deny"
+
+    asyncio.run(scene())
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("basic_auth_users: {a: secret}", "basic_auth_users.a: not a bcrypt hash"),
+        ("basic_auth_users: [a]", "basic_auth_users: a map is needed"),
+        ("tls_server_config: {cert_file: server.crt}", "cert_file and key_file are needed"),
+        ("tls_server_config: {cert_file: server.crt, key_file: other.key}", "server.crt with"),
+        ("tls_server_config: {cert_file: none.crt, key_file: none.key}", "none.crt with"),
+        (TLS.replace("}", ", cipher_suites: [TLS_RSA_WITH_RC4_128_SHA]}"), "cipher_suites: unknown or not supported"),
+        (TLS.replace("}", ", min_version: TLS10}"), "'TLS10' is none of TLS12, TLS13"),
+        (TLS.replace("}", ", client_auth_type: RequireAndVerifyClientCert}"), "needs a client_ca_file"),
+        ("basic_auth_user: {}", "basic_auth_user: unknown"),
+        ("http_server_config: {headers: {Set-Cookie: a}}", "Set-Cookie: unknown"),
+        ("{", "is no YAML"),
+        ("- a", "the file: a map is needed"),
+    ],
+)
+def test_what_cannot_be_used_is_named(folder: Path, text: str, said: str) -> None:
+    with pytest.raises(WebConfigError) as error:
+        config(folder, text)
+    assert said in str(error.value)
+    assert "secret" not in str(error.value)
+
+
+def grown(before: int) -> int:
+    return read_process().resident_bytes - before
+
+
+Attack = Callable[[tuple[str, int]], Awaitable[None]]
+
+
+async def malformed(place: tuple[str, int]) -> None:
+    """Thousands of requests that are none, from random bytes to heads that never were."""
+    chance = random.Random(7)
+    starts = (
+        b"",
+        b"GET ",
+        b"GET / HTTP/1.1\r\n",
+        b"POST /metrics HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n",
+        b"\x16\x03\x01",
+    )
+
+    async def one() -> None:
+        with contextlib.suppress(OSError, TimeoutError):
+            reader, writer = await asyncio.open_connection(*place)
+            writer.write(chance.choice(starts) + chance.randbytes(chance.randrange(400)) + b"\r\n\r\n")
+            writer.write_eof()
+            await asyncio.wait_for(reader.read(), PATIENCE_SECONDS)
+            writer.close()
+
+    for _ in range(MALFORMED // 20):
+        await asyncio.gather(*(one() for _ in range(20)))
+
+
+async def slow(place: tuple[str, int]) -> None:
+    """Five hundred clients that send a byte now and then."""
+    held = []
+    for _ in range(SLOW):
+        with contextlib.suppress(OSError):
+            held.append(await asyncio.open_connection(*place))
+    for _ in range(3):
+        for _, writer in held:
+            with contextlib.suppress(OSError):
+                writer.write(b"G")
+        await asyncio.sleep(0.05)
+    for _, writer in held:
+        writer.transport.abort()
+
+
+async def huge(place: tuple[str, int]) -> None:
+    """A request of a gigabyte, as much of it as is taken."""
+    reader, writer = await asyncio.open_connection(*place)
+    sent = 0
+    with contextlib.suppress(OSError, TimeoutError):
+        writer.write(f"POST /metrics HTTP/1.1\r\nHost: x\r\nContent-Length: {HUGE}\r\n\r\n".encode())
+        while sent < HUGE:
+            writer.write(bytes(1 << 20))
+            await asyncio.wait_for(writer.drain(), 2)
+            sent += 1 << 20
+    writer.transport.abort()
+    assert sent < HUGE, "all of it was read"
+    del reader
+
+
+@pytest.mark.parametrize("protected", [False, True], ids=["plain", "TLS and a password"])
+@pytest.mark.parametrize("attack", [malformed, slow, huge])
+def test_hostile_clients_get_no_memory_and_the_others_an_answer(
+    folder: Path, attack: Attack, protected: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_PATIENCE", 1.0)
+
+    async def good(place: tuple[str, int]) -> int:
+        trust = folder / "server.crt" if protected else None
+        try:
+            return (await answer(place, authorized("prometheus", "Rebstock"), trust))[0]
+        except (OSError, ssl.SSLError):
+            return 0
+
+    async def scene() -> None:
+        async with served(config(folder, TLS + AUTH) if protected else None) as place:
+            assert await good(place) == 200
+            await attack(place)  # what the first takes, libraries' own tables among it, must do for all that follow
+            before = read_process().resident_bytes
+            await attack(place)
+            assert grown(before) < ROOM_BYTES
+            deadline = time.monotonic() + PATIENCE_SECONDS
+            while await good(place) != 200:
+                assert time.monotonic() < deadline
+                await asyncio.sleep(0.1)
+
+    asyncio.run(scene())

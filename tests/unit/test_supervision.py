@@ -1,0 +1,95 @@
+"""What systemd hears: a line that says what is wrong first, and a sign of life only as long as the loop goes on."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+import threading
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from dcedge.expose.snapshot import FrrSnapshot, OrderSnapshot, PassSnapshot
+from dcedge.supervision import Supervisor, status_line
+from tests.unit.expose.scene import down, snapshot, up
+
+
+@pytest.fixture
+def systemd(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> socket.socket:
+    """The socket that systemd would listen on; it wants a sign of life three times in 0.3 s."""
+    listening = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    listening.bind(str(tmp_path / "notify"))
+    listening.setblocking(False)
+    monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "notify"))
+    monkeypatch.setenv("WATCHDOG_USEC", "300000")
+    monkeypatch.setenv("WATCHDOG_PID", str(os.getpid()))
+    return listening
+
+
+def heard(listening: socket.socket) -> list[str]:
+    said = []
+    try:
+        while True:
+            said.append(listening.recv(4096).decode())
+    except BlockingIOError:
+        return said
+
+
+def watch(work: Callable[[], Awaitable[object]], seconds: float) -> None:
+    async def run() -> None:
+        await Supervisor().watch(work(), seconds)
+
+    asyncio.run(run())
+
+
+def test_systemd_hears_of_a_loop_that_waits_for_something_to_do(systemd: socket.socket) -> None:
+    watch(lambda: asyncio.sleep(0.45), 10.0)
+    assert len([word for word in heard(systemd) if word == "WATCHDOG=1"]) >= 3
+
+
+def test_systemd_hears_nothing_of_a_pass_that_takes_too_long(systemd: socket.socket) -> None:
+    watch(lambda: asyncio.to_thread(threading.Event().wait, 0.6), 0.0)
+    assert heard(systemd) == []
+
+
+def test_systemd_hears_nothing_of_a_loop_that_is_blocked(systemd: socket.socket) -> None:
+    async def blocked() -> None:
+        threading.Event().wait(0.6)
+
+    watch(blocked, 10.0)
+    assert len(heard(systemd)) <= 1
+
+
+def test_a_failure_comes_through(systemd: socket.socket) -> None:
+    async def fails() -> None:
+        raise LookupError("here")
+
+    with pytest.raises(LookupError, match="here"):
+        watch(fails, 10.0)
+
+
+def test_a_status_is_told_once_in_one_line(systemd: socket.socket) -> None:
+    supervisor = Supervisor()
+    for text in ("all\nwell", "all\nwell", "not so"):
+        supervisor.status(lambda text=text: text)  # type: ignore[misc]
+    assert heard(systemd) == ["STATUS=all well", "STATUS=not so"]
+
+
+def test_without_systemd_nobody_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("NOTIFY_SOCKET", raising=False)
+    supervisor = Supervisor()
+    supervisor.ready()
+    supervisor.status(lambda: "x")
+
+
+def test_the_line_says_what_is_wrong_first() -> None:
+    well = snapshot(up("a"), up("b"), passes=PassSnapshot(finished=1.0))
+    assert status_line(well) == "2 of 2 virtual interfaces up; everything as ordered"
+    assert status_line(snapshot(up("a"), down("b"))).startswith("1 of 2 virtual interfaces up, 1 down")
+    no_frr = replace(well, frr=FrrSnapshot(False, "bgpd is not running"))
+    assert status_line(no_frr) == "FRR does not answer (bgpd is not running); 2 of 2 virtual interfaces up"
+    refused = replace(well, order=OrderSnapshot("order.yaml", 1.0, True, ("order.yaml:3: bad",)))
+    assert status_line(refused) == "2 of 2 virtual interfaces up; order file refused: order.yaml:3: bad"

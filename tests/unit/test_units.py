@@ -1,0 +1,58 @@
+"""The systemd units, as far as they can be judged without being run; tests/system runs them."""
+
+from __future__ import annotations
+
+import configparser
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+UNITS = Path(__file__).resolve().parents[2] / "systemd"
+SERVICES = ("dcedge.service", "dcedge-rollback.service")
+EXPOSURE_MAX = 2.2
+# What only the daemon has: its state of life, its socket, its passwords.
+DAEMONS_OWN = {
+    "Type", "NotifyAccess", "ExecStart", "ExecReload", "TimeoutStartSec", "TimeoutStopSec", "WatchdogSec",
+    "WatchdogSignal", "Restart", "RestartSec", "RestartPreventExitStatus", "RuntimeDirectory", "RuntimeDirectoryMode",
+    "LoadCredential", "LimitNOFILE", "OOMScoreAdjust",
+}  # fmt: skip
+
+
+def section(unit: str, name: str) -> list[tuple[str, str]]:
+    """A section's settings in their order; the same may come twice."""
+    text = (UNITS / unit).read_text().partition(f"[{name}]\n")[2].partition("\n[")[0]
+    lines = [line for line in text.splitlines() if "=" in line and not line.startswith("#")]
+    return [(key, value) for key, _, value in (line.partition("=") for line in lines)]
+
+
+@pytest.mark.skipif(not shutil.which("systemd-analyze"), reason="systemd-analyze judges")
+@pytest.mark.parametrize("unit", SERVICES)
+def test_the_sandbox_is_as_tight_as_the_work_allows(unit: str) -> None:
+    said = subprocess.run(
+        ["systemd-analyze", "security", "--offline=true", "--no-pager", str(UNITS / unit)],
+        capture_output=True,
+        text=True,
+        check=False,
+    ).stdout
+    found = re.search(r"exposure level for \S+: ([\d.]+)", said)
+    assert found, said
+    assert float(found[1]) <= EXPOSURE_MAX
+
+
+def test_whoever_rolls_back_is_confined_as_the_daemon_is() -> None:
+    daemon, guard = (
+        [(key, value) for key, value in section(unit, "Service") if key not in DAEMONS_OWN] for unit in SERVICES
+    )
+    assert guard == daemon
+
+
+def test_every_unit_can_be_read() -> None:
+    for path in UNITS.rglob("*.*"):
+        if path.is_file() and path.suffix in {".service", ".path"}:
+            parser = configparser.ConfigParser(strict=False, interpolation=None)
+            parser.optionxform = str  # type: ignore[assignment,method-assign]
+            parser.read(path)
+            assert "Description" in parser["Unit"], path
