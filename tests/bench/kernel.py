@@ -23,7 +23,7 @@ from pathlib import Path
 
 from dcedge.bgp.vty import FrrClient
 from dcedge.kernel import messages as m
-from dcedge.kernel.classify import control_program
+from dcedge.kernel.classify import control_classifier
 from dcedge.kernel.shaping import CONTROL, DATA, TICK_NS, cut_bytes, fq_codel_parameters, interface_classes
 from dcedge.order.load import Loaded, parse_order
 from dcedge.reconcile import Reconciler, Scope, purge_intent
@@ -98,7 +98,7 @@ def bytecode(number: int) -> str:
     """The filter's program as tc-bpf(8) takes it."""
     base = int(IPv4Address("172.16.0.0")) + 4 * number
     addresses = (IPv4Address(base + 2), ip_address(f"2001:db8:{number:x}::2"))
-    program = control_program(addresses, m.CONTROL_HANDLE)
+    program = control_classifier(addresses, m.CONTROL_HANDLE, 0).program
     lines = [" ".join(map(str, line)) for line in struct.iter_unpack("=HBBI", program)]
     return f"{len(lines)},{','.join(lines)}"
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from dcedge.kernel import messages as m
 from dcedge.kernel.capabilities import EVERYTHING, Capabilities
-from dcedge.kernel.classify import control_program
+from dcedge.kernel.classify import Classifier, control_classifier
 from dcedge.kernel.limits import kernel_limits
 from dcedge.kernel.naming import CONNECTION_ALIAS, alias, altname, ingress_device, interface_link, link_name, vrf_tables
 from dcedge.kernel.objects import (
@@ -24,7 +24,7 @@ from dcedge.kernel.objects import (
     Sysctl,
     Vrf,
 )
-from dcedge.kernel.shaping import Classifier, interface_tree
+from dcedge.kernel.shaping import interface_tree
 from dcedge.kernel.sharing import shared_shapers
 from dcedge.order.model import Prefix
 from dcedge.order.resolve import ResolvedInterface, Tag
@@ -201,15 +201,15 @@ def interface_resources(interface: ResolvedInterface, kernel: Capabilities) -> I
         interface.mtu,
         interface.overhead,
         kernel.queue(interface.queue),
-        control_classifier(interface, kernel),
+        _classifier(interface, kernel),
     )
     yield Shaper(name, tree, affects)
     if interface.ingress:
-        theirs = Classifier(control_program((p.cloud for p in interface.addresses), m.CONTROL_HANDLE), 0)
+        theirs = control_classifier((pair.cloud for pair in interface.addresses), m.CONTROL_HANDLE, 0)
         yield Ingress(name, ingress_device(name), replace(tree, classifier=theirs), True, affects)
 
 
-def control_classifier(interface: ResolvedInterface, kernel: Capabilities) -> Classifier:
+def _classifier(interface: ResolvedInterface, kernel: Capabilities) -> Classifier:
     """What sorts out a virtual interface's control packets, and marks them for the devices below."""
-    program = control_program((pair.customer.ip for pair in interface.addresses), m.CONTROL_HANDLE)
-    return Classifier(program, m.CONTROL_HANDLE if kernel.skbedit and interface.tags else 0)
+    mark = m.CONTROL_HANDLE if kernel.skbedit and interface.tags else 0
+    return control_classifier((pair.customer.ip for pair in interface.addresses), m.CONTROL_HANDLE, mark)

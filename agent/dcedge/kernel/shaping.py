@@ -21,6 +21,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 
+from dcedge.kernel.classify import Classifier
+
 ETHERNET_HEADER_BYTES = 14
 TICK_NS = 64  # PSCHED_SHIFT in the kernel; the unit of every burst that tc's interface carries
 SUPER_PACKET_BYTES = 64 * 1024  # GSO_MAX_SIZE
@@ -100,17 +102,6 @@ class Leaf:
     minor: int
     queue: QueueParameters | None
     cut_bytes: int
-
-
-@dataclass(frozen=True, slots=True)
-class Classifier:
-    """The filter at the root: a classic BPF program (linux/filter.h) that names the class, or 0 for the default one.
-
-    `mark`: the priority that it gives to what it names, 0 for none.
-    """
-
-    program: bytes
-    mark: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,9 +14,10 @@ from typing import TypeVar
 
 from dcedge.errors import KernelError
 from dcedge.kernel import messages as m
+from dcedge.kernel.classify import Classifier
 from dcedge.kernel.netlink import RouteSocket, Span, attributes, each_attribute, string_at, u32
 from dcedge.kernel.objects import IPV4_CONF, IPV6_CONF, ROUTE_PROTOCOL
-from dcedge.kernel.shaping import Classifier, HtbClass, Leaf, QueueParameters, Tree
+from dcedge.kernel.shaping import HtbClass, Leaf, QueueParameters, Tree
 from dcedge.order.model import Address, Interface, Prefix
 from dcedge.order.resolve import Tag
 
@@ -27,6 +28,7 @@ _U16 = struct.Struct("=H")
 _BE16 = struct.Struct(">H")
 _U64 = struct.Struct("=Q")
 T = TypeVar("T")
+_ANOTHER = Classifier.of(b"", 0)  # somebody else's filter, or several
 
 
 @dataclass(frozen=True, slots=True)
@@ -240,7 +242,7 @@ def classifier_of(sock: RouteSocket, index: int) -> Classifier | None:
         for classifier in dump(sock, m.RTM_GETTFILTER, m.TC_BODY.pack(0, index, 0, m.ROOT_HANDLE, 0), _classifier)
         if classifier is not None
     ]
-    return found[0] if len(found) == 1 else Classifier(b"", 0) if found else None
+    return found[0] if len(found) == 1 else _ANOTHER if found else None
 
 
 def dump(sock: RouteSocket, kind: int, body: bytes, decode: Callable[[memoryview, int, int], T]) -> list[T]:
@@ -469,13 +471,13 @@ def _classifier(data: memoryview, start: int, end: int) -> Classifier | None:
     found = attributes(data, start + 20, end)
     nest = attributes(data, *found[m.TCA_OPTIONS]) if m.TCA_OPTIONS in found else {}
     if (handle, info) != (m.CLASSIFIER_HANDLE, m.CLASSIFIER_INFO) or m.TCA_BPF_OPS not in nest:
-        return Classifier(b"", 0)
+        return _ANOTHER
     mark = 0
     if (span := nest.get(m.TCA_BPF_ACT)) is not None:
         for _, action in each_attribute(data, span):
             options = attributes(data, *attributes(data, *action)[m.TCA_ACT_OPTIONS])
             mark = _number(data, options.get(m.TCA_SKBEDIT_PRIORITY))
-    return Classifier(bytes(data[slice(*nest[m.TCA_BPF_OPS])]), mark)
+    return Classifier.of(bytes(data[slice(*nest[m.TCA_BPF_OPS])]), mark, m.CONTROL_HANDLE)
 
 
 def _ingress_filter(data: memoryview, start: int, end: int) -> tuple[int | None, int] | None:

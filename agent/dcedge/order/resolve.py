@@ -32,6 +32,11 @@ from dcedge.order.profile import Profile
 from dcedge.order.profiles import profile_of
 
 
+def last_address(prefix: Prefix) -> int:
+    """A prefix's last address. A network's own `broadcast_address` stays with it: thousands of them cost memory."""
+    return int(prefix.network_address) | (1 << prefix.max_prefixlen - prefix.prefixlen) - 1
+
+
 @dataclass(frozen=True, slots=True)
 class Tag:
     """One VLAN tag: its ID and its EtherType (0x8100 or 0x88a8)."""
