@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -25,7 +24,7 @@ class _Seen:
     at: float
     counters: ShaperCounters
     total: float = 0.0
-    full: deque[tuple[float, float]] = field(default_factory=deque)  # end and length of each full span
+    full: tuple[tuple[float, float], ...] = ()  # end and length of each full span
 
 
 @dataclass(slots=True)
@@ -45,10 +44,10 @@ class SaturationMeter:
         size = counters.sent_bytes - before.sent_bytes + overhead * (counters.sent_packets - before.sent_packets)
         dropped = counters.dropped_packets > before.dropped_packets
         if span > 0 and (size * 8 >= FULL * rate_bps * span or dropped):
-            seen.full.append((at, span))
+            seen.full += ((at, span),)
             seen.total += span
-        while seen.full and seen.full[0][0] <= at - WINDOW_SECONDS:
-            seen.full.popleft()
+        if seen.full and seen.full[0][0] <= at - WINDOW_SECONDS:
+            seen.full = tuple(span for span in seen.full if span[0] > at - WINDOW_SECONDS)
         seen.at, seen.counters = at, counters
         # The oldest span may have begun before the window.
         lately = sum(min(length, end - at + WINDOW_SECONDS) for end, length in seen.full)

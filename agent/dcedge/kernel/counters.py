@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+import sys
 from dataclasses import dataclass
 
 from dcedge.kernel import messages as m
@@ -92,7 +93,7 @@ def read_counters(sock: RouteSocket) -> Counters:
 def _link(data: memoryview, start: int, end: int) -> tuple[int, str, LinkCounters]:
     _, _, index, flags, _ = m.LINK_BODY.unpack_from(data, start)
     found = attributes(data, start + 16, end)
-    name = bytes(data[slice(*found[m.IFLA_IFNAME])]).rstrip(b"\0").decode(errors="replace")
+    name = sys.intern(string_at(data, found[m.IFLA_IFNAME]))
     rx_packets, tx_packets, rx_bytes, tx_bytes, rx_errors, tx_errors, rx_dropped, tx_dropped = _STATS64.unpack_from(
         data, found[m.IFLA_STATS64][0]
     )
@@ -138,7 +139,7 @@ def _part(data: memoryview, start: int, end: int) -> tuple[int, _Part | None]:
     stats = attributes(data, *found[m.TCA_STATS2])
     sent_bytes, sent_packets = _BASIC.unpack_from(data, stats[_TCA_STATS_BASIC][0])
     _, backlog, drops, requeues, _ = _QUEUE.unpack_from(data, stats[_TCA_STATS_QUEUE][0])
-    kind = string_at(data, found[m.TCA_KIND])
+    kind = sys.intern(string_at(data, found[m.TCA_KIND]))
     marked = _marked(data, kind, stats.get(_TCA_STATS_APP))
     return index, _Part(kind, handle == m.ROOT_HANDLE, sent_bytes, sent_packets, drops, backlog, requeues, marked)
 
