@@ -49,7 +49,7 @@ from dcedge.kernel.objects import (
     Sysctl,
     Vrf,
 )
-from dcedge.kernel.observe import ingress_of, owned_state, routes_of
+from dcedge.kernel.observe import ingress_of, owned_resources, routes_of
 from dcedge.kernel.view import KernelView, observe_kernel, observe_link, our_routes
 from dcedge.order.model import Credential, Order
 from dcedge.plan import Operation, Plan, plan
@@ -90,15 +90,26 @@ class KernelObserved:
     deletion_group_in_use: bool = False
     routes: set[Key] = field(default_factory=set)  # of `state`
     ingress: dict[str, Key] = field(default_factory=dict)  # of `state`, by device
-    _upon: dict[str, set[Key]] = field(default_factory=dict)
+    _upon: dict[str, tuple[Key, ...]] = field(default_factory=dict)
 
-    def take(self, state: State, intent: State) -> None:
-        """Enter resources, as the intent's own objects where they are equal: thousands of twins cost memory."""
-        for key, resource in state.items():
+    def take(
+        self,
+        resources: Iterable[tuple[Key, Resource]],
+        intent: State,
+        keys: Mapping[Key, Key] = MappingProxyType({}),
+    ) -> None:
+        """Enter resources, as the intent's own objects where they are equal: thousands of twins cost memory.
+
+        `keys`: the intent's own, each by itself.
+        """
+        for fresh, resource in resources:
+            key = keys.get(fresh, fresh)
             wanted = intent.get(key)
             self.state[key] = wanted if wanted is not None and wanted == resource else resource
             if isinstance(resource, (IpAddress, Shaper)):
-                self._upon.setdefault(resource.link, set()).add(key)
+                upon = self._upon.get(resource.link, ())
+                if key not in upon:
+                    self._upon[resource.link] = (*upon, key)
             elif isinstance(resource, Route):
                 self.routes.add(key)
             elif isinstance(resource, Ingress):
@@ -359,7 +370,8 @@ class Reconciler:
         for key in before:
             del state[key]
         self._kernel.routes.clear()
-        self._kernel.take(routes_of(our_routes(self.sock), names, vrfs, intent.kernel), intent.kernel)
+        routes = routes_of(our_routes(self.sock), names, vrfs, intent.kernel)
+        self._kernel.take(routes.items(), intent.kernel)
         return {
             key
             for routes in (before, wanted)
@@ -387,7 +399,7 @@ class Reconciler:
                     view.redirects |= found.redirects
             device = view.by_name.get(ingress_device(key.name))
             if device is not None:
-                self._kernel.take({key: ingress_of(view, device, intent.kernel)}, intent.kernel)
+                self._kernel.take([(key, ingress_of(view, device, intent.kernel))], intent.kernel)
         return keys
 
     def _refresh_link(
@@ -410,28 +422,27 @@ class Reconciler:
         self._kernel.indices[link.name] = index
         self._highest_index = max(self._highest_index, index)
         view.links = {index: link, **{i: other for i, other in view.links.items() if i != index}}
-        found = owned_state(view, intent.kernel, owned.links)
         mine = Key("link", link.name)
-        self._kernel.take(
-            {
-                key: resource
-                for key, resource in found.items()
-                if mine in (key, resource.parent) or key == Key("port", link.name)
-            },
-            intent.kernel,
+        found = (
+            (key, resource)
+            for key, resource in owned_resources(view, intent.kernel, owned.links)
+            if mine in (key, resource.parent) or key == Key("port", link.name)
         )
-        self._kernel.take(kept, intent.kernel)
+        self._kernel.take(found, intent.kernel)
+        self._kernel.take(kept.items(), intent.kernel)
         return {link.name} | ({known_as} if known_as is not None else set())
 
     def _observe_kernel(self, intent: Intent, owned: Owned) -> KernelObserved:
-        view: KernelView = observe_kernel(self.sock)
+        wanted = (r.interface for r in intent.kernel.values() if isinstance(r, IpAddress))
+        view = observe_kernel(self.sock, wanted)
         observed = KernelObserved(
             indices={link.name: link.index for link in view.links.values()},
             deletion_group_in_use=any(link.group == m.DELETION_GROUP for link in view.links.values()),
         )
         self._highest_index = max(self._highest_index, *view.links, 0)
-        observed.take(owned_state(view, intent.kernel, owned.links), intent.kernel)
-        observed.take(sysctl.observed(intent.kernel.values()), intent.kernel)
+        keys = {key: key for key in intent.kernel}
+        observed.take(owned_resources(view, intent.kernel, owned.links), intent.kernel, keys)
+        observed.take(sysctl.observed(intent.kernel.values()).items(), intent.kernel)
         for resource in intent.kernel.values():
             if isinstance(resource, Port) and resource.exact:
                 observed.state.setdefault(resource.key, resource)  # nothing to put back on a port that is gone

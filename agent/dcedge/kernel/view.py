@@ -1,14 +1,17 @@
 """What the kernel says: links, addresses and queues, each table dumped once and indexed.
 
-Decodes only the attributes that are used; a link costs some 20 µs.
+Decodes only the attributes that are used; a link costs some 20 µs. What thousands of links have alike is decoded once,
+and is one object.
 """
 
 from __future__ import annotations
 
 import errno
 import struct
-from collections.abc import Callable, Iterable, Iterator
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from ipaddress import ip_address, ip_interface, ip_network
 from typing import TypeVar
 
@@ -22,6 +25,7 @@ from dcedge.order.model import Address, Interface, Prefix
 from dcedge.order.resolve import Tag
 
 _ATTEMPTS = 5
+_ALIKE = 1024  # so many kinds of one thing are remembered
 _U32 = struct.Struct("=I")
 _INDEX = struct.Struct("=i")
 _U16 = struct.Struct("=H")
@@ -185,15 +189,23 @@ def addresses_on(sock: RouteSocket, index: int) -> list[AddressView]:
     return [address for address in found if address is not None]
 
 
-def observe_kernel(sock: RouteSocket) -> KernelView:
-    """Dump links, addresses, qdiscs, the HTB classes of our own trees, and our routes. Raises KernelError."""
+def observe_kernel(sock: RouteSocket, wanted: Iterable[Interface]) -> KernelView:
+    """Dump links, addresses, qdiscs, the HTB classes of our own trees, and our routes. Raises KernelError.
+
+    Of the addresses only those that are ours by their protocol number, or are among the `wanted` ones.
+    """
     view = KernelView()
+    known = {(interface.packed, interface.network.prefixlen): interface for interface in wanted}
+
+    def address(data: memoryview, start: int, end: int) -> AddressView | None:
+        return _address(data, start, end, known)
+
     for link in dump_links(sock):
         view.links[link.index] = link
         view.by_name[link.name] = link
-    for address in dump(sock, m.RTM_GETADDR, m.ADDRESS_BODY.pack(0, 0, 0, 0, 0), _address):
-        if address is not None:
-            view.addresses.setdefault(address.index, []).append(address)
+    for found in dump(sock, m.RTM_GETADDR, m.ADDRESS_BODY.pack(0, 0, 0, 0, 0), address):
+        if found is not None:
+            view.addresses.setdefault(found.index, []).append(found)
     for qdisc in dump(sock, m.RTM_GETQDISC, m.TC_BODY.pack(0, 0, 0, 0, 0), _qdisc):
         view.qdiscs.setdefault(qdisc.index, []).append(qdisc)
     for index in view.qdiscs:
@@ -282,15 +294,15 @@ def link_view(data: memoryview, start: int, end: int) -> LinkView:
     if (spec := found.get(m.IFLA_AF_SPEC)) is not None:
         families = attributes(data, *spec)
         if (span := families.get(m.AF_INET)) is not None:
-            conf4 = tuple(_conf(data, attributes(data, *span).get(m.IFLA_INET_CONF), _IPV4_PLACES))
+            conf4 = _conf4(_payload(data, attributes(data, *span).get(m.IFLA_INET_CONF)))
         if (span := families.get(m.AF_INET6)) is not None:
-            conf6 = effective_conf6(_conf(data, attributes(data, *span).get(m.IFLA_INET6_CONF), _IPV6_PLACES))
+            conf6 = _conf6(_payload(data, attributes(data, *span).get(m.IFLA_INET6_CONF)))
     names: tuple[str, ...] = ()
     if (span := found.get(m.IFLA_PROP_LIST)) is not None:
         names = tuple(string_at(data, s) for k, s in each_attribute(data, span) if k == m.IFLA_ALT_IFNAME)
     return LinkView(
         index=index,
-        name=string_at(data, found[m.IFLA_IFNAME]),
+        name=sys.intern(string_at(data, found[m.IFLA_IFNAME])),
         flags=flags,
         mtu=_number(data, found.get(m.IFLA_MTU)),
         below=_number(data, found.get(m.IFLA_LINK)) if m.IFLA_LINK_NETNSID not in found else 0,
@@ -334,12 +346,24 @@ _IPV4_PLACES = tuple((name, m.IPV4_DEVCONF[name] - 1) for name, _ in IPV4_CONF)
 _IPV6_PLACES = tuple((name, m.IPV6_DEVCONF[name]) for name, _ in IPV6_CONF)
 
 
-def _conf(data: memoryview, span: Span | None, places: Iterable[tuple[str, int]]) -> Iterator[tuple[str, int]]:
-    if span is None:
-        return
+def _payload(data: memoryview, span: Span | None) -> bytes:
+    return bytes(data[span[0] : span[1]]) if span is not None else b""
+
+
+@lru_cache(_ALIKE)
+def _conf4(payload: bytes) -> tuple[tuple[str, int], ...]:
+    return tuple(_conf(payload, _IPV4_PLACES))
+
+
+@lru_cache(_ALIKE)
+def _conf6(payload: bytes) -> tuple[tuple[str, int], ...]:
+    return effective_conf6(_conf(payload, _IPV6_PLACES))
+
+
+def _conf(payload: bytes, places: Iterable[tuple[str, int]]) -> Iterator[tuple[str, int]]:
     for name, place in places:
-        if span[0] + 4 * place + 4 <= span[1]:
-            yield name, _U32.unpack_from(data, span[0] + 4 * place)[0]
+        if 4 * place + 4 <= len(payload):
+            yield name, _U32.unpack_from(payload, 4 * place)[0]
 
 
 def effective_conf6(settings: Iterable[tuple[str, int]]) -> tuple[tuple[str, int], ...]:
@@ -347,14 +371,23 @@ def effective_conf6(settings: Iterable[tuple[str, int]]) -> tuple[tuple[str, int
     return tuple((name, 0 if name == "accept_ra" and value == 1 else value) for name, value in settings)
 
 
-def _address(data: memoryview, start: int, end: int) -> AddressView | None:
+def _address(
+    data: memoryview, start: int, end: int, known: Mapping[tuple[bytes, int], Interface] | None = None
+) -> AddressView | None:
+    """An address; with those that are `known`, None for others that are not ours."""
     _, length, _, _, index = m.ADDRESS_BODY.unpack_from(data, start)
     found = attributes(data, start + 8, end)
     span = found.get(m.IFA_LOCAL) or found.get(m.IFA_ADDRESS)
     if span is None:
         return None
     proto = data[found[m.IFA_PROTO][0]] if m.IFA_PROTO in found else 0
-    return AddressView(index, ip_interface((bytes(data[span[0] : span[1]]), length)), proto)
+    place = bytes(data[span[0] : span[1]]), length
+    interface = known.get(place) if known is not None else None
+    if interface is None:
+        if known is not None and proto != ROUTE_PROTOCOL:
+            return None
+        interface = ip_interface(place)
+    return AddressView(index, interface, proto)
 
 
 def _route(data: memoryview, start: int, end: int) -> RouteView | None:
@@ -391,12 +424,15 @@ def _rule_table(data: memoryview, start: int, end: int) -> int:
 def _qdisc(data: memoryview, start: int, end: int) -> QdiscView:
     _, index, handle, parent, _ = m.TC_BODY.unpack_from(data, start)
     found = attributes(data, start + 20, end)
-    kind = string_at(data, found[m.TCA_KIND])
-    settings: tuple[tuple[str, int], ...] = ()
+    kind = sys.intern(string_at(data, found[m.TCA_KIND]))
     span = found.get(m.TCA_OPTIONS)
-    if span is not None and handle and (decode := _SETTINGS.get(kind)) is not None:
-        settings = decode(data, span)
+    settings = _settings(kind, bytes(data[slice(*span)])) if span is not None and handle and kind in _SETTINGS else ()
     return QdiscView(index, kind, handle, parent, settings)
+
+
+@lru_cache(_ALIKE)
+def _settings(kind: str, options: bytes) -> tuple[tuple[str, int], ...]:
+    return _SETTINGS[kind](memoryview(options), (0, len(options)))
 
 
 def _htb_settings(data: memoryview, span: Span) -> tuple[tuple[str, int], ...]:
@@ -440,15 +476,23 @@ _SETTINGS: dict[str, Callable[[memoryview, Span], tuple[tuple[str, int], ...]]] 
 def _htb_class(data: memoryview, start: int, end: int) -> HtbClass | None:
     _, _, handle, parent, _ = m.TC_BODY.unpack_from(data, start)
     found = attributes(data, start + 20, end)
-    nest = attributes(data, *found[m.TCA_OPTIONS])
+    return _class(
+        handle & 0xFFFF, parent & 0xFFFF if parent != m.TC_H_ROOT else 0, _payload(data, found[m.TCA_OPTIONS])
+    )
+
+
+@lru_cache(_ALIKE)
+def _class(minor: int, parent: int, options: bytes) -> HtbClass | None:
+    data = memoryview(options)
+    nest = attributes(data, 0, len(options))
     span = nest.get(m.TCA_HTB_PARMS)
     if span is None:
         return None
     rate, ceil, burst, ceil_burst, quantum, _, priority = m.HTB_OPTIONS.unpack_from(data, span[0])
     _, _, overhead, _, _, _ = m.RATE_SPEC.unpack(rate)
     return HtbClass(
-        minor=handle & 0xFFFF,
-        parent=parent & 0xFFFF if parent != m.TC_H_ROOT else 0,
+        minor=minor,
+        parent=parent,
         rate_bytes=_rate_bytes(data, nest.get(m.TCA_HTB_RATE64), rate),
         ceil_bytes=_rate_bytes(data, nest.get(m.TCA_HTB_CEIL64), ceil),
         burst_ticks=burst,
