@@ -51,8 +51,7 @@ from dcedge.probe.prober import Arrangement, Prober
 from dcedge.probe.stamping import Stamping, stamp_targets
 from dcedge.probe.target import Target, budgets_of, targets_of
 from dcedge.reconcile import PassResult, Reconciler, Scope
-from dcedge.settings import Settings
-from dcedge.store import Pending, Store
+from dcedge.store import Pending
 
 log = logging.getLogger(__name__)
 
@@ -65,11 +64,12 @@ POLL_SHARE = 0.1  # at most this share of the time goes into polling, however ma
 
 
 class Service:
-    """One router's daemon, from `start` to `close`."""
+    """One router's daemon, which keeps it at the order in force until `close`."""
 
-    def __init__(self, settings: Settings) -> None:
-        self.settings = settings
-        self.store = Store(settings.state_dir)
+    def __init__(self, in_force: OrderInForce) -> None:
+        self.in_force = in_force
+        self.settings = settings = in_force.settings
+        self.store = in_force.store
         self.reconciler = Reconciler(settings, self.store, FrrClient(settings.frr_pathspace))
         self.prober = Prober()
         self.stamping = Stamping()
@@ -77,7 +77,6 @@ class Service:
         self._history = HistoryFile(self.store.history)
         self._history_failed = False
         self._hardware = HardwareReader()
-        self.in_force = OrderInForce(settings, self.store)
         self.result: PassResult | None = None
         self._operations = 0  # of the last pass
         self.poll: Poll | None = None
@@ -566,17 +565,3 @@ class Service:
 def _tell_systemd(notification: Notification) -> None:
     if "NOTIFY_SOCKET" in os.environ:
         notify(notification)
-
-
-def serve(settings: Settings) -> None:
-    """Run the daemon in the foreground. Raises OrderInvalidError, BusyError, StateError."""
-    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(message)s")
-    memory.prepare()
-    store = Store(settings.state_dir)
-    with store.writer():
-        service = Service(settings)
-        try:
-            service.in_force.start()
-            asyncio.run(service.serve())
-        finally:
-            service.close()
