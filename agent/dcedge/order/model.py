@@ -218,10 +218,18 @@ Community = Annotated[
 
 
 class Digests(dict[tuple[str, str], bytes]):
-    """What each entry of the file looked like, by section and name; of no weight when orders are compared."""
+    """What each entry of the file looked like, by section and name; of no weight when orders are compared.
 
-    __slots__ = ()
+    `changed` are the virtual interfaces that are not the same objects as in the order whose `mark` is `since`.
+    """
+
+    __slots__ = ("changed", "mark", "since")
     __hash__ = None
+
+    def __init__(self) -> None:
+        self.mark = object()
+        self.since: object = None
+        self.changed: frozenset[str] = frozenset()
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Digests)
