@@ -19,6 +19,9 @@ class Saturated(NamedTuple):
     total: float
 
 
+_NEVER = Saturated(0.0, 0.0)  # one for all: most of thousands never are
+
+
 @dataclass(slots=True)
 class _Seen:
     at: float
@@ -38,7 +41,7 @@ class SaturationMeter:
         seen = self._seen.get(link)
         if seen is None:
             seen = self._seen[link] = _Seen(at, counters)
-            return Saturated(0.0, 0.0)
+            return _NEVER
         span = at - seen.at
         before = seen.counters
         size = counters.sent_bytes - before.sent_bytes + overhead * (counters.sent_packets - before.sent_packets)
@@ -49,6 +52,8 @@ class SaturationMeter:
         if seen.full and seen.full[0][0] <= at - WINDOW_SECONDS:
             seen.full = tuple(span for span in seen.full if span[0] > at - WINDOW_SECONDS)
         seen.at, seen.counters = at, counters
+        if not seen.total:
+            return _NEVER
         # The oldest span may have begun before the window.
         lately = sum(min(length, end - at + WINDOW_SECONDS) for end, length in seen.full)
         return Saturated(lately, seen.total)

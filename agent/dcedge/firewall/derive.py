@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
 from types import MappingProxyType
@@ -107,4 +108,4 @@ def _own_elements(interface: ResolvedInterface) -> Iterator[Element]:
     yield _clamp(interface.mtu)
     # STAMP is answered on a static virtual interface too.
     for peer in interface.addresses if interface.stamp else interface.sessions:
-        yield Element("peers4" if peer.family == "ipv4" else "peers6", str(peer.cloud))
+        yield Element("peers4" if peer.family == "ipv4" else "peers6", sys.intern(str(peer.cloud)))

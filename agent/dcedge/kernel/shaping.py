@@ -240,9 +240,14 @@ def queue_parameters(kind: str, rate_bps: int, mtu: int) -> QueueParameters:
 
 def interface_tree(rate_bps: int, mtu: int, overhead: int, queue: str, classifier: Classifier) -> Tree:
     """The tree that holds the rate of one virtual interface on its own link."""
+    leaves = _interface_leaves(rate_bps, mtu, overhead, queue)
+    return Tree(DATA, interface_classes(rate_bps, mtu, overhead), leaves, classifier)
+
+
+@lru_cache(_ALIKE)
+def _interface_leaves(rate_bps: int, mtu: int, overhead: int, queue: str) -> tuple[Leaf, ...]:
     cut = 0 if queue == "cake" else cut_bytes(rate_bps, mtu, overhead)
-    leaf = Leaf(DATA, queue_parameters(queue, rate_bps, mtu), cut)
-    return Tree(DATA, interface_classes(rate_bps, mtu, overhead), (leaf,), classifier)
+    return (Leaf(DATA, queue_parameters(queue, rate_bps, mtu), cut),)
 
 
 def shared_tree(rate_bps: int, group_rates: tuple[int, ...], shares: Iterable[Share], classifier: Classifier) -> Tree:
