@@ -319,14 +319,15 @@ class Reconciler:
     def _plan_observed(self, intent: Intent, *, with_frr: bool) -> Plan:
         """All that differs in one plan, but for what cannot be looked at now."""
         assert self._kernel is not None
-        wanted, observed = dict(intent.kernel), dict(self._kernel.state)
+        wanted: list[State] = [intent.kernel]
+        observed: list[State] = [self._kernel.state]
         if with_frr:
-            wanted |= self.frr_part.wanted(intent)
-            observed |= self.frr_part.observed.blocks or {}
+            wanted.append(self.frr_part.wanted(intent))
+            observed.append(self.frr_part.observed.blocks or {})
         if self._firewall.state is not None:
-            wanted |= intent.firewall
-            observed |= self._firewall.state
-        return plan(wanted, observed)
+            wanted.append(intent.firewall)
+            observed.append(self._firewall.state)
+        return plan(_together(wanted), _together(observed))
 
     def _plan_scope(self, intent: Intent, owned: Owned, scope: Scope, keys: set[Key]) -> Plan:
         assert self._kernel is not None
@@ -433,6 +434,7 @@ class Reconciler:
         return {link.name} | ({known_as} if known_as is not None else set())
 
     def _observe_kernel(self, intent: Intent, owned: Owned) -> KernelObserved:
+        self._kernel = None  # what was seen before is let go of first
         wanted = (r.interface for r in intent.kernel.values() if isinstance(r, IpAddress))
         view = observe_kernel(self.sock, wanted)
         observed = KernelObserved(
@@ -567,6 +569,11 @@ class Reconciler:
         if self.frr_part.observed.blocks is not None:
             lines &= self.frr_part.observed.running.lines
         self.store.save_owned(replace(owned, links=links, frr_lines=lines))
+
+
+def _together(states: list[State]) -> State:
+    """Several states as one; a single one is not copied."""
+    return states[0] if len(states) == 1 else {key: r for state in states for key, r in state.items()}
 
 
 def _is_wide(todo: Plan) -> bool:

@@ -93,6 +93,7 @@ class Service:
         self._static_links: frozenset[int] = frozenset()  # the links and ports of static virtual interfaces
         self._static = StaticPaths(withheld=self._runtime.withdrawn)
         self._tasks: set[asyncio.Task[None]] = set()
+        self._kept: Loaded | None = None  # as the last good order
         self._new_order = True  # the next pass carries out an order: what it does is no drift
         self._poll_socket = RouteSocket()
         # What one client knows of a silent daemon, the other need not find out by waiting.
@@ -346,8 +347,9 @@ class Service:
             result = self.reconciler.run(self.reconciler.intent(loaded.order, self._runtime), scope)
         if scope is None:
             memory.collect()
-        if self.store.pending() is None:
+        if self.store.pending() is None and loaded is not self._kept:
             self.store.save_last_good_order(loaded.text)
+            self._kept = loaded
         return result
 
     def _probes(self, result: PassResult, ordered: bool) -> Arrangement | None:
