@@ -94,6 +94,7 @@ class Service:
         self._static = StaticPaths(withheld=self._runtime.withdrawn)
         self._tasks: set[asyncio.Task[None]] = set()
         self._kept: Loaded | None = None  # as the last good order
+        self._looked = time.monotonic()  # when the last look at everything began
         self._new_order = True  # the next pass carries out an order: what it does is no drift
         self._poll_socket = RouteSocket()
         # What one client knows of a silent daemon, the other need not find out by waiting.
@@ -308,6 +309,8 @@ class Service:
             if not wanted:
                 # An order is carried out where it differs; only the clock asks for a look at everything.
                 scope = Scope() if ordered else None
+            if scope is None:
+                self._looked = time.monotonic()
             result = await asyncio.to_thread(self._pass_in_thread, loaded, scope, ordered)
             await self._account(result, ordered=ordered)
         return result
@@ -373,6 +376,8 @@ class Service:
                 await asyncio.sleep(DEBOUNCE_SECONDS)
             except TimeoutError:
                 patience = min(patience * 2, RETRY_SECONDS_MAX)
+                if not done and self._only_frr_waits():
+                    self.want_pass(Scope(frr=True))
             try:
                 result = await self._make_pass()
             except (KernelError, StateError) as error:
@@ -384,6 +389,12 @@ class Service:
                 self._keep(self._make_poll())  # beside the loop: a daemon of FRR's that is silent holds up no pass
             for failure in result.failures:
                 log.warning("%s %s: %s", failure.operation.action, failure.operation.key, failure.text)
+
+    def _only_frr_waits(self) -> bool:
+        """Whether all that is left to do is FRR's, or waits for a credential; everything was looked at lately."""
+        return (
+            self.result is not None and not self.result.failures and time.monotonic() - self._looked < FULL_PASS_SECONDS
+        )
 
     async def poll_forever(self) -> None:
         """Look at counters and sessions about once a second; a session that is not there calls for a pass.
