@@ -12,7 +12,7 @@ from __future__ import annotations
 import logging
 import time
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from itertools import groupby
 from types import MappingProxyType
@@ -166,10 +166,15 @@ class PassResult:
         return not self.failures and self.frr_available and not self.intent.withheld
 
 
-class Reconciler:
-    """Takes one router to its order, one caller at a time."""
+def _nothing() -> None: ...
 
-    def __init__(self, settings: Settings, store: Store, frr: FrrClient) -> None:
+
+class Reconciler:
+    """Takes one router to its order, one caller at a time. `before_look` is called before each look at everything."""
+
+    def __init__(
+        self, settings: Settings, store: Store, frr: FrrClient, before_look: Callable[[], None] = _nothing
+    ) -> None:
         self.settings = settings
         self.store = store
         self.frr = frr
@@ -181,6 +186,7 @@ class Reconciler:
         self.firewall = Firewall()
         self._firewall = FirewallObserved(None, "not asked yet")
         self._failures: dict[Key, Failure] = {}
+        self._before_look = before_look
         self._highest_index = 0
         self._unheard: dict[tuple[str, str], IpAddress] = {}  # by link and address/length
         self.fights = Fights()
@@ -435,6 +441,7 @@ class Reconciler:
 
     def _observe_kernel(self, intent: Intent, owned: Owned) -> KernelObserved:
         self._kernel = None  # what was seen before is let go of first
+        self._before_look()
         wanted = (r.interface for r in intent.kernel.values() if isinstance(r, IpAddress))
         view = observe_kernel(self.sock, wanted)
         observed = KernelObserved(

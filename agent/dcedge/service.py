@@ -70,7 +70,9 @@ class Service:
         self.in_force = in_force
         self.settings = settings = in_force.settings
         self.store = in_force.store
-        self.reconciler = Reconciler(settings, self.store, FrrClient(settings.frr_pathspace))
+        self._events = EventSocket()
+        # A mass of changes of our own makes events enough for another look at everything, which has just been taken.
+        self.reconciler = Reconciler(settings, self.store, FrrClient(settings.frr_pathspace), self._events.forget)
         self.prober = Prober()
         self.stamping = Stamping()
         self.picture = Picture()
@@ -99,7 +101,6 @@ class Service:
         self._poll_socket = RouteSocket()
         # What one client knows of a silent daemon, the other need not find out by waiting.
         self._poll_frr = FrrClient(settings.frr_pathspace, silent=self.reconciler.frr.silent)
-        self._events = EventSocket()
         self._firewall_events = FirewallEvents()
 
     def close(self) -> None:

@@ -47,6 +47,17 @@ class EventSocket:
         """Close the socket."""
         self._socket.close()
 
+    def forget(self) -> None:
+        """Let go of what happened until now, before a look at everything: that will show it. For any thread."""
+        while True:
+            try:
+                self._socket.recv(65536)
+            except BlockingIOError:
+                return
+            except OSError as error:
+                if error.errno != errno.ENOBUFS:
+                    raise
+
     def changed(self) -> Changed | None:
         """What happened since the last call; None where events were lost (ENOBUFS): look at everything.
 
