@@ -41,12 +41,12 @@ def interface_link(interface: ResolvedInterface) -> str:
 
 def alias(virtual_interface: str) -> str:
     """The ifalias that marks a link as this virtual interface's."""
-    return ALIAS_PREFIX + virtual_interface
+    return sys.intern(ALIAS_PREFIX + virtual_interface)
 
 
 def altname(virtual_interface: str) -> str:
     """The alternative name under which a virtual interface's link is always found."""
-    return ALTNAME_PREFIX + virtual_interface
+    return sys.intern(ALTNAME_PREFIX + virtual_interface)
 
 
 def bond_altname(bond: str) -> str:

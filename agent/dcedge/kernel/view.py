@@ -299,7 +299,7 @@ def link_view(data: memoryview, start: int, end: int) -> LinkView:
             conf6 = _conf6(_payload(data, attributes(data, *span).get(m.IFLA_INET6_CONF)))
     names: tuple[str, ...] = ()
     if (span := found.get(m.IFLA_PROP_LIST)) is not None:
-        names = tuple(string_at(data, s) for k, s in each_attribute(data, span) if k == m.IFLA_ALT_IFNAME)
+        names = tuple(sys.intern(string_at(data, s)) for k, s in each_attribute(data, span) if k == m.IFLA_ALT_IFNAME)
     return LinkView(
         index=index,
         name=sys.intern(string_at(data, found[m.IFLA_IFNAME])),
@@ -309,7 +309,7 @@ def link_view(data: memoryview, start: int, end: int) -> LinkView:
         master=_number(data, found.get(m.IFLA_MASTER)),
         kind=kind,
         tag=tag,
-        alias=string_at(data, found[m.IFLA_IFALIAS]) if m.IFLA_IFALIAS in found else "",
+        alias=sys.intern(string_at(data, found[m.IFLA_IFALIAS])) if m.IFLA_IFALIAS in found else "",
         altnames=names,
         conf4=conf4,
         conf6=conf6,
