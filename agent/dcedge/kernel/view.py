@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import struct
 import sys
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -25,6 +26,7 @@ from dcedge.order.model import Address, Interface, Prefix
 from dcedge.order.resolve import Tag
 
 _ATTEMPTS = 5
+_PAUSE_SECONDS = 0.02  # and longer each time: thousands of new links get their carrier one after the other
 _ALIKE = 1024  # so many kinds of one thing are remembered
 _U32 = struct.Struct("=I")
 _INDEX = struct.Struct("=i")
@@ -87,9 +89,8 @@ class AddressView:
 
 @dataclass(frozen=True, slots=True)
 class QdiscView:
-    """One qdisc."""
+    """One qdisc of some link; equal ones of several links are one object."""
 
-    index: int
     kind: str
     handle: int
     parent: int
@@ -113,7 +114,7 @@ class KernelView:
     links: dict[int, LinkView] = field(default_factory=dict)
     by_name: dict[str, LinkView] = field(default_factory=dict)
     addresses: dict[int, list[AddressView]] = field(default_factory=dict)
-    qdiscs: dict[int, list[QdiscView]] = field(default_factory=dict)
+    qdiscs: dict[int, tuple[QdiscView, ...]] = field(default_factory=dict)
     classes: dict[int, tuple[HtbClass, ...]] = field(default_factory=dict)  # of our own trees
     classifiers: dict[int, Classifier] = field(default_factory=dict)
     redirects: dict[int, int] = field(default_factory=dict)  # where what comes in by a link is sent by a filter of ours
@@ -143,14 +144,22 @@ def observe_link(sock: RouteSocket, index: int, *, queues: bool) -> KernelView:
             view.by_name[master.name] = master
     view.addresses[index] = addresses_on(sock, index)
     if queues:
-
-        def on_it(data: memoryview, start: int, end: int) -> QdiscView | None:
-            return _qdisc(data, start, end) if _INDEX.unpack_from(data, start + 4)[0] == index else None
-
-        found = dump(sock, m.RTM_GETQDISC, m.TC_BODY.pack(0, 0, 0, 0, 0), on_it)
-        view.qdiscs[index] = [qdisc for qdisc in found if qdisc is not None]
+        _look_at_qdiscs(sock, view, index)
         _look_into_tree(sock, view, index)
     return view
+
+
+def _look_at_qdiscs(sock: RouteSocket, view: KernelView, only: int | None = None) -> None:
+    """Enter the qdiscs of all links, or of one; the kernel tells those of all anyway."""
+
+    def enter(data: memoryview, start: int, end: int) -> None:
+        index = _INDEX.unpack_from(data, start + 4)[0]
+        if only is None or index == only:
+            qdisc, before = _qdisc(data, start, end), view.qdiscs.get(index, ())
+            if qdisc not in before:  # an interrupted dump begins anew
+                view.qdiscs[index] = (*before, qdisc)
+
+    dump(sock, m.RTM_GETQDISC, m.TC_BODY.pack(0, 0, 0, 0, 0), enter)
 
 
 def _look_into_tree(sock: RouteSocket, view: KernelView, index: int) -> None:
@@ -206,8 +215,7 @@ def observe_kernel(sock: RouteSocket, wanted: Iterable[Interface]) -> KernelView
     for found in dump(sock, m.RTM_GETADDR, m.ADDRESS_BODY.pack(0, 0, 0, 0, 0), address):
         if found is not None:
             view.addresses.setdefault(found.index, []).append(found)
-    for qdisc in dump(sock, m.RTM_GETQDISC, m.TC_BODY.pack(0, 0, 0, 0, 0), _qdisc):
-        view.qdiscs.setdefault(qdisc.index, []).append(qdisc)
+    _look_at_qdiscs(sock, view)
     for index in view.qdiscs:
         _look_into_tree(sock, view, index)
     view.routes = our_routes(sock)
@@ -265,6 +273,7 @@ def dump(sock: RouteSocket, kind: int, body: bytes, decode: Callable[[memoryview
         except KernelError as error:
             if not error.retryable or attempt == _ATTEMPTS:
                 raise
+            time.sleep(attempt * _PAUSE_SECONDS)
     raise AssertionError("unreachable")
 
 
@@ -422,17 +431,17 @@ def _rule_table(data: memoryview, start: int, end: int) -> int:
 
 
 def _qdisc(data: memoryview, start: int, end: int) -> QdiscView:
-    _, index, handle, parent, _ = m.TC_BODY.unpack_from(data, start)
+    _, _, handle, parent, _ = m.TC_BODY.unpack_from(data, start)
     found = attributes(data, start + 20, end)
     kind = sys.intern(string_at(data, found[m.TCA_KIND]))
     span = found.get(m.TCA_OPTIONS)
-    settings = _settings(kind, bytes(data[slice(*span)])) if span is not None and handle and kind in _SETTINGS else ()
-    return QdiscView(index, kind, handle, parent, settings)
+    return _known_qdisc(kind, handle, parent, _payload(data, span) if handle and kind in _SETTINGS else b"")
 
 
 @lru_cache(_ALIKE)
-def _settings(kind: str, options: bytes) -> tuple[tuple[str, int], ...]:
-    return _SETTINGS[kind](memoryview(options), (0, len(options)))
+def _known_qdisc(kind: str, handle: int, parent: int, options: bytes) -> QdiscView:
+    settings = _SETTINGS[kind](memoryview(options), (0, len(options))) if options else ()
+    return QdiscView(kind, handle, parent, settings)
 
 
 def _htb_settings(data: memoryview, span: Span) -> tuple[tuple[str, int], ...]:
