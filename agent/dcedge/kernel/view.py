@@ -25,8 +25,9 @@ from dcedge.kernel.shaping import HtbClass, Leaf, QueueParameters, Tree
 from dcedge.order.model import Address, Interface, Prefix
 from dcedge.order.resolve import Tag
 
-_ATTEMPTS = 5
-_PAUSE_SECONDS = 0.02  # and longer each time: thousands of new links get their carrier one after the other
+# A second or two after thousands of links have come up, their IPv6 addresses settle one by one (duplicate address
+# detection), and each that does interrupts a dump; the pause between two tries doubles, up to 2.5 s in all.
+_ATTEMPTS, _PAUSE_SECONDS = 9, 0.01
 _ALIKE = 1024  # so many kinds of one thing are remembered
 _U32 = struct.Struct("=I")
 _INDEX = struct.Struct("=i")
@@ -271,9 +272,9 @@ def dump(sock: RouteSocket, kind: int, body: bytes, decode: Callable[[memoryview
         try:
             return [decode(data, start, end) for data, start, end in sock.dump(kind, body)]
         except KernelError as error:
-            if not error.retryable or attempt == _ATTEMPTS:
+            if not error.retryable or error.errno == errno.ETIMEDOUT or attempt == _ATTEMPTS:
                 raise
-            time.sleep(attempt * _PAUSE_SECONDS)
+            time.sleep(_PAUSE_SECONDS * 2 ** (attempt - 1))
     raise AssertionError("unreachable")
 
 
