@@ -41,13 +41,14 @@ def derive_firewall(
     else:
         # A gateway has got its first virtual interface, or lost its last: who may reach whom differs.
         kept, gone, come = {}, (), interfaces
-    table = FirewallTable(any(i.vrf is not None for i in interfaces), tuple(i.name for i in interfaces))
+    names = tuple([interface.name for interface in interfaces])
+    table = FirewallTable(any(i.vrf is not None for i in interfaces), names)
     state: dict[Key, Resource] = {**kept, table.key: table}
     reached_from = _reached_from(order)
     touched = {interface.virtual_gateway for interface in (*gone, *come)}
     for name in gateways.keys() & touched:
         group = [interface for interface in interfaces if interface.virtual_gateway == name]
-        sources = GatewaySources(name, _sources(group), tuple(interface.name for interface in group))
+        sources = GatewaySources(name, _sources(group), tuple([interface.name for interface in group]))
         state[sources.key] = sources
     isolated = order.router.isolation
     of_gateway = {

@@ -147,15 +147,16 @@ def _ports(interfaces: Iterable[ResolvedInterface]) -> Iterator[Port]:
     for interface in interfaces:
         by_port.setdefault(interface.port, []).append(interface)
     for name, on_it in by_port.items():
-        mtu = max(i.mtu for i in on_it)
-        needy = tuple(i.name for i in on_it if i.mtu == mtu)
-        yield Port(name, mtu, True, tuple(i.name for i in on_it), needy)
+        mtus, names = [i.mtu for i in on_it], tuple([i.name for i in on_it])
+        mtu = max(mtus)
+        needy = names if min(mtus) == mtu else tuple(i.name for i in on_it if i.mtu == mtu)
+        yield Port(name, mtu, True, names, needy)
 
 
 def _carriers(interfaces: Iterable[ResolvedInterface], kernel: Capabilities) -> Iterator[Link]:
     """The links for the outer tags, each under the next; several virtual interfaces share one."""
     carried: dict[tuple[str, tuple[Tag, ...]], list[ResolvedInterface]] = {}
-    for interface in interfaces:
+    for interface in [i for i in interfaces if len(i.tags) > 1]:
         for depth in range(1, len(interface.tags)):
             carried.setdefault((interface.port, interface.tags[:depth]), []).append(interface)
     for (port, tags), on_it in carried.items():
