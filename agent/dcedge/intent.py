@@ -202,6 +202,8 @@ def changed_keys(before: Intent, now: Intent) -> set[Key]:
 def differing_interfaces(order: Order, previous: Intent) -> set[str]:
     """The virtual interfaces that are not, with all they refer to, the very same objects as before."""
     before = previous.order
+    if order is before:
+        return set()
     now = order.virtual_interfaces
     if before is None or not _same_frame(order, before):
         return now.keys() | previous.interfaces.keys()
