@@ -446,7 +446,7 @@ def run(
     settings: Settings,
 ) -> None:
     """Run the daemon: keep the router as ordered, probe, and expose its state. SIGHUP reloads the order."""
-    from dcedge.service import serve
+    from dcedge.daemon import serve
 
     with _errors():
         serve(settings)

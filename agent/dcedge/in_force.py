@@ -24,7 +24,7 @@ class OrderInForce:
     loaded: Loaded | None = None
     problems: tuple[str, ...] = ()
 
-    def start(self) -> None:
+    def start(self) -> Loaded:
         """Choose at the daemon's start. Raises OrderInvalidError where there is no good order at all."""
         pending = self.store.pending()
         if pending is not None:
@@ -41,6 +41,7 @@ class OrderInForce:
                 self.loaded = parse_order(text, str(self.store.last_good_order))
         for warning in self.loaded.warnings:
             log.warning("%s", warning)
+        return self.loaded
 
     def read_file(self) -> Loaded:
         """The file as it is now. Raises OrderInvalidError where it is bad, or was rolled back."""

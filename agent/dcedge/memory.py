@@ -26,6 +26,14 @@ def prepare() -> None:
         ctypes.CDLL(None).mallopt(_M_ARENA_MAX, 1)
 
 
+def spare(module: str) -> None:
+    """Have a module that others import only where they can (an optional one) not be loaded, as if it were not there.
+
+    OpenSSL takes 7 MB: asyncio, aiohttp and hashlib load it just in case.
+    """
+    sys.modules.setdefault(module, None)  # type: ignore[arg-type]
+
+
 def collect() -> None:
     """Once in a while, at a time of our choosing: free cyclic garbage."""
     gc.collect()

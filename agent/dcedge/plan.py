@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import Literal
 
 from dcedge.resource import DISRUPTIONS, Change, Disruption, Key, Resource, State
@@ -91,35 +92,38 @@ def plan(intent: State, observed: State) -> Plan:
         for r in (observed[key],)
     ]
     deletions.sort(key=lambda operation: (-operation.resource.rank, operation.key))
-    upwards: list[Operation] = []
+    upwards: dict[int, list[Operation]] = {}
+    stands_on: dict[Key, str] = {}  # one text for all that stands on a thing
     for key, wanted in intent.items():
         present = observed.get(key)
         if present is None or key in taken_along:
-            reason = _absence(key, intent, observed)
-            upwards.append(Operation("create", key, None, wanted, (), reason, wanted.creation, wanted.affects))
+            above = _lost_with(key, intent, observed)
+            reason = "missing" if above is None else stands_on.setdefault(above, f"stands on {above}")
+            operation = Operation("create", key, None, wanted, (), reason, wanted.creation, wanted.affects)
         elif key in changes:
             differences = changes[key]
             if key in gone:
                 harm = worst((present.deletion, *(change.disruption for change in differences)))
-                upwards.append(
-                    Operation(
-                        "replace", key, present, wanted, differences, "cannot change in place", harm, wanted.affects
-                    )
+                operation = Operation(
+                    "replace", key, present, wanted, differences, "cannot change in place", harm, wanted.affects
                 )
             else:
                 harm = worst(change.disruption for change in differences)
-                upwards.append(Operation("change", key, present, wanted, differences, "differs", harm, wanted.affects))
-    upwards.sort(key=lambda operation: (operation.resource.rank, operation.key))
+                operation = Operation("change", key, present, wanted, differences, "differs", harm, wanted.affects)
+        else:
+            continue
+        upwards.setdefault(wanted.rank, []).append(operation)
+    for rank in upwards.values():
+        rank.sort(key=attrgetter("key"))
+    made = (operation for rank in sorted(upwards) for operation in upwards[rank])
     last = [operation for operation in deletions if operation.key.kind in _LEADING]
-    return Plan((*(o for o in deletions if o.key.kind not in _LEADING), *upwards, *last))
+    return Plan((*(o for o in deletions if o.key.kind not in _LEADING), *made, *last))
 
 
-def _absence(key: Key, intent: State, observed: State) -> str:
-    """Why something has to be made: it is missing itself, or it is lost with what it stands on."""
+def _lost_with(key: Key, intent: State, observed: State) -> Key | None:
+    """What something that has to be made stands on, where it is lost with that; None where it is missing itself."""
     above = intent[key].parent
-    if key in observed or (above is not None and above in intent and above not in observed):
-        return f"stands on {above}"
-    return "missing"
+    return above if key in observed or (above is not None and above in intent and above not in observed) else None
 
 
 def _taken_along(gone: set[Key], observed: Mapping[Key, Resource]) -> set[Key]:

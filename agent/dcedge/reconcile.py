@@ -12,7 +12,7 @@ from __future__ import annotations
 import logging
 import time
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from itertools import groupby
 from types import MappingProxyType
@@ -49,7 +49,7 @@ from dcedge.kernel.objects import (
     Sysctl,
     Vrf,
 )
-from dcedge.kernel.observe import ingress_of, owned_state, routes_of
+from dcedge.kernel.observe import ingress_of, owned_resources, routes_of
 from dcedge.kernel.view import KernelView, observe_kernel, observe_link, our_routes
 from dcedge.order.model import Credential, Order
 from dcedge.plan import Operation, Plan, log_fields, plan
@@ -90,15 +90,26 @@ class KernelObserved:
     deletion_group_in_use: bool = False
     routes: set[Key] = field(default_factory=set)  # of `state`
     ingress: dict[str, Key] = field(default_factory=dict)  # of `state`, by device
-    _upon: dict[str, set[Key]] = field(default_factory=dict)
+    _upon: dict[str, tuple[Key, ...]] = field(default_factory=dict)
 
-    def take(self, state: State, intent: State) -> None:
-        """Enter resources, as the intent's own objects where they are equal: thousands of twins cost memory."""
-        for key, resource in state.items():
+    def take(
+        self,
+        resources: Iterable[tuple[Key, Resource]],
+        intent: State,
+        keys: Mapping[Key, Key] = MappingProxyType({}),
+    ) -> None:
+        """Enter resources, as the intent's own objects where they are equal: thousands of twins cost memory.
+
+        `keys`: the intent's own, each by itself.
+        """
+        for fresh, resource in resources:
+            key = keys.get(fresh, fresh)
             wanted = intent.get(key)
             self.state[key] = wanted if wanted is not None and wanted == resource else resource
             if isinstance(resource, (IpAddress, Shaper)):
-                self._upon.setdefault(resource.link, set()).add(key)
+                upon = self._upon.get(resource.link, ())
+                if key not in upon:
+                    self._upon[resource.link] = (*upon, key)
             elif isinstance(resource, Route):
                 self.routes.add(key)
             elif isinstance(resource, Ingress):
@@ -155,10 +166,15 @@ class PassResult:
         return not self.failures and self.frr_available and not self.intent.withheld
 
 
-class Reconciler:
-    """Takes one router to its order, one caller at a time."""
+def _nothing() -> None: ...
 
-    def __init__(self, settings: Settings, store: Store, frr: FrrClient) -> None:
+
+class Reconciler:
+    """Takes one router to its order, one caller at a time. `before_look` is called before each look at everything."""
+
+    def __init__(
+        self, settings: Settings, store: Store, frr: FrrClient, before_look: Callable[[], None] = _nothing
+    ) -> None:
         self.settings = settings
         self.store = store
         self.frr = frr
@@ -170,6 +186,7 @@ class Reconciler:
         self.firewall = Firewall()
         self._firewall = FirewallObserved(None, "not asked yet")
         self._failures: dict[Key, Failure] = {}
+        self._before_look = before_look
         self._highest_index = 0
         self._unheard: dict[tuple[str, str], IpAddress] = {}  # by link and address/length
         self.fights = Fights()
@@ -309,14 +326,15 @@ class Reconciler:
     def _plan_observed(self, intent: Intent, *, with_frr: bool) -> Plan:
         """All that differs in one plan, but for what cannot be looked at now."""
         assert self._kernel is not None
-        wanted, observed = dict(intent.kernel), dict(self._kernel.state)
+        wanted: list[State] = [intent.kernel]
+        observed: list[State] = [self._kernel.state]
         if with_frr:
-            wanted |= self.frr_part.wanted(intent)
-            observed |= self.frr_part.observed.blocks or {}
+            wanted.append(self.frr_part.wanted(intent))
+            observed.append(self.frr_part.observed.blocks or {})
         if self._firewall.state is not None:
-            wanted |= intent.firewall
-            observed |= self._firewall.state
-        return plan(wanted, observed)
+            wanted.append(intent.firewall)
+            observed.append(self._firewall.state)
+        return plan(_together(wanted), _together(observed))
 
     def _plan_scope(self, intent: Intent, owned: Owned, scope: Scope, keys: set[Key]) -> Plan:
         assert self._kernel is not None
@@ -360,7 +378,8 @@ class Reconciler:
         for key in before:
             del state[key]
         self._kernel.routes.clear()
-        self._kernel.take(routes_of(our_routes(self.sock), names, vrfs, intent.kernel), intent.kernel)
+        routes = routes_of(our_routes(self.sock), names, vrfs, intent.kernel)
+        self._kernel.take(routes.items(), intent.kernel)
         return {
             key
             for routes in (before, wanted)
@@ -388,7 +407,7 @@ class Reconciler:
                     view.redirects |= found.redirects
             device = view.by_name.get(ingress_device(key.name))
             if device is not None:
-                self._kernel.take({key: ingress_of(view, device, intent.kernel)}, intent.kernel)
+                self._kernel.take([(key, ingress_of(view, device, intent.kernel))], intent.kernel)
         return keys
 
     def _refresh_link(
@@ -411,28 +430,29 @@ class Reconciler:
         self._kernel.indices[link.name] = index
         self._highest_index = max(self._highest_index, index)
         view.links = {index: link, **{i: other for i, other in view.links.items() if i != index}}
-        found = owned_state(view, intent.kernel, owned.links)
         mine = Key("link", link.name)
-        self._kernel.take(
-            {
-                key: resource
-                for key, resource in found.items()
-                if mine in (key, resource.parent) or key == Key("port", link.name)
-            },
-            intent.kernel,
+        found = (
+            (key, resource)
+            for key, resource in owned_resources(view, intent.kernel, owned.links)
+            if mine in (key, resource.parent) or key == Key("port", link.name)
         )
-        self._kernel.take(kept, intent.kernel)
+        self._kernel.take(found, intent.kernel)
+        self._kernel.take(kept.items(), intent.kernel)
         return {link.name} | ({known_as} if known_as is not None else set())
 
     def _observe_kernel(self, intent: Intent, owned: Owned) -> KernelObserved:
-        view: KernelView = observe_kernel(self.sock)
+        self._kernel = None  # what was seen before is let go of first
+        self._before_look()
+        wanted = (r.interface for r in intent.kernel.values() if isinstance(r, IpAddress))
+        view = observe_kernel(self.sock, wanted)
         observed = KernelObserved(
             indices={link.name: link.index for link in view.links.values()},
             deletion_group_in_use=any(link.group == m.DELETION_GROUP for link in view.links.values()),
         )
         self._highest_index = max(self._highest_index, *view.links, 0)
-        observed.take(owned_state(view, intent.kernel, owned.links), intent.kernel)
-        observed.take(sysctl.observed(intent.kernel.values()), intent.kernel)
+        keys = {key: key for key in intent.kernel}
+        observed.take(owned_resources(view, intent.kernel, owned.links), intent.kernel, keys)
+        observed.take(sysctl.observed(intent.kernel.values()).items(), intent.kernel)
         for resource in intent.kernel.values():
             if isinstance(resource, Port) and resource.exact:
                 observed.state.setdefault(resource.key, resource)  # nothing to put back on a port that is gone
@@ -557,6 +577,11 @@ class Reconciler:
         if self.frr_part.observed.blocks is not None:
             lines &= self.frr_part.observed.running.lines
         self.store.save_owned(replace(owned, links=links, frr_lines=lines))
+
+
+def _together(states: list[State]) -> State:
+    """Several states as one; a single one is not copied."""
+    return states[0] if len(states) == 1 else {key: r for state in states for key, r in state.items()}
 
 
 def _is_wide(todo: Plan) -> bool:

@@ -43,7 +43,7 @@ from dcedge.kernel.events import EventSocket
 from dcedge.kernel.naming import interface_link
 from dcedge.kernel.neighbours import read_neighbours
 from dcedge.kernel.netlink import RouteSocket
-from dcedge.logs import CollapsingHandler, set_up
+from dcedge.logs import CollapsingHandler
 from dcedge.order.load import Loaded
 from dcedge.picture import Picture, Poll, path_facts
 from dcedge.plan import Plan, log_fields
@@ -52,8 +52,7 @@ from dcedge.probe.prober import Arrangement, Prober
 from dcedge.probe.stamping import Stamping, stamp_targets
 from dcedge.probe.target import Target, budgets_of, targets_of
 from dcedge.reconcile import PassResult, Reconciler, Scope
-from dcedge.settings import Settings
-from dcedge.store import Pending, Store
+from dcedge.store import Pending
 from dcedge.supervision import PASS_SECONDS_MAX, Supervisor, status_line
 
 log = logging.getLogger(__name__)
@@ -67,20 +66,22 @@ POLL_SHARE = 0.1  # at most this share of the time goes into polling, however ma
 
 
 class Service:
-    """One router's daemon, from `start` to `close`."""
+    """One router's daemon, which keeps it at the order in force until `close`."""
 
-    def __init__(self, settings: Settings, told: CollapsingHandler | None = None) -> None:
-        self.settings = settings
+    def __init__(self, in_force: OrderInForce, told: CollapsingHandler | None = None) -> None:
+        self.in_force = in_force
+        self.settings = settings = in_force.settings
+        self.store = in_force.store
         self._told = told
-        self.store = Store(settings.state_dir)
-        self.reconciler = Reconciler(settings, self.store, FrrClient(settings.frr_pathspace))
+        self._events = EventSocket()
+        # A mass of changes of our own makes events enough for another look at everything, which has just been taken.
+        self.reconciler = Reconciler(settings, self.store, FrrClient(settings.frr_pathspace), self._events.forget)
         self.prober = Prober()
         self.stamping = Stamping()
         self.picture = Picture()
         self._history = HistoryFile(self.store.history)
         self._history_failed = False
         self._hardware = HardwareReader()
-        self.in_force = OrderInForce(settings, self.store)
         self.result: PassResult | None = None
         self._operations = 0  # of the last pass
         self.poll: Poll | None = None
@@ -96,11 +97,12 @@ class Service:
         self._static_links: frozenset[int] = frozenset()  # the links and ports of static virtual interfaces
         self._static = StaticPaths(withheld=self._runtime.withdrawn)
         self._tasks: set[asyncio.Task[None]] = set()
+        self._kept: Loaded | None = None  # as the last good order
+        self._looked = time.monotonic()  # when the last look at everything began
         self._new_order = True  # the next pass carries out an order: what it does is no drift
         self._poll_socket = RouteSocket()
         # What one client knows of a silent daemon, the other need not find out by waiting.
         self._poll_frr = FrrClient(settings.frr_pathspace, silent=self.reconciler.frr.silent)
-        self._events = EventSocket()
         self._firewall_events = FirewallEvents()
         self._supervisor = Supervisor()
         self._web: WebConfig | None = None
@@ -344,6 +346,8 @@ class Service:
             if not wanted:
                 # An order is carried out where it differs; only the clock asks for a look at everything.
                 scope = Scope() if ordered else None
+            if scope is None:
+                self._looked = time.monotonic()
             result = await asyncio.to_thread(self._pass_in_thread, loaded, scope, ordered)
             await self._account(result, ordered=ordered)
         return result
@@ -385,8 +389,9 @@ class Service:
             result = self.reconciler.run(self.reconciler.intent(loaded.order, self._runtime), scope)
         if scope is None:
             memory.collect()
-        if self.store.pending() is None:
+        if self.store.pending() is None and loaded is not self._kept:
             self.store.save_last_good_order(loaded.text)
+            self._kept = loaded
         return result
 
     def _probes(self, result: PassResult, ordered: bool) -> Arrangement | None:
@@ -411,6 +416,8 @@ class Service:
                 await asyncio.sleep(DEBOUNCE_SECONDS)
             except TimeoutError:
                 patience = min(patience * 2, RETRY_SECONDS_MAX)
+                if not done and self._only_frr_waits():
+                    self.want_pass(Scope(frr=True))
             try:
                 result = await self._supervisor.watch(self._make_pass(), PASS_SECONDS_MAX)
             except (KernelError, StateError) as error:
@@ -425,6 +432,12 @@ class Service:
                     "%s %s: %s", failure.operation.action, failure.operation.key, failure.text,
                     extra=log_fields(failure.operation),
                 )  # fmt: skip
+
+    def _only_frr_waits(self) -> bool:
+        """Whether all that is left to do is FRR's, or waits for a credential; everything was looked at lately."""
+        return (
+            self.result is not None and not self.result.failures and time.monotonic() - self._looked < FULL_PASS_SECONDS
+        )
 
     async def poll_forever(self) -> None:
         """Look at counters and sessions about once a second; a session that is not there calls for a pass.
@@ -608,17 +621,3 @@ class Service:
             return
         self._keep(self._await_confirmation())
         log.info("%d operations done, %d failed", len(result.done.operations), len(result.failures))
-
-
-def serve(settings: Settings) -> None:
-    """Run the daemon in the foreground. Raises OrderInvalidError, BusyError, StateError."""
-    told = set_up()
-    memory.prepare()
-    store = Store(settings.state_dir)
-    with store.writer():
-        service = Service(settings, told)
-        try:
-            service.in_force.start()
-            asyncio.run(service.serve())
-        finally:
-            service.close()

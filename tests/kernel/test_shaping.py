@@ -12,16 +12,16 @@ from hypothesis import strategies as st
 
 from dcedge.kernel import messages as m
 from dcedge.kernel.capabilities import Capabilities, capabilities
-from dcedge.kernel.classify import control_program
+from dcedge.kernel.classify import control_classifier
 from dcedge.kernel.netlink import RouteSocket
-from dcedge.kernel.shaping import Classifier, Tree, interface_tree
+from dcedge.kernel.shaping import Tree, interface_tree
 from dcedge.kernel.tree import tree_requests
 from dcedge.kernel.view import dump_links, observe_link, tree_of
 from tests.lab.netns import Namespace, Workspace
 
 pytestmark = pytest.mark.everywhere
 
-PROGRAM = control_program([ip_address("10.255.101.2"), ip_address("2001:db8:101::2")], m.CONTROL_HANDLE)
+CUSTOMER = [ip_address("10.255.101.2"), ip_address("2001:db8:101::2")]
 RATES = st.one_of(st.integers(2_000_000, 100_000_000_000), st.sampled_from([2_000_000, 524_288_000, 100_000_000_000]))
 
 
@@ -36,7 +36,9 @@ class Device:
 
     def tree(self, rate: int, mtu: int, overhead: int, queue: str) -> Tree:
         mark = m.CONTROL_HANDLE if self.can.skbedit else 0
-        return interface_tree(rate, mtu, overhead, self.can.queue(queue), Classifier(PROGRAM, mark))
+        return interface_tree(
+            rate, mtu, overhead, self.can.queue(queue), control_classifier(CUSTOMER, m.CONTROL_HANDLE, mark)
+        )
 
     def put(self, before: Tree | None, after: Tree) -> Tree:
         """Take the device from one tree to another; what is read back."""

@@ -9,7 +9,9 @@ from pathlib import Path
 import pytest
 
 from dcedge import service
+from dcedge.in_force import OrderInForce
 from dcedge.settings import Settings
+from dcedge.store import Store
 
 
 def test_a_pass_never_polls_while_the_clock_does(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -25,7 +27,8 @@ def test_a_pass_never_polls_while_the_clock_does(monkeypatch: pytest.MonkeyPatch
         return {}
 
     monkeypatch.setattr(service, "read_counters", looks)
-    daemon = service.Service(Settings(order=tmp_path / "order.yaml", state_dir=tmp_path, frr_pathspace="dcedge-none"))
+    settings = Settings(order=tmp_path / "order.yaml", state_dir=tmp_path, frr_pathspace="dcedge-none")
+    daemon = service.Service(OrderInForce(settings, Store(tmp_path)))
 
     async def both() -> None:
         await asyncio.gather(*(daemon._make_poll() for _ in range(3)))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -20,12 +19,15 @@ class Saturated(NamedTuple):
     total: float
 
 
+_NEVER = Saturated(0.0, 0.0)  # one for all: most of thousands never are
+
+
 @dataclass(slots=True)
 class _Seen:
     at: float
     counters: ShaperCounters
     total: float = 0.0
-    full: deque[tuple[float, float]] = field(default_factory=deque)  # end and length of each full span
+    full: tuple[tuple[float, float], ...] = ()  # end and length of each full span
 
 
 @dataclass(slots=True)
@@ -39,17 +41,19 @@ class SaturationMeter:
         seen = self._seen.get(link)
         if seen is None:
             seen = self._seen[link] = _Seen(at, counters)
-            return Saturated(0.0, 0.0)
+            return _NEVER
         span = at - seen.at
         before = seen.counters
         size = counters.sent_bytes - before.sent_bytes + overhead * (counters.sent_packets - before.sent_packets)
         dropped = counters.dropped_packets > before.dropped_packets
         if span > 0 and (size * 8 >= FULL * rate_bps * span or dropped):
-            seen.full.append((at, span))
+            seen.full += ((at, span),)
             seen.total += span
-        while seen.full and seen.full[0][0] <= at - WINDOW_SECONDS:
-            seen.full.popleft()
+        if seen.full and seen.full[0][0] <= at - WINDOW_SECONDS:
+            seen.full = tuple(span for span in seen.full if span[0] > at - WINDOW_SECONDS)
         seen.at, seen.counters = at, counters
+        if not seen.total:
+            return _NEVER
         # The oldest span may have begun before the window.
         lately = sum(min(length, end - at + WINDOW_SECONDS) for end, length in seen.full)
         return Saturated(lately, seen.total)

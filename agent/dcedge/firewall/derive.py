@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable, Iterator, Sequence
+from functools import lru_cache
 from types import MappingProxyType
 
 from dcedge.firewall.objects import ANY, NEVER_SOURCES, Element, FirewallTable, GatewaySources, Guard, guard_key
@@ -39,21 +41,26 @@ def derive_firewall(
     else:
         # A gateway has got its first virtual interface, or lost its last: who may reach whom differs.
         kept, gone, come = {}, (), interfaces
-    table = FirewallTable(any(i.vrf is not None for i in interfaces), tuple(i.name for i in interfaces))
+    names = tuple([interface.name for interface in interfaces])
+    table = FirewallTable(any(i.vrf is not None for i in interfaces), names)
     state: dict[Key, Resource] = {**kept, table.key: table}
     reached_from = _reached_from(order)
     touched = {interface.virtual_gateway for interface in (*gone, *come)}
     for name in gateways.keys() & touched:
         group = [interface for interface in interfaces if interface.virtual_gateway == name]
-        sources = GatewaySources(name, _sources(group), tuple(interface.name for interface in group))
+        sources = GatewaySources(name, _sources(group), tuple([interface.name for interface in group]))
         state[sources.key] = sources
+    isolated = order.router.isolation
+    of_gateway = {
+        name: tuple(_gateway_elements(name, reached_from[name] & gateways.keys(), isolated=isolated))
+        for name in gateways.keys() & touched
+    }
     for interface in come:
         name = interface.virtual_gateway
-        shared = _gateway_elements(name, reached_from[name] & gateways.keys(), isolated=order.router.isolation)
         guard = Guard(
             link=interface_link(interface),
             gateway=name,
-            elements=tuple(sorted((*shared, *_own_elements(interface)))),
+            elements=tuple(sorted((*of_gateway[name], *_own_elements(interface)))),
             subnets=merged(of_prefix(pair.customer.network) for pair in interface.addresses),
             affects=(interface.name,),
         )
@@ -93,8 +100,13 @@ def _gateway_elements(name: str, reached_from: Iterable[str], *, isolated: bool)
         yield Element(reach_set(other))
 
 
+@lru_cache
+def _clamp(mtu: int) -> Element:
+    return Element("mss", data=clamp_chain(mtu))
+
+
 def _own_elements(interface: ResolvedInterface) -> Iterator[Element]:
-    yield Element("mss", data=clamp_chain(interface.mtu))
+    yield _clamp(interface.mtu)
     # STAMP is answered on a static virtual interface too.
     for peer in interface.addresses if interface.stamp else interface.sessions:
-        yield Element("peers4" if peer.family == "ipv4" else "peers6", str(peer.cloud))
+        yield Element("peers4" if peer.family == "ipv4" else "peers6", sys.intern(str(peer.cloud)))

@@ -9,6 +9,7 @@ from ipaddress import IPv4Address, IPv6Address, summarize_address_range
 from typing import NamedTuple
 
 from dcedge.order.model import Prefix
+from dcedge.order.resolve import last_address
 
 
 class Range(NamedTuple):
@@ -27,7 +28,7 @@ class Range(NamedTuple):
 
 def of_prefix(prefix: Prefix) -> Range:
     """A prefix as a range."""
-    return Range(prefix.version, int(prefix.network_address), int(prefix.broadcast_address))
+    return Range(prefix.version, int(prefix.network_address), last_address(prefix))
 
 
 def merged(ranges: Iterable[Range]) -> tuple[Range, ...]:

@@ -18,29 +18,28 @@ _PROBES_MIN = 8.0
 _REMEMBERED_POLLS = 10  # after the load is gone
 
 
-class _Tally:
+class _Tally(NamedTuple):
     """Probes sent and lost under one kind of load, the older ones counting less."""
 
-    __slots__ = ("lost", "sent")
+    sent: float
+    lost: float
 
-    def __init__(self) -> None:
-        self.sent = self.lost = 0.0
-
-    def add(self, sent: int, lost: int) -> None:
-        if sent > 0:
-            self.sent = self.sent * _MEMORY + sent
-            self.lost = self.lost * _MEMORY + lost
+    def plus(self, sent: int, lost: int) -> _Tally:
+        return _Tally(self.sent * _MEMORY + sent, self.lost * _MEMORY + lost) if sent > 0 else self
 
     @property
     def loss(self) -> float | None:
         return min(1.0, self.lost / self.sent) if self.sent >= _PROBES_MIN else None
 
 
+_NONE = _Tally(0.0, 0.0)
+
+
 class _Track:
     __slots__ = ("before", "bps", "busy", "full_size", "last", "outward", "quiet", "since_busy")
 
     def __init__(self) -> None:
-        self.busy, self.quiet, self.full_size = _Tally(), _Tally(), _Tally()
+        self.busy = self.quiet = self.full_size = _NONE
         self.before: bool | None = None  # whether the poll before was busy (None: neither busy nor quiet)
         self.last = ProbeTotals(0, 0, 0, 0)
         self.bps = 0.0
@@ -87,10 +86,12 @@ class LoadMeter:
         if new.lost >= new.sent > 0:
             busy = None  # an outage, which no policer makes
         if busy is not None and busy is track.before and min(new) >= 0:
-            (track.busy if busy else track.quiet).add(new.sent, new.lost)
             if busy:
-                track.full_size.add(new.full_size_sent, new.full_size_lost)
+                track.busy = track.busy.plus(new.sent, new.lost)
+                track.full_size = track.full_size.plus(new.full_size_sent, new.full_size_lost)
                 track.bps, track.outward = max(in_bps, out_bps), out_bps >= in_bps
+            else:
+                track.quiet = track.quiet.plus(new.sent, new.lost)
         track.before = busy
         track.since_busy = 0 if busy else track.since_busy + 1
         busy_loss, quiet_loss = track.busy.loss, track.quiet.loss

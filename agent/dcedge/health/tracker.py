@@ -6,9 +6,9 @@ virtual interface reads as the trouble it is.
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 from dcedge.health.verdict import State, Verdict
 from dcedge.order.model import Seconds
@@ -29,6 +29,12 @@ class Transition:
     reason: str
 
 
+@lru_cache(1024)
+def _alike(verdict: Verdict) -> Verdict:
+    """The same object for verdicts that are equal: thousands of virtual interfaces are up for the same reason."""
+    return verdict
+
+
 class _Track:
     __slots__ = ("better_since", "history", "since", "verdict", "was_up")
 
@@ -37,7 +43,7 @@ class _Track:
         self.since = now
         self.better_since: Seconds | None = None
         self.was_up = verdict.state == "up"
-        self.history: deque[Transition] | None = None
+        self.history: tuple[Transition, ...] = ()
 
 
 class Tracker:
@@ -50,6 +56,7 @@ class Tracker:
 
     def feed(self, name: str, verdict: Verdict, now: Seconds) -> Verdict:
         """Take a fresh verdict; the one in force comes back."""
+        verdict = _alike(verdict)
         track = self._tracks.get(name)
         if track is None:
             self._tracks[name] = _Track(verdict, now)
@@ -85,11 +92,11 @@ class Tracker:
     def history(self, name: str) -> tuple[Transition, ...]:
         """The transitions that are kept, oldest first."""
         track = self._tracks.get(name)
-        return () if track is None or track.history is None else tuple(track.history)
+        return () if track is None else track.history
 
     def histories(self) -> dict[str, tuple[Transition, ...]]:
         """The transitions that are kept, of every virtual interface that has any."""
-        return {name: tuple(track.history) for name, track in self._tracks.items() if track.history}
+        return {name: track.history for name, track in self._tracks.items() if track.history}
 
     def take_new(self) -> list[tuple[str, Transition]]:
         """The transitions since this was last asked, by virtual interface."""
@@ -99,7 +106,7 @@ class Tracker:
     def restore(self, histories: Mapping[str, Iterable[Transition]]) -> None:
         """Take over what an earlier run kept, before the first verdicts are fed."""
         for name, history in histories.items():
-            kept = deque(history, maxlen=_MOST)
+            kept = tuple(history)[-_MOST:]
             if kept:
                 last = kept[-1]
                 track = self._tracks[name] = _Track(Verdict(last.after, last.reason), last.at)
@@ -114,13 +121,12 @@ class Tracker:
     def _enter(self, name: str, track: _Track, verdict: Verdict, now: Seconds) -> None:
         transition = Transition(now, track.verdict.state, verdict.state, verdict.reason)
         limit = max(_FEWEST, min(_MOST, _TOTAL_TRANSITIONS // len(self._tracks)))
-        if track.history is None or track.history.maxlen != limit:
-            track.history = deque(track.history or (), maxlen=limit)
-        track.history.append(transition)
+        kept = [*track.history, transition][-limit:]
         self._new.append((name, transition))
         del self._new[:-_TOTAL_TRANSITIONS]
-        while len(track.history) > 1 and track.history[0].at < now - KEPT:
-            track.history.popleft()
+        while len(kept) > 1 and kept[0].at < now - KEPT:
+            del kept[0]
+        track.history = tuple(kept)
         track.verdict = verdict
         track.since = now
         track.better_since = None

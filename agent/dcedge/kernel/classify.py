@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import lru_cache
 
-from dcedge.order.model import Address
+from dcedge.order.model import ADDRESSES_MAX, Address
 
 BGP_PORT = 179
 BFD_PORTS = (3784, 3785, 4784)
@@ -73,24 +73,77 @@ class _Assembly:
         return b"".join(made)
 
 
-def control_program(addresses: Iterable[Address], class_handle: int) -> bytes:
-    """The program that gives `class_handle` for control packets from these addresses, and 0 for all others."""
-    words: list[int] = []
+@dataclass(frozen=True, slots=True)
+class Form:
+    """A program with gaps, and where they are: thousands differ in what fills these alone."""
+
+    program: bytes
+    gaps: tuple[int, ...] = ()
+
+    def filled(self, words: bytes) -> bytes:
+        """The program with its words in place."""
+        if not self.gaps:
+            return self.program
+        program = bytearray(self.program)
+        for number, gap in enumerate(self.gaps):
+            program[gap : gap + _CONSTANT.size] = words[_CONSTANT.size * number : _CONSTANT.size * (number + 1)]
+        return bytes(program)
+
+    def words_of(self, program: bytes) -> bytes | None:
+        """What fills the gaps in a program of this form; None where it is none."""
+        words = b"".join(program[gap : gap + _CONSTANT.size] for gap in self.gaps)
+        return words if self.filled(words) == program else None
+
+
+@dataclass(frozen=True, slots=True)
+class Classifier:
+    """The filter at the root: a classic BPF program (linux/filter.h) that names the class, or 0 for the default one.
+
+    It is kept as its form and its own words. `mark`: the priority that it gives to what it names, 0 for none.
+    """
+
+    form: Form
+    words: bytes
+    mark: int
+
+    @classmethod
+    def of(cls, program: bytes, mark: int, class_handle: int = 0) -> Classifier:
+        """The filter with this program, which may be one that gives `class_handle` for control packets."""
+        for form in _forms(class_handle).get(len(program), ()) if class_handle else ():
+            if (words := form.words_of(program)) is not None:
+                return cls(form, words, mark)
+        return cls(Form(program), b"", mark)
+
+    @property
+    def program(self) -> bytes:
+        """The program."""
+        return self.form.filled(self.words)
+
+
+def control_classifier(addresses: Iterable[Address], class_handle: int, mark: int) -> Classifier:
+    """The filter that gives `class_handle` for control packets from these addresses, and 0 for all others."""
     by_family: dict[int, list[Address]] = {4: [], 6: []}
     for address in addresses:
         by_family[address.version].append(address)
-    for address in (*by_family[4], *by_family[6]):
-        words += struct.unpack(f"!{len(address.packed) // 4}I", address.packed)
-    form, places = _form(len(by_family[4]), len(by_family[6]), class_handle)
-    program = bytearray(form)
-    for place, word in zip(places, words, strict=True):
-        _CONSTANT.pack_into(program, place, word)
-    return bytes(program)
+    packed = b"".join(address.packed for address in (*by_family[4], *by_family[6]))
+    words = b"".join(_CONSTANT.pack(word) for (word,) in struct.iter_unpack("!I", packed))
+    return Classifier(_form(len(by_family[4]), len(by_family[6]), class_handle), words, mark)
+
+
+@lru_cache
+def _forms(class_handle: int) -> dict[int, list[Form]]:
+    """The forms for every number of addresses that a virtual interface may have, by their length."""
+    forms: dict[int, list[Form]] = {}
+    for ipv4 in range(ADDRESSES_MAX + 1):
+        for ipv6 in range(ADDRESSES_MAX + 1 - ipv4):
+            form = _form(ipv4, ipv6, class_handle)
+            forms.setdefault(len(form.program), []).append(form)
+    return forms
 
 
 @lru_cache(64)
-def _form(ipv4: int, ipv6: int, class_handle: int) -> tuple[bytes, tuple[int, ...]]:
-    """The program for so many addresses of each family, and where their words go: thousands differ in these alone."""
+def _form(ipv4: int, ipv6: int, class_handle: int) -> Form:
+    """The program for so many addresses of each family, whose words are its gaps."""
     code = _Assembly()
     code.load(_LD_HALF, _PROTOCOL)
     code.to("ipv4", ETH_P_IP)
@@ -139,7 +192,7 @@ def _form(ipv4: int, ipv6: int, class_handle: int) -> tuple[bytes, tuple[int, ..
     code.give(0)
     code.label("control")
     code.give(class_handle)
-    return code.bytes(), tuple(code.words)
+    return Form(code.bytes(), tuple(code.words))
 
 
 def vlan_program(first_handle: int) -> bytes:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import struct
+import sys
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from dcedge.kernel import messages as m
 from dcedge.kernel.bonding import BondMember, read_active_aggregator, read_member
@@ -68,31 +70,33 @@ class Counters:
 def read_counters(sock: RouteSocket) -> Counters:
     """Dump the counters of every link and of every shaper of ours. Raises KernelError."""
     body = m.LINK_BODY.pack(0, 0, 0, 0, 0) + u32(m.IFLA_EXT_MASK, 0)
-    links: dict[str, LinkCounters] = {}
+    counters = Counters({}, {})
     names: dict[int, str] = {}
-    for index, name, counters in dump(sock, m.RTM_GETLINK, body, _link):
-        names[index] = name
-        links[name] = counters
-    roots: dict[int, _Part] = {}
-    queues: dict[int, _Part] = {}
-    for index, part in dump(sock, m.RTM_GETQDISC, m.TC_BODY.pack(0, 0, 0, 0, 0), _part):
-        if part is not None:
-            (roots if part.root else queues)[index] = part
-    shapers = {
-        names[index]: ShaperCounters(
-            queue.kind, root.sent_bytes, root.sent_packets, queue.dropped_packets, queue.backlog_bytes,
-            queue.marked_packets, root.requeues,
-        )
-        for index, queue in queues.items()
-        if index in names and (root := roots.get(index)) is not None
-    }  # fmt: skip
-    return Counters(links, shapers)
+    roots: dict[int, _Root] = {}
+
+    # Entered as they come: lists of thousands in between would cost as much memory again.
+    def link(data: memoryview, start: int, end: int) -> None:
+        name, found = _link(data, start, end)
+        names[found.index] = name
+        counters.links[name] = found
+
+    def queue(data: memoryview, start: int, end: int) -> None:
+        _, index, handle, _, _ = m.TC_BODY.unpack_from(data, start)
+        if handle == m.ROOT_HANDLE:
+            roots[index] = _root(data, start, end)
+        elif handle == _LEAF_HANDLE and index in roots and index in names:
+            # A device's root is told before what is in it.
+            counters.shapers[names[index]] = _shaper(data, start, end, roots.pop(index))
+
+    dump(sock, m.RTM_GETLINK, body, link)
+    dump(sock, m.RTM_GETQDISC, m.TC_BODY.pack(0, 0, 0, 0, 0), queue)
+    return counters
 
 
-def _link(data: memoryview, start: int, end: int) -> tuple[int, str, LinkCounters]:
+def _link(data: memoryview, start: int, end: int) -> tuple[str, LinkCounters]:
     _, _, index, flags, _ = m.LINK_BODY.unpack_from(data, start)
     found = attributes(data, start + 16, end)
-    name = bytes(data[slice(*found[m.IFLA_IFNAME])]).rstrip(b"\0").decode(errors="replace")
+    name = sys.intern(string_at(data, found[m.IFLA_IFNAME]))
     rx_packets, tx_packets, rx_bytes, tx_bytes, rx_errors, tx_errors, rx_dropped, tx_dropped = _STATS64.unpack_from(
         data, found[m.IFLA_STATS64][0]
     )
@@ -103,7 +107,7 @@ def _link(data: memoryview, start: int, end: int) -> tuple[int, str, LinkCounter
             member = read_member(data, info, struct.unpack_from("=I", data, master[0])[0])
         if flags & m.IFF_MASTER:
             aggregator = read_active_aggregator(data, info)
-    return index, name, LinkCounters(
+    return name, LinkCounters(
         rx_packets, tx_packets, rx_bytes, tx_bytes, rx_errors, tx_errors,
         carrier=bool(flags & m.IFF_LOWER_UP),
         carrier_changes=struct.unpack_from("=I", data, changes[0])[0] if changes is not None else 0,
@@ -116,31 +120,28 @@ def _link(data: memoryview, start: int, end: int) -> tuple[int, str, LinkCounter
     )  # fmt: skip
 
 
-@dataclass(frozen=True, slots=True)
-class _Part:
-    """One qdisc of ours: the root, which all passes, or the queue, where it waits and is dropped."""
+class _Root(NamedTuple):
+    """What is counted at the root of a tree of ours, which all passes."""
 
-    kind: str
-    root: bool
     sent_bytes: int
     sent_packets: int
-    dropped_packets: int
-    backlog_bytes: int
     requeues: int
-    marked_packets: int
 
 
-def _part(data: memoryview, start: int, end: int) -> tuple[int, _Part | None]:
-    _, index, handle, _, _ = m.TC_BODY.unpack_from(data, start)
-    if handle not in {m.ROOT_HANDLE, _LEAF_HANDLE}:
-        return index, None
+def _root(data: memoryview, start: int, end: int) -> _Root:
+    stats = attributes(data, *attributes(data, start + 20, end)[m.TCA_STATS2])
+    sent_bytes, sent_packets = _BASIC.unpack_from(data, stats[_TCA_STATS_BASIC][0])
+    return _Root(sent_bytes, sent_packets, _QUEUE.unpack_from(data, stats[_TCA_STATS_QUEUE][0])[3])
+
+
+def _shaper(data: memoryview, start: int, end: int, root: _Root) -> ShaperCounters:
+    """A shaper from its queue, where packets wait and are dropped, and its root."""
     found = attributes(data, start + 20, end)
     stats = attributes(data, *found[m.TCA_STATS2])
-    sent_bytes, sent_packets = _BASIC.unpack_from(data, stats[_TCA_STATS_BASIC][0])
-    _, backlog, drops, requeues, _ = _QUEUE.unpack_from(data, stats[_TCA_STATS_QUEUE][0])
-    kind = string_at(data, found[m.TCA_KIND])
+    _, backlog, drops, _, _ = _QUEUE.unpack_from(data, stats[_TCA_STATS_QUEUE][0])
+    kind = sys.intern(string_at(data, found[m.TCA_KIND]))
     marked = _marked(data, kind, stats.get(_TCA_STATS_APP))
-    return index, _Part(kind, handle == m.ROOT_HANDLE, sent_bytes, sent_packets, drops, backlog, requeues, marked)
+    return ShaperCounters(kind, root.sent_bytes, root.sent_packets, drops, backlog, marked, root.requeues)
 
 
 def _marked(data: memoryview, kind: str, span: Span | None) -> int:

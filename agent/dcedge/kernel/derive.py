@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from dcedge.kernel import messages as m
 from dcedge.kernel.capabilities import EVERYTHING, Capabilities
-from dcedge.kernel.classify import control_program
+from dcedge.kernel.classify import Classifier, control_classifier
 from dcedge.kernel.limits import kernel_limits
 from dcedge.kernel.naming import CONNECTION_ALIAS, alias, altname, ingress_device, interface_link, link_name, vrf_tables
 from dcedge.kernel.objects import (
@@ -24,7 +24,7 @@ from dcedge.kernel.objects import (
     Sysctl,
     Vrf,
 )
-from dcedge.kernel.shaping import Classifier, interface_tree
+from dcedge.kernel.shaping import interface_tree
 from dcedge.kernel.sharing import shared_shapers
 from dcedge.order.model import Prefix
 from dcedge.order.resolve import ResolvedInterface, Tag
@@ -147,15 +147,16 @@ def _ports(interfaces: Iterable[ResolvedInterface]) -> Iterator[Port]:
     for interface in interfaces:
         by_port.setdefault(interface.port, []).append(interface)
     for name, on_it in by_port.items():
-        mtu = max(i.mtu for i in on_it)
-        needy = tuple(i.name for i in on_it if i.mtu == mtu)
-        yield Port(name, mtu, True, tuple(i.name for i in on_it), needy)
+        mtus, names = [i.mtu for i in on_it], tuple([i.name for i in on_it])
+        mtu = max(mtus)
+        needy = names if min(mtus) == mtu else tuple(i.name for i in on_it if i.mtu == mtu)
+        yield Port(name, mtu, True, names, needy)
 
 
 def _carriers(interfaces: Iterable[ResolvedInterface], kernel: Capabilities) -> Iterator[Link]:
     """The links for the outer tags, each under the next; several virtual interfaces share one."""
     carried: dict[tuple[str, tuple[Tag, ...]], list[ResolvedInterface]] = {}
-    for interface in interfaces:
+    for interface in [i for i in interfaces if len(i.tags) > 1]:
         for depth in range(1, len(interface.tags)):
             carried.setdefault((interface.port, interface.tags[:depth]), []).append(interface)
     for (port, tags), on_it in carried.items():
@@ -201,15 +202,15 @@ def interface_resources(interface: ResolvedInterface, kernel: Capabilities) -> I
         interface.mtu,
         interface.overhead,
         kernel.queue(interface.queue),
-        control_classifier(interface, kernel),
+        _classifier(interface, kernel),
     )
     yield Shaper(name, tree, affects)
     if interface.ingress:
-        theirs = Classifier(control_program((p.cloud for p in interface.addresses), m.CONTROL_HANDLE), 0)
+        theirs = control_classifier((pair.cloud for pair in interface.addresses), m.CONTROL_HANDLE, 0)
         yield Ingress(name, ingress_device(name), replace(tree, classifier=theirs), True, affects)
 
 
-def control_classifier(interface: ResolvedInterface, kernel: Capabilities) -> Classifier:
+def _classifier(interface: ResolvedInterface, kernel: Capabilities) -> Classifier:
     """What sorts out a virtual interface's control packets, and marks them for the devices below."""
-    program = control_program((pair.customer.ip for pair in interface.addresses), m.CONTROL_HANDLE)
-    return Classifier(program, m.CONTROL_HANDLE if kernel.skbedit and interface.tags else 0)
+    mark = m.CONTROL_HANDLE if kernel.skbedit and interface.tags else 0
+    return control_classifier((pair.customer.ip for pair in interface.addresses), m.CONTROL_HANDLE, mark)

@@ -31,12 +31,12 @@ class Changed:
 
 
 class EventSocket:
-    """A non-blocking netlink socket that hears of changes in this network namespace."""
+    """A non-blocking netlink socket that hears of changes in this network namespace; `buffer_bytes` wait to be read."""
 
-    def __init__(self) -> None:
+    def __init__(self, buffer_bytes: int = _RECEIVE_BUFFER_BYTES) -> None:
         kind = socket.SOCK_RAW | socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK
         self._socket = socket.socket(socket.AF_NETLINK, kind, socket.NETLINK_ROUTE)
-        enlarge_receive_buffer(self._socket, _RECEIVE_BUFFER_BYTES)
+        enlarge_receive_buffer(self._socket, buffer_bytes)
         self._socket.bind((0, _GROUPS))
 
     def fileno(self) -> int:
@@ -46,6 +46,17 @@ class EventSocket:
     def close(self) -> None:
         """Close the socket."""
         self._socket.close()
+
+    def forget(self) -> None:
+        """Let go of what happened until now, before a look at everything: that will show it. For any thread."""
+        while True:
+            try:
+                self._socket.recv(65536)
+            except BlockingIOError:
+                return
+            except OSError as error:
+                if error.errno != errno.ENOBUFS:
+                    raise
 
     def changed(self) -> Changed | None:
         """What happened since the last call; None where events were lost (ENOBUFS): look at everything.

@@ -44,6 +44,7 @@ _FINE_ON_REMOVAL = frozenset({errno.ENODEV, errno.ENOENT, errno.EADDRNOTAVAIL, e
 _THERE_ALREADY = frozenset({errno.EEXIST})
 _NOT_THAT_MTU = frozenset({errno.EINVAL, errno.ERANGE})
 _MANY = 16
+_STEPS_AT_ONCE = 4096
 ETHERNET_MTU = 1500  # what a new link has
 
 
@@ -114,14 +115,17 @@ class KernelExecutor:
         self._next_index = self.highest
 
     def execute(self, operations: Sequence[Operation]) -> list[Failure]:
-        """Carry out the operations in order; those that failed. An operation whose parent failed is not tried."""
-        steps: list[_Step] = []
+        """Carry out the operations in order; those that failed. An operation whose parent failed is not tried.
+
+        Thousands at a time are put into messages, as all of them at once would take much memory.
+        """
         self._writes.clear()
         self._leaving |= {
             (gone.link, str(gone.interface))
             for operation in operations
             if operation.after is None and isinstance(gone := operation.before, IpAddress)
         }
+        steps: list[_Step] = []
         for operation in operations:
             try:
                 # Steps before an error are kept: a bond that lacks a member is a bond all the same.
@@ -129,10 +133,10 @@ class KernelExecutor:
                     steps.append(step)  # noqa: PERF402
             except KernelError as error:
                 self._failures[operation.key] = Failure(operation, str(error), error.retryable)
-        steps = self._removed_at_once(steps)
-        for step, answer in zip(steps, self.sock.execute([step.request for step in steps]), strict=True):
-            if answer.errno and answer.errno not in step.forgiven and step.operation.key not in self._failures:
-                self._failures[step.operation.key] = self._failure(step.operation, answer)
+            if len(steps) >= _STEPS_AT_ONCE:
+                self._send(steps)
+                steps = []
+        self._send(steps)
         for operation in operations:
             link = operation.after
             if (
@@ -151,6 +155,13 @@ class KernelExecutor:
             except KernelError as error:
                 self._failures[operation.key] = Failure(operation, str(error), True)
         return [self._failures[o.key] for o in operations if o.key in self._failures]
+
+    def _send(self, steps: list[_Step]) -> None:
+        """Have the kernel take steps, and note what it refuses."""
+        steps = self._removed_at_once(steps)
+        for step, answer in zip(steps, self.sock.execute([step.request for step in steps]), strict=True):
+            if answer.errno and answer.errno not in step.forgiven and step.operation.key not in self._failures:
+                self._failures[step.operation.key] = self._failure(step.operation, answer)
 
     def _failure(self, operation: Operation, answer: Answer) -> Failure:
         resource = operation.resource

@@ -6,6 +6,7 @@ import struct
 import sys
 from collections.abc import Iterable
 
+from dcedge.kernel.classify import Classifier
 from dcedge.kernel.netlink import (
     NLM_F_CREATE,
     NLM_F_EXCL,
@@ -18,7 +19,7 @@ from dcedge.kernel.netlink import (
     u32,
 )
 from dcedge.kernel.objects import ROUTE_PROTOCOL
-from dcedge.kernel.shaping import CONTROL, SHARED_MINORS, Classifier, HtbClass, QueueParameters
+from dcedge.kernel.shaping import CONTROL, SHARED_MINORS, HtbClass, QueueParameters
 from dcedge.order.model import Address, Interface, Prefix
 from dcedge.order.resolve import Tag
 
@@ -376,11 +377,11 @@ def delete_leaf(index: int, minor: int, *, cut: bool) -> Request:
 
 def classifier(index: int, wanted: Classifier) -> Request:
     """The filter at our root, made or changed in place."""
-    instructions = len(wanted.program) // 8
+    program = wanted.program
     options = [
         u32(TCA_BPF_CLASSID, CONTROL_HANDLE),
-        attribute(TCA_BPF_OPS_LEN, struct.pack("=H", instructions)),
-        attribute(TCA_BPF_OPS, wanted.program),
+        attribute(TCA_BPF_OPS_LEN, struct.pack("=H", len(program) // 8)),
+        attribute(TCA_BPF_OPS, program),
     ]
     if wanted.mark:
         edit = nested(

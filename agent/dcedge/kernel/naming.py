@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import sys
 from collections.abc import Collection, Iterable, Mapping
 
 from dcedge.order.model import IFNAME_MAX
@@ -26,11 +27,11 @@ def link_name(port: str, tags: tuple[Tag, ...]) -> str:
     """
     if not tags:
         return port
-    plain = ".".join([port, *(str(tag.vlan_id) for tag in tags)])
-    if len(plain) <= IFNAME_MAX:
-        return plain
-    digest = base64.b32encode(hashlib.sha256(plain.encode()).digest()).decode().lower()
-    return f"dc-{digest[:5]}.{tags[-1].vlan_id}"
+    name = ".".join([port, *(str(tag.vlan_id) for tag in tags)])
+    if len(name) > IFNAME_MAX:
+        digest = base64.b32encode(hashlib.sha256(name.encode()).digest()).decode().lower()
+        name = f"dc-{digest[:5]}.{tags[-1].vlan_id}"
+    return sys.intern(name)  # much of what is kept of thousands of links has their names
 
 
 def interface_link(interface: ResolvedInterface) -> str:
@@ -40,12 +41,12 @@ def interface_link(interface: ResolvedInterface) -> str:
 
 def alias(virtual_interface: str) -> str:
     """The ifalias that marks a link as this virtual interface's."""
-    return ALIAS_PREFIX + virtual_interface
+    return sys.intern(ALIAS_PREFIX + virtual_interface)
 
 
 def altname(virtual_interface: str) -> str:
     """The alternative name under which a virtual interface's link is always found."""
-    return ALTNAME_PREFIX + virtual_interface
+    return sys.intern(ALTNAME_PREFIX + virtual_interface)
 
 
 def bond_altname(bond: str) -> str:

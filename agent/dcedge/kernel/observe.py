@@ -20,21 +20,20 @@ from dcedge.kernel.view import KernelView, LinkView, RouteView, has_tree, tree_o
 from dcedge.resource import Key, Resource, State
 
 
-def owned_state(view: KernelView, intent: State, owned_links: Collection[str]) -> dict[Key, Resource]:
-    """Our objects, and foreign ones that occupy a place the intent needs (marked so).
+def owned_resources(view: KernelView, intent: State, owned_links: Collection[str]) -> Iterator[tuple[Key, Resource]]:
+    """Our objects, and foreign ones that occupy a place the intent needs (marked so); the later of two counts.
 
     A link is ours by its ifalias, or because the state file names it; an address on it by its protocol number; the
     root qdisc by its handle.
     """
-    state: dict[Key, Resource] = {}
-    state.update(_shapers_apart(view, intent))
+    yield from _shapers_apart(view, intent)
     for link in filterfalse(_is_way_in, view.links.values()):
         port = intent.get(Key("port", link.name))
         if isinstance(port, Port):
             floor = _floor(view, link) if port.exact else 0
-            state[port.key] = Port(link.name, link.mtu, link.up, port.affects, floor=floor)
+            yield port.key, Port(link.name, link.mtu, link.up, port.affects, floor=floor)
         if link.kind != "vlan" and (device := _device(view, link, intent)) is not None:
-            state[device.key] = device
+            yield device.key, device
         if link.alias.startswith((VRF_ALIAS, BOND_ALIAS)) and Key("link", link.name) not in intent:
             continue
         marked = link.alias.startswith(ALIAS_PREFIX)
@@ -45,18 +44,17 @@ def owned_state(view: KernelView, intent: State, owned_links: Collection[str]) -
             continue
         if link.kind != "vlan" and not marked and not (isinstance(wanted, Link) and wanted.tag is None):
             if wanted is not None:
-                state[wanted.key] = _link(view, link, wanted, foreign=True)
+                yield wanted.key, _link(view, link, wanted, foreign=True)
             continue
         foreign = link.kind == "vlan" and not marked and link.name not in owned_links
         ours = _link(view, link, wanted, foreign=foreign)
-        state[ours.key] = ours
+        yield ours.key, ours
         if not foreign:
-            _add_what_stands_on(view, link, ours, intent, state)
+            yield from _what_stands_on(view, link, ours, intent)
     if view.routes:
         names = {index: link.name for index, link in view.links.items()}
         tables = {link.table: link.name for link in view.links.values() if link.table}
-        state |= routes_of(view.routes, names, tables, intent)
-    return state
+        yield from routes_of(view.routes, names, tables, intent).items()
 
 
 def _shapers_apart(view: KernelView, intent: State) -> Iterator[tuple[Key, Resource]]:
@@ -181,16 +179,14 @@ def _depth(view: KernelView, link: LinkView) -> int:
     return depth
 
 
-def _add_what_stands_on(
-    view: KernelView, link: LinkView, ours: Link, intent: State, state: dict[Key, Resource]
-) -> None:
+def _what_stands_on(view: KernelView, link: LinkView, ours: Link, intent: State) -> Iterator[tuple[Key, Resource]]:
     for address in view.addresses.get(link.index, ()):
         resource = IpAddress(link.name, address.interface, ours.affects)
         if address.protocol == ROUTE_PROTOCOL or resource.key in intent:
-            state[resource.key] = resource
+            yield resource.key, resource
     shaper = _shaper(view, link, ours.affects)
     if shaper is not None and (shaper.foreign is None or (ours.tag is None and shaper.key in intent)):
-        state[shaper.key] = shaper
+        yield shaper.key, shaper
 
 
 def _port_shaper(view: KernelView, link: LinkView, intent: State) -> Shaper | None:

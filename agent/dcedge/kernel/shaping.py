@@ -21,6 +21,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 
+from dcedge.kernel.classify import Classifier
+
 ETHERNET_HEADER_BYTES = 14
 TICK_NS = 64  # PSCHED_SHIFT in the kernel; the unit of every burst that tc's interface carries
 SUPER_PACKET_BYTES = 64 * 1024  # GSO_MAX_SIZE
@@ -100,17 +102,6 @@ class Leaf:
     minor: int
     queue: QueueParameters | None
     cut_bytes: int
-
-
-@dataclass(frozen=True, slots=True)
-class Classifier:
-    """The filter at the root: a classic BPF program (linux/filter.h) that names the class, or 0 for the default one.
-
-    `mark`: the priority that it gives to what it names, 0 for none.
-    """
-
-    program: bytes
-    mark: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -249,9 +240,14 @@ def queue_parameters(kind: str, rate_bps: int, mtu: int) -> QueueParameters:
 
 def interface_tree(rate_bps: int, mtu: int, overhead: int, queue: str, classifier: Classifier) -> Tree:
     """The tree that holds the rate of one virtual interface on its own link."""
+    leaves = _interface_leaves(rate_bps, mtu, overhead, queue)
+    return Tree(DATA, interface_classes(rate_bps, mtu, overhead), leaves, classifier)
+
+
+@lru_cache(_ALIKE)
+def _interface_leaves(rate_bps: int, mtu: int, overhead: int, queue: str) -> tuple[Leaf, ...]:
     cut = 0 if queue == "cake" else cut_bytes(rate_bps, mtu, overhead)
-    leaf = Leaf(DATA, queue_parameters(queue, rate_bps, mtu), cut)
-    return Tree(DATA, interface_classes(rate_bps, mtu, overhead), (leaf,), classifier)
+    return (Leaf(DATA, queue_parameters(queue, rate_bps, mtu), cut),)
 
 
 def shared_tree(rate_bps: int, group_rates: tuple[int, ...], shares: Iterable[Share], classifier: Classifier) -> Tree:

@@ -12,11 +12,11 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from dcedge.kernel.capabilities import Capabilities
-from dcedge.kernel.classify import vlan_program
+from dcedge.kernel.classify import Classifier, vlan_program
 from dcedge.kernel.messages import ROOT_HANDLE
 from dcedge.kernel.naming import link_name
 from dcedge.kernel.objects import Shaper
-from dcedge.kernel.shaping import SHARED_MINORS, Classifier, Share, shared_tree
+from dcedge.kernel.shaping import SHARED_MINORS, Share, shared_tree
 from dcedge.order.resolve import Line, ResolvedInterface
 
 
@@ -112,5 +112,5 @@ def _shaper(device: str, line: Line, parts: Collection[_Part], kernel: Capabilit
         for part in parts
     ]
     rates = tuple(groups[name].rate_bps for name in sorted(groups))
-    tree = shared_tree(line.rate_bps, rates, shares, Classifier(vlan_program(ROOT_HANDLE | SHARED_MINORS), 0))
+    tree = shared_tree(line.rate_bps, rates, shares, Classifier.of(vlan_program(ROOT_HANDLE | SHARED_MINORS), 0))
     return Shaper(device, tree, tuple(user.name for part in parts for user in part.users))

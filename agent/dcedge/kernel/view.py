@@ -1,32 +1,41 @@
 """What the kernel says: links, addresses and queues, each table dumped once and indexed.
 
-Decodes only the attributes that are used; a link costs some 20 µs.
+Decodes only the attributes that are used; a link costs some 20 µs. What thousands of links have alike is decoded once,
+and is one object.
 """
 
 from __future__ import annotations
 
 import errno
 import struct
-from collections.abc import Callable, Iterable, Iterator
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from ipaddress import ip_address, ip_interface, ip_network
 from typing import TypeVar
 
 from dcedge.errors import KernelError
 from dcedge.kernel import messages as m
+from dcedge.kernel.classify import Classifier
 from dcedge.kernel.netlink import RouteSocket, Span, attributes, each_attribute, string_at, u32
 from dcedge.kernel.objects import IPV4_CONF, IPV6_CONF, ROUTE_PROTOCOL
-from dcedge.kernel.shaping import Classifier, HtbClass, Leaf, QueueParameters, Tree
+from dcedge.kernel.shaping import HtbClass, Leaf, QueueParameters, Tree
 from dcedge.order.model import Address, Interface, Prefix
 from dcedge.order.resolve import Tag
 
-_ATTEMPTS = 5
+# A second or two after thousands of links have come up, their IPv6 addresses settle one by one (duplicate address
+# detection), and each that does interrupts a dump; the pause between two tries doubles, up to 2.5 s in all.
+_ATTEMPTS, _PAUSE_SECONDS = 9, 0.01
+_ALIKE = 1024  # so many kinds of one thing are remembered
 _U32 = struct.Struct("=I")
 _INDEX = struct.Struct("=i")
 _U16 = struct.Struct("=H")
 _BE16 = struct.Struct(">H")
 _U64 = struct.Struct("=Q")
 T = TypeVar("T")
+_ANOTHER = Classifier.of(b"", 0)  # somebody else's filter, or several
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,9 +90,8 @@ class AddressView:
 
 @dataclass(frozen=True, slots=True)
 class QdiscView:
-    """One qdisc."""
+    """One qdisc of some link; equal ones of several links are one object."""
 
-    index: int
     kind: str
     handle: int
     parent: int
@@ -107,7 +115,7 @@ class KernelView:
     links: dict[int, LinkView] = field(default_factory=dict)
     by_name: dict[str, LinkView] = field(default_factory=dict)
     addresses: dict[int, list[AddressView]] = field(default_factory=dict)
-    qdiscs: dict[int, list[QdiscView]] = field(default_factory=dict)
+    qdiscs: dict[int, tuple[QdiscView, ...]] = field(default_factory=dict)
     classes: dict[int, tuple[HtbClass, ...]] = field(default_factory=dict)  # of our own trees
     classifiers: dict[int, Classifier] = field(default_factory=dict)
     redirects: dict[int, int] = field(default_factory=dict)  # where what comes in by a link is sent by a filter of ours
@@ -137,14 +145,22 @@ def observe_link(sock: RouteSocket, index: int, *, queues: bool) -> KernelView:
             view.by_name[master.name] = master
     view.addresses[index] = addresses_on(sock, index)
     if queues:
-
-        def on_it(data: memoryview, start: int, end: int) -> QdiscView | None:
-            return _qdisc(data, start, end) if _INDEX.unpack_from(data, start + 4)[0] == index else None
-
-        found = dump(sock, m.RTM_GETQDISC, m.TC_BODY.pack(0, 0, 0, 0, 0), on_it)
-        view.qdiscs[index] = [qdisc for qdisc in found if qdisc is not None]
+        _look_at_qdiscs(sock, view, index)
         _look_into_tree(sock, view, index)
     return view
+
+
+def _look_at_qdiscs(sock: RouteSocket, view: KernelView, only: int | None = None) -> None:
+    """Enter the qdiscs of all links, or of one; the kernel tells those of all anyway."""
+
+    def enter(data: memoryview, start: int, end: int) -> None:
+        index = _INDEX.unpack_from(data, start + 4)[0]
+        if only is None or index == only:
+            qdisc, before = _qdisc(data, start, end), view.qdiscs.get(index, ())
+            if qdisc not in before:  # an interrupted dump begins anew
+                view.qdiscs[index] = (*before, qdisc)
+
+    dump(sock, m.RTM_GETQDISC, m.TC_BODY.pack(0, 0, 0, 0, 0), enter)
 
 
 def _look_into_tree(sock: RouteSocket, view: KernelView, index: int) -> None:
@@ -183,17 +199,24 @@ def addresses_on(sock: RouteSocket, index: int) -> list[AddressView]:
     return [address for address in found if address is not None]
 
 
-def observe_kernel(sock: RouteSocket) -> KernelView:
-    """Dump links, addresses, qdiscs, the HTB classes of our own trees, and our routes. Raises KernelError."""
+def observe_kernel(sock: RouteSocket, wanted: Iterable[Interface]) -> KernelView:
+    """Dump links, addresses, qdiscs, the HTB classes of our own trees, and our routes. Raises KernelError.
+
+    Of the addresses only those that are ours by their protocol number, or are among the `wanted` ones.
+    """
     view = KernelView()
+    known = {(interface.packed, interface.network.prefixlen): interface for interface in wanted}
+
+    def address(data: memoryview, start: int, end: int) -> AddressView | None:
+        return _address(data, start, end, known)
+
     for link in dump_links(sock):
         view.links[link.index] = link
         view.by_name[link.name] = link
-    for address in dump(sock, m.RTM_GETADDR, m.ADDRESS_BODY.pack(0, 0, 0, 0, 0), _address):
-        if address is not None:
-            view.addresses.setdefault(address.index, []).append(address)
-    for qdisc in dump(sock, m.RTM_GETQDISC, m.TC_BODY.pack(0, 0, 0, 0, 0), _qdisc):
-        view.qdiscs.setdefault(qdisc.index, []).append(qdisc)
+    for found in dump(sock, m.RTM_GETADDR, m.ADDRESS_BODY.pack(0, 0, 0, 0, 0), address):
+        if found is not None:
+            view.addresses.setdefault(found.index, []).append(found)
+    _look_at_qdiscs(sock, view)
     for index in view.qdiscs:
         _look_into_tree(sock, view, index)
     view.routes = our_routes(sock)
@@ -240,7 +263,7 @@ def classifier_of(sock: RouteSocket, index: int) -> Classifier | None:
         for classifier in dump(sock, m.RTM_GETTFILTER, m.TC_BODY.pack(0, index, 0, m.ROOT_HANDLE, 0), _classifier)
         if classifier is not None
     ]
-    return found[0] if len(found) == 1 else Classifier(b"", 0) if found else None
+    return found[0] if len(found) == 1 else _ANOTHER if found else None
 
 
 def dump(sock: RouteSocket, kind: int, body: bytes, decode: Callable[[memoryview, int, int], T]) -> list[T]:
@@ -249,8 +272,9 @@ def dump(sock: RouteSocket, kind: int, body: bytes, decode: Callable[[memoryview
         try:
             return [decode(data, start, end) for data, start, end in sock.dump(kind, body)]
         except KernelError as error:
-            if not error.retryable or attempt == _ATTEMPTS:
+            if not error.retryable or error.errno == errno.ETIMEDOUT or attempt == _ATTEMPTS:
                 raise
+            time.sleep(_PAUSE_SECONDS * 2 ** (attempt - 1))
     raise AssertionError("unreachable")
 
 
@@ -280,22 +304,22 @@ def link_view(data: memoryview, start: int, end: int) -> LinkView:
     if (spec := found.get(m.IFLA_AF_SPEC)) is not None:
         families = attributes(data, *spec)
         if (span := families.get(m.AF_INET)) is not None:
-            conf4 = tuple(_conf(data, attributes(data, *span).get(m.IFLA_INET_CONF), _IPV4_PLACES))
+            conf4 = _conf4(_payload(data, attributes(data, *span).get(m.IFLA_INET_CONF)))
         if (span := families.get(m.AF_INET6)) is not None:
-            conf6 = effective_conf6(_conf(data, attributes(data, *span).get(m.IFLA_INET6_CONF), _IPV6_PLACES))
+            conf6 = _conf6(_payload(data, attributes(data, *span).get(m.IFLA_INET6_CONF)))
     names: tuple[str, ...] = ()
     if (span := found.get(m.IFLA_PROP_LIST)) is not None:
-        names = tuple(string_at(data, s) for k, s in each_attribute(data, span) if k == m.IFLA_ALT_IFNAME)
+        names = tuple(sys.intern(string_at(data, s)) for k, s in each_attribute(data, span) if k == m.IFLA_ALT_IFNAME)
     return LinkView(
         index=index,
-        name=string_at(data, found[m.IFLA_IFNAME]),
+        name=sys.intern(string_at(data, found[m.IFLA_IFNAME])),
         flags=flags,
         mtu=_number(data, found.get(m.IFLA_MTU)),
         below=_number(data, found.get(m.IFLA_LINK)) if m.IFLA_LINK_NETNSID not in found else 0,
         master=_number(data, found.get(m.IFLA_MASTER)),
         kind=kind,
         tag=tag,
-        alias=string_at(data, found[m.IFLA_IFALIAS]) if m.IFLA_IFALIAS in found else "",
+        alias=sys.intern(string_at(data, found[m.IFLA_IFALIAS])) if m.IFLA_IFALIAS in found else "",
         altnames=names,
         conf4=conf4,
         conf6=conf6,
@@ -332,12 +356,24 @@ _IPV4_PLACES = tuple((name, m.IPV4_DEVCONF[name] - 1) for name, _ in IPV4_CONF)
 _IPV6_PLACES = tuple((name, m.IPV6_DEVCONF[name]) for name, _ in IPV6_CONF)
 
 
-def _conf(data: memoryview, span: Span | None, places: Iterable[tuple[str, int]]) -> Iterator[tuple[str, int]]:
-    if span is None:
-        return
+def _payload(data: memoryview, span: Span | None) -> bytes:
+    return bytes(data[span[0] : span[1]]) if span is not None else b""
+
+
+@lru_cache(_ALIKE)
+def _conf4(payload: bytes) -> tuple[tuple[str, int], ...]:
+    return tuple(_conf(payload, _IPV4_PLACES))
+
+
+@lru_cache(_ALIKE)
+def _conf6(payload: bytes) -> tuple[tuple[str, int], ...]:
+    return effective_conf6(_conf(payload, _IPV6_PLACES))
+
+
+def _conf(payload: bytes, places: Iterable[tuple[str, int]]) -> Iterator[tuple[str, int]]:
     for name, place in places:
-        if span[0] + 4 * place + 4 <= span[1]:
-            yield name, _U32.unpack_from(data, span[0] + 4 * place)[0]
+        if 4 * place + 4 <= len(payload):
+            yield name, _U32.unpack_from(payload, 4 * place)[0]
 
 
 def effective_conf6(settings: Iterable[tuple[str, int]]) -> tuple[tuple[str, int], ...]:
@@ -345,14 +381,23 @@ def effective_conf6(settings: Iterable[tuple[str, int]]) -> tuple[tuple[str, int
     return tuple((name, 0 if name == "accept_ra" and value == 1 else value) for name, value in settings)
 
 
-def _address(data: memoryview, start: int, end: int) -> AddressView | None:
+def _address(
+    data: memoryview, start: int, end: int, known: Mapping[tuple[bytes, int], Interface] | None = None
+) -> AddressView | None:
+    """An address; with those that are `known`, None for others that are not ours."""
     _, length, _, _, index = m.ADDRESS_BODY.unpack_from(data, start)
     found = attributes(data, start + 8, end)
     span = found.get(m.IFA_LOCAL) or found.get(m.IFA_ADDRESS)
     if span is None:
         return None
     proto = data[found[m.IFA_PROTO][0]] if m.IFA_PROTO in found else 0
-    return AddressView(index, ip_interface((bytes(data[span[0] : span[1]]), length)), proto)
+    place = bytes(data[span[0] : span[1]]), length
+    interface = known.get(place) if known is not None else None
+    if interface is None:
+        if known is not None and proto != ROUTE_PROTOCOL:
+            return None
+        interface = ip_interface(place)
+    return AddressView(index, interface, proto)
 
 
 def _route(data: memoryview, start: int, end: int) -> RouteView | None:
@@ -387,14 +432,17 @@ def _rule_table(data: memoryview, start: int, end: int) -> int:
 
 
 def _qdisc(data: memoryview, start: int, end: int) -> QdiscView:
-    _, index, handle, parent, _ = m.TC_BODY.unpack_from(data, start)
+    _, _, handle, parent, _ = m.TC_BODY.unpack_from(data, start)
     found = attributes(data, start + 20, end)
-    kind = string_at(data, found[m.TCA_KIND])
-    settings: tuple[tuple[str, int], ...] = ()
+    kind = sys.intern(string_at(data, found[m.TCA_KIND]))
     span = found.get(m.TCA_OPTIONS)
-    if span is not None and handle and (decode := _SETTINGS.get(kind)) is not None:
-        settings = decode(data, span)
-    return QdiscView(index, kind, handle, parent, settings)
+    return _known_qdisc(kind, handle, parent, _payload(data, span) if handle and kind in _SETTINGS else b"")
+
+
+@lru_cache(_ALIKE)
+def _known_qdisc(kind: str, handle: int, parent: int, options: bytes) -> QdiscView:
+    settings = _SETTINGS[kind](memoryview(options), (0, len(options))) if options else ()
+    return QdiscView(kind, handle, parent, settings)
 
 
 def _htb_settings(data: memoryview, span: Span) -> tuple[tuple[str, int], ...]:
@@ -438,15 +486,23 @@ _SETTINGS: dict[str, Callable[[memoryview, Span], tuple[tuple[str, int], ...]]] 
 def _htb_class(data: memoryview, start: int, end: int) -> HtbClass | None:
     _, _, handle, parent, _ = m.TC_BODY.unpack_from(data, start)
     found = attributes(data, start + 20, end)
-    nest = attributes(data, *found[m.TCA_OPTIONS])
+    return _class(
+        handle & 0xFFFF, parent & 0xFFFF if parent != m.TC_H_ROOT else 0, _payload(data, found[m.TCA_OPTIONS])
+    )
+
+
+@lru_cache(_ALIKE)
+def _class(minor: int, parent: int, options: bytes) -> HtbClass | None:
+    data = memoryview(options)
+    nest = attributes(data, 0, len(options))
     span = nest.get(m.TCA_HTB_PARMS)
     if span is None:
         return None
     rate, ceil, burst, ceil_burst, quantum, _, priority = m.HTB_OPTIONS.unpack_from(data, span[0])
     _, _, overhead, _, _, _ = m.RATE_SPEC.unpack(rate)
     return HtbClass(
-        minor=handle & 0xFFFF,
-        parent=parent & 0xFFFF if parent != m.TC_H_ROOT else 0,
+        minor=minor,
+        parent=parent,
         rate_bytes=_rate_bytes(data, nest.get(m.TCA_HTB_RATE64), rate),
         ceil_bytes=_rate_bytes(data, nest.get(m.TCA_HTB_CEIL64), ceil),
         burst_ticks=burst,
@@ -469,13 +525,13 @@ def _classifier(data: memoryview, start: int, end: int) -> Classifier | None:
     found = attributes(data, start + 20, end)
     nest = attributes(data, *found[m.TCA_OPTIONS]) if m.TCA_OPTIONS in found else {}
     if (handle, info) != (m.CLASSIFIER_HANDLE, m.CLASSIFIER_INFO) or m.TCA_BPF_OPS not in nest:
-        return Classifier(b"", 0)
+        return _ANOTHER
     mark = 0
     if (span := nest.get(m.TCA_BPF_ACT)) is not None:
         for _, action in each_attribute(data, span):
             options = attributes(data, *attributes(data, *action)[m.TCA_ACT_OPTIONS])
             mark = _number(data, options.get(m.TCA_SKBEDIT_PRIORITY))
-    return Classifier(bytes(data[slice(*nest[m.TCA_BPF_OPS])]), mark)
+    return Classifier.of(bytes(data[slice(*nest[m.TCA_BPF_OPS])]), mark, m.CONTROL_HANDLE)
 
 
 def _ingress_filter(data: memoryview, start: int, end: int) -> tuple[int | None, int] | None:

@@ -46,6 +46,7 @@ Family = Literal["ipv4", "ipv6"]
 
 NAME_PATTERN = r"^[a-z0-9][a-z0-9-]{0,39}$"
 IFNAME_MAX = 15
+ADDRESSES_MAX = 8  # of one virtual interface
 _LENGTH = re.compile(r"/[0-9]{1,3}\Z")
 
 
@@ -217,10 +218,18 @@ Community = Annotated[
 
 
 class Digests(dict[tuple[str, str], bytes]):
-    """What each entry of the file looked like, by section and name; of no weight when orders are compared."""
+    """What each entry of the file looked like, by section and name; of no weight when orders are compared.
 
-    __slots__ = ()
+    `changed` are the virtual interfaces that are not the same objects as in the order whose `mark` is `since`.
+    """
+
+    __slots__ = ("changed", "mark", "since")
     __hash__ = None
+
+    def __init__(self) -> None:
+        self.mark = object()
+        self.since: object = None
+        self.changed: frozenset[str] = frozenset()
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Digests)
@@ -479,7 +488,7 @@ class VirtualInterface(_Model):
     """What was ordered; optional on a hosted or oversubscribed connection, whose own then bounds it."""
     admin: Literal["up", "down", "planned"] = "up"
     """`planned`: built and probed, but raises no alert."""
-    addresses: Annotated[tuple[AddressPair, ...], MinLen(1), MaxLen(8)]
+    addresses: Annotated[tuple[AddressPair, ...], MinLen(1), MaxLen(ADDRESSES_MAX)]
     """An entry a BGP session (or a static next hop)."""
     preference: Preference = "primary"
     """Which of several to one gateway carries the traffic; `equal` shares it."""

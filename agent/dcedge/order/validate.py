@@ -130,6 +130,7 @@ class Draft:
         self.whole = True  # nothing had to be left out
         self._previous = previous
         self._tops: set[str] = set()
+        self._fresh: set[tuple[str, str]] = set()  # entries that are not the previous order's
         self._pool = _Pool()
         del self.order.__dict__["agent"]
 
@@ -146,6 +147,7 @@ class Draft:
             models[name] = getattr(self._previous, section)[name]
         else:
             models[name] = self._model(SECTIONS[section], tree, key)
+            self._fresh.add(key)
         self.order.digests[key] = digest
 
     def top(self, key: str, tree: Tree) -> None:
@@ -170,6 +172,11 @@ class Draft:
             self._add(("router",), "is missing; an order needs it, with the keys asn and router_id")
             self.whole = False
         self.order.__dict__.setdefault("agent", Agent())
+        if self._previous is not None:
+            fresh = {name for section, name in self._fresh if section == "virtual_interfaces"}
+            gone = self._previous.virtual_interfaces.keys() - self.order.virtual_interfaces.keys()
+            self.order.digests.since = self._previous.digests.mark
+            self.order.digests.changed = frozenset(fresh | gone)
 
     def _add(self, path: Path, message: str, part: Literal["key", "value"] = "value") -> None:
         self.problems.append(Problem(path, message, part))

@@ -16,6 +16,7 @@ import ctypes
 import errno
 import socket
 import struct
+import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -113,7 +114,7 @@ def path_to(destination: Address, source: Address, ifindex: int, cookie: bytes) 
     else:
         sockaddr = _SOCKADDR6.pack(socket.AF_INET6, destination.packed)
         info = pack_ancillary(socket.IPPROTO_IPV6, socket.IPV6_PKTINFO, _PKTINFO6.pack(source.packed, ifindex))
-    return Path(cookie, str(destination), sockaddr, info)
+    return Path(cookie, sys.intern(str(destination)), sockaddr, info)
 
 
 class EchoSocket:

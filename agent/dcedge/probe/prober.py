@@ -26,6 +26,7 @@ from dcedge.probe.target import Target
 TICK: Seconds = 0.01
 _AT_ONCE = 256  # packets read or sent in a tick: 25,000 a second, and the loop is not held for long
 _CLOCK_STEP_NS = 1_000_000
+_HAIR = 1e-6  # seconds, which sums of floats may be off
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,12 +59,21 @@ class Transport(Protocol):
         """Give it back."""
 
 
+Due = tuple[float, int, Stream]  # when a stream is due (seconds since the epoch), a number of its own, the stream
+
+
 @dataclass(frozen=True, slots=True)
 class Arrangement:
-    """What is to be probed from now on: the streams by virtual interface, and those that go on with another target."""
+    """What is to be probed from now on: the streams by virtual interface, and those that go on with another target.
+
+    All that takes long is in it already, as the event loop has no time: the streams by their cookies and by when they
+    are due.
+    """
 
     streams: Mapping[str, tuple[Stream, ...]]
     retargeted: tuple[tuple[Stream, Target, Slot], ...]
+    by_cookie: dict[bytes, Stream]
+    due: list[Due]
 
 
 class Prober:
@@ -79,7 +89,7 @@ class Prober:
         self._sockets: dict[Family, Transport] = {}
         self.streams: Mapping[str, tuple[Stream, ...]] = {}  # by virtual interface; replaced, never changed
         self._by_cookie: dict[bytes, Stream] = {}
-        self._heap: list[tuple[float, int, Stream]] = []
+        self._heap: list[Due] = []
         self._outstanding: deque[tuple[float, Stream, int]] = deque()
         self._started: asyncio.AbstractEventLoop | None = None
         self._timer: asyncio.TimerHandle | None = None
@@ -92,7 +102,7 @@ class Prober:
         self._started = asyncio.get_running_loop()
         self._epoch = self._loop.time()
         self._clock_offset = _clock_offset()
-        self._refill()
+        self._take(self._due((stream, stream.slot) for stream in self._each()))
 
     def close(self) -> None:
         """Stop, and close the sockets; the statistics stay readable."""
@@ -129,7 +139,9 @@ class Prober:
             streams[name] = (*streams.get(name, ()), stream)
         if streams == self.streams and not retargeted:
             return None
-        return Arrangement(streams, tuple(retargeted))
+        each = [stream for group in streams.values() for stream in group]
+        due = self._due((stream, slots[stream.target.key]) for stream in each)
+        return Arrangement(streams, tuple(retargeted), {stream.path.cookie: stream for stream in each}, due)
 
     def adopt(self, arrangement: Arrangement | None) -> None:
         """The second part of `set_targets`, for the event loop's thread."""
@@ -137,10 +149,9 @@ class Prober:
             return
         for stream, target, slot in arrangement.retargeted:
             stream.retarget(target, slot)
-        self.streams = arrangement.streams
-        self._by_cookie = {stream.path.cookie: stream for stream in self._each()}
+        self.streams, self._by_cookie = arrangement.streams, arrangement.by_cookie
         if self._started is not None:
-            self._refill()
+            self._take(arrangement.due)
 
     def stats(self) -> list[ProbeStats]:
         """The statistics of every stream."""
@@ -160,16 +171,17 @@ class Prober:
             raise RuntimeError("the prober has not been started")
         return self._started
 
-    def _refill(self) -> None:
-        for family in {stream.family for stream in self._each()} - self._sockets.keys():
+    def _due(self, streams: Iterable[tuple[Stream, Slot]]) -> list[Due]:
+        """When each is due by these slots, the soonest first (heapq)."""
+        now = self._started.time() - self._epoch if self._started is not None else 0.0
+        due = [(slot.next_after(_earliest(stream, slot, now)), n, stream) for n, (stream, slot) in enumerate(streams)]
+        heapq.heapify(due)
+        return due
+
+    def _take(self, due: list[Due]) -> None:
+        for family in {stream.family for _, _, stream in due} - self._sockets.keys():
             self._sockets[family] = self._open_socket(family, self._identifier, self._key)
-        now = self._loop.time() - self._epoch
-        self._heap = []
-        for number, stream in enumerate(self._each()):
-            # A changed schedule never brings a stream's next probe nearer than an interval to its last one.
-            earliest = max(now, stream.last_due + stream.slot.interval)
-            self._heap.append((stream.slot.next_after(earliest), number, stream))
-        heapq.heapify(self._heap)
+        self._heap = due
         self._set_timer()
 
     def _set_timer(self, after: Seconds = TICK) -> None:
@@ -250,6 +262,9 @@ class Prober:
             if not heap or heap[0][0] > now:
                 break
             due, number, stream = heap[0]
+            if due < (soonest := _earliest(stream, stream.slot, due)) - _HAIR:  # it was sent since this was arranged
+                heapq.heapreplace(heap, (stream.slot.next_after(soonest), number, stream))
+                continue
             following = due + stream.slot.interval
             if following <= now:  # the loop was held: what was missed is not made up for in a burst
                 following = stream.slot.next_after(now)
@@ -280,6 +295,11 @@ class Prober:
             stream.give_up(sequence)
         else:
             self._outstanding.append((now + LOST_AFTER, stream, sequence))
+
+
+def _earliest(stream: Stream, slot: Slot, now: float) -> float:
+    """A changed schedule never brings a stream's next probe nearer than an interval to its last one."""
+    return max(now, stream.last_due + slot.interval)
 
 
 def _clock_offset() -> int:

@@ -10,7 +10,7 @@ from array import array
 from typing import NamedTuple
 
 from dcedge.order.model import Family, Seconds
-from dcedge.probe.histogram import Histogram, HistogramCounts
+from dcedge.probe.histogram import HistogramCounts, count, zeros
 from dcedge.probe.icmp import path_to
 from dcedge.probe.schedule import Slot
 from dcedge.probe.target import Target
@@ -79,9 +79,10 @@ class Stream:
     """
 
     __slots__ = (
-        "_full_size_open", "_full_size_sequence", "_highest", "_judged", "_probes", "_turns", "_window", "_window_sum",
+        "_cells", "_full_size_open", "_full_size_sequence", "_highest", "_judged", "_probes", "_rtt_total", "_turns",
+        "_window_sum",
         "busy", "duplicates", "error", "full_size_answered", "full_size_lost", "full_size_misses", "full_size_sent",
-        "histogram", "jitter",
+        "jitter",
         "last_due", "late", "lost", "lost_in_a_row", "path", "received", "reordered", "rtt_last", "send_errors",
         "sent", "sequence", "slot", "target", "window_lost",
     )  # fmt: skip
@@ -100,13 +101,14 @@ class Stream:
         self.sent = self.received = self.lost = self.late = self.duplicates = self.reordered = 0
         self.send_errors = 0
         self.error: str | None = None
-        self._window = array("I", [_NO_ROUND_TRIP]) * WINDOW
+        # The window, and behind it the histogram's counts: two arrays would cost as much again in heads.
+        self._cells = array("I", [_NO_ROUND_TRIP]) * WINDOW + zeros()
+        self._rtt_total: Seconds = 0.0
         self._judged = self._window_sum = 0
         self.lost_in_a_row = 0  # of those whose outcome is known, the latest
         self.window_lost = 0
         self.rtt_last: Seconds | None = None
         self.jitter: Seconds | None = None
-        self.histogram = Histogram()
         self.last_due = float("-inf")
         self._turns = secrets.randbelow(FULL_SIZE_EVERY - FULL_SIZE_AGAIN) + FULL_SIZE_AGAIN
         self._full_size_sequence = FULL_SIZE
@@ -231,7 +233,7 @@ class Stream:
         """Enter a round trip (or none) into the window, whose sums are kept as it moves."""
         place = self._judged % WINDOW
         if self._judged >= WINDOW:
-            leaving = self._window[place]
+            leaving = self._cells[place]
             if leaving == _NO_ROUND_TRIP:
                 self.window_lost -= 1
             else:
@@ -242,7 +244,7 @@ class Stream:
         else:
             self._window_sum += outcome
             self.lost_in_a_row = 0
-        self._window[place] = outcome
+        self._cells[place] = outcome
         self._judged += 1
 
     def _lose(self) -> None:
@@ -253,7 +255,8 @@ class Stream:
         """Count a measured round trip; jitter as RFC 3550, 6.4.1 has it, on round trips."""
         self._judge(rtt_ns)
         rtt = rtt_ns / 1e9
-        self.histogram.observe(rtt)
+        self._cells = count(self._cells, rtt, WINDOW)
+        self._rtt_total += rtt
         if self.rtt_last is not None:
             previous = self.jitter or 0.0
             self.jitter = previous + (abs(rtt - self.rtt_last) - previous) / 16
@@ -300,9 +303,14 @@ class Stream:
         return self._judged > 0 and (self.window_lost == self.window_probes or self.lost_in_a_row >= SILENT_IN_A_ROW)
 
     @property
+    def histogram(self) -> HistogramCounts:
+        """Every measured round trip, as it is now."""
+        return HistogramCounts(self._cells[WINDOW:], self._rtt_total)
+
+    @property
     def rtt_min(self) -> Seconds | None:
         """The shortest round trip in the window."""
-        shortest = min(self._window)
+        shortest = min(self._cells[:WINDOW])
         return None if shortest == _NO_ROUND_TRIP else shortest / 1e9
 
     @property
@@ -313,8 +321,7 @@ class Stream:
 
     def read(self) -> ProbeStats:
         """A copy that later probes leave alone."""
-        values = {name: getattr(self, name) for name in ProbeStats._fields}
-        return ProbeStats(**values | {"histogram": self.histogram.read()})
+        return ProbeStats(**{name: getattr(self, name) for name in ProbeStats._fields})
 
 
 # One stream as the rest of the program reads it: live, or as it was.

@@ -7,8 +7,9 @@ from hypothesis import strategies as st
 
 from dcedge.intent import NOTHING, derive
 from dcedge.kernel.capabilities import EVERYTHING
+from dcedge.kernel.classify import Classifier
 from dcedge.kernel.objects import Shaper
-from dcedge.kernel.shaping import CONTROL, SHARED_MINORS, WHOLE, Classifier, HtbClass, Share, shared_tree
+from dcedge.kernel.shaping import CONTROL, SHARED_MINORS, WHOLE, HtbClass, Share, shared_tree
 from dcedge.kernel.sharing import NO_LOADS, shared_shapers
 from dcedge.order.load import parse_order
 from dcedge.resource import Key
@@ -69,7 +70,7 @@ def test_there_is_no_tree_where_everything_fits() -> None:
 @given(rate=st.integers(2_000_000, 100_000_000_000), rates=st.lists(st.integers(1_000_000, 10_000_000_000), min_size=2))
 def test_what_is_sure_is_never_more_than_the_whole(rate: int, rates: list[int]) -> None:
     shares = [Share(SHARED_MINORS + n, each, 1500, 0, "fq_codel", None) for n, each in enumerate(rates, 1)]
-    classes = {htb.minor: htb for htb in shared_tree(rate, (), shares, Classifier(b"", 0)).classes}
+    classes = {htb.minor: htb for htb in shared_tree(rate, (), shares, Classifier.of(b"", 0)).classes}
     whole = classes.pop(WHOLE)
     assert whole.rate_bytes == rate // 8
     # A byte a second each, at least, is rounded up.

@@ -5,14 +5,15 @@ from __future__ import annotations
 import pytest
 
 from dcedge.kernel import messages as m
-from dcedge.kernel.shaping import Classifier, Tree, interface_tree
+from dcedge.kernel.classify import Classifier
+from dcedge.kernel.shaping import Tree, interface_tree
 from dcedge.kernel.tree import tree_requests
 
 NEW = {m.RTM_NEWQDISC, m.RTM_NEWTCLASS, m.RTM_NEWTFILTER}
 
 
 def tree(rate: int, queue: str = "fq_codel", overhead: int = 0) -> Tree:
-    return interface_tree(rate, 1500, overhead, queue, Classifier(b"\6\0\0\0\0\0\0\0", 0))
+    return interface_tree(rate, 1500, overhead, queue, Classifier.of(b"\6\0\0\0\0\0\0\0", 0))
 
 
 def kinds(before: Tree | None, after: Tree) -> list[int]:

@@ -27,7 +27,7 @@ from dcedge.order.model import (
     Prefix,
     VirtualInterface,
 )
-from dcedge.order.resolve import bfd_timers, cloud_asn
+from dcedge.order.resolve import bfd_timers, cloud_asn, last_address
 from dcedge.order.validate import did_you_mean
 from dcedge.units import format_rate, write_duration
 
@@ -153,7 +153,7 @@ def _pair(pair: AddressPair, path: Path) -> Found:
         if address == subnet.network_address:
             what = "network" if address.version == 4 else "subnet-router anycast"
             yield Problem((*path, key), f"{address} is the {what} address of {subnet}")
-        elif address.version == 4 and address == subnet.broadcast_address:
+        elif address.version == 4 and int(address) == last_address(subnet):
             yield Problem((*path, key), f"{address} is the broadcast address of {subnet}")
 
 

@@ -1,0 +1,33 @@
+"""The daemon's start. The order is read before the rest is loaded, as it says what of that is needed."""
+
+from __future__ import annotations
+
+from dcedge import memory
+from dcedge.logs import set_up
+from dcedge.settings import Settings
+
+
+def serve(settings: Settings) -> None:
+    """Run the daemon in the foreground. Raises OrderInvalidError, BusyError, StateError."""
+    told = set_up()
+    memory.prepare()
+    memory.spare("_hashlib")  # Python has the few digests that are asked for itself
+
+    from dcedge.in_force import OrderInForce
+    from dcedge.store import Store
+
+    store = Store(settings.state_dir)
+    with store.writer():
+        in_force = OrderInForce(settings, store)
+        if in_force.start().order.agent.web_config is None:
+            memory.spare("ssl")  # nobody speaks TLS then
+
+        import asyncio
+
+        from dcedge.service import Service
+
+        service = Service(in_force, told)
+        try:
+            asyncio.run(service.serve())
+        finally:
+            service.close()
