@@ -17,7 +17,7 @@ from collections.abc import Coroutine, Mapping
 from contextlib import AsyncExitStack, nullcontext
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from dcedge import memory
 from dcedge.bgp.vty import FrrClient
@@ -29,7 +29,6 @@ from dcedge.expose.hour import Hour
 from dcedge.expose.http import start_http
 from dcedge.expose.plan_document import applied_json, notes
 from dcedge.expose.snapshot import FrrSnapshot, OrderSnapshot, PassSnapshot, Snapshot
-from dcedge.expose.web_config import WebConfig, WebConfigError
 from dcedge.facts import session_place
 from dcedge.firewall.nft import FirewallEvents
 from dcedge.hardware import HardwareReader, ports_of
@@ -54,6 +53,9 @@ from dcedge.probe.target import Target, budgets_of, targets_of
 from dcedge.reconcile import PassResult, Reconciler, Scope
 from dcedge.store import Pending
 from dcedge.supervision import PASS_SECONDS_MAX, Supervisor, status_line
+
+if TYPE_CHECKING:
+    from dcedge.expose.web_config import WebConfig
 
 log = logging.getLogger(__name__)
 
@@ -154,7 +156,7 @@ class Service:
         if self._web is not None:
             try:
                 self._web.read()
-            except WebConfigError as error:
+            except DcedgeError as error:
                 log.error("the web config stays as it was: %s", error)
 
     async def _hand_over(self, body: str, _: Mapping[str, str]) -> Reply:
@@ -588,6 +590,8 @@ class Service:
             await stack.enter_async_context(start_control(self.settings.socket, self))
             listen = self.settings.listen or self.in_force.loaded.order.agent.listen
             if (path := self.in_force.loaded.order.agent.web_config) is not None:
+                from dcedge.expose.web_config import WebConfig  # noqa: PLC0415  brings OpenSSL
+
                 self._web = WebConfig(Path(path))
             await stack.enter_async_context(start_http(listen, self, self._web))
             self.prober.start()

@@ -8,7 +8,7 @@ import socket
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from aiohttp import web
 from aiohttp.typedefs import Middleware
@@ -21,11 +21,12 @@ from dcedge.expose.hour import Hour
 from dcedge.expose.metrics import OPENMETRICS_TYPE, TEXT_TYPE, render_chunks
 from dcedge.expose.overview import Wanted, overview_json
 from dcedge.expose.page import CONTENT_SECURITY_POLICY, PAGE
-from dcedge.expose.secured import Securing
 from dcedge.expose.shared import SharedAnswers
 from dcedge.expose.snapshot import Snapshot, unhealthy
-from dcedge.expose.web_config import WebConfig
 from dcedge.health.tracker import Transition
+
+if TYPE_CHECKING:
+    from dcedge.expose.web_config import WebConfig
 
 _MOST_CLIENTS = 64
 _PATIENCE = 10.0
@@ -115,7 +116,12 @@ class HttpServer:
     def _secured(self, make: Callable[[], asyncio.Protocol]) -> Callable[[], asyncio.Protocol]:
         """The same behind TLS, where that is configured."""
         context = self._web.context if self._web is not None else None
-        return make if context is None else lambda: Securing(make, self._guard, context, _PATIENCE)
+        if context is None:
+            return make
+
+        from dcedge.expose.secured import Securing  # noqa: PLC0415  brings OpenSSL, which is not there unless ordered
+
+        return lambda: Securing(make, self._guard, context, _PATIENCE)
 
     def _protected(self) -> Middleware:
         """Asks for a name and a password, and adds headers, where that is configured."""
