@@ -8,7 +8,7 @@ PYTHON   := .venv/bin/python
 LAB      := tests/lab/run
 PACKAGES := python3-venv frr frr-pythontools bird2 user-mode-linux kmod iproute2 nftables ethtool \
             iputils-ping iperf3 fping tcpdump procps ca-certificates
-JUDGES   := prometheus  # its promtool judges our metrics in the tests
+JUDGES   := prometheus chromium  # promtool and Prometheus itself, and a browser for the status page
 PYTEST   := $(PYTHON) -m pytest
 # Which kernel tests share a boot of the lab kernel; `others` is whatever stands in none of these lists.
 # The longest come first.

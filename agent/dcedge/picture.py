@@ -331,7 +331,7 @@ class Picture:
             counters=counters,
             shaper=shaper,
             saturated=saturated,
-            sessions=tuple(session_snapshot(state, session.family) for session, state in sessions),
+            sessions=tuple(session_snapshot(state, session) for session, state in sessions),
             probes=probes,
             failing=failing,
         )

@@ -280,6 +280,7 @@ class Service:
             operations=self._operations,
             durations=self._durations.read(),
             drift_repaired=tuple(sorted(self._repaired.items())),
+            drift_contested=len(self.reconciler.fights.held(time.monotonic())),
             failing=tuple(f"{f.operation.action} {f.operation.key}: {f.text}" for f in result.failures),
             notes=(
                 *notes(result.intent, "", result.firewall_detail),

@@ -155,6 +155,13 @@ def _sessions(vis: list[_Labelled]) -> Iterator[tuple[Family, Iterator[str]]]:
         )
         if count is not None
     )  # fmt: skip
+    name = "dcedge_bgp_prefix_limit"
+    yield Family(name, "gauge", "Prefixes that the BGP session may carry; over it the session is torn down."), (
+        f'{name}{{{labels},direction="{direction}"}} {limit}\n'
+        for s, labels in sessions if s.ordered is not None
+        for direction, limit in (("accepted", s.ordered.receive_limit), ("advertised", s.ordered.advertise_limit))
+        if limit is not None
+    )  # fmt: skip
     name = "dcedge_bgp_session_transitions_total"
     yield (
         Family(name, "counter", "How often the BGP session was lost."),
@@ -303,6 +310,30 @@ def _connections(connections: tuple[ConnectionSnapshot, ...]) -> Iterator[tuple[
         Family(name, "gauge", "The connection's bandwidth as ordered."),
         (f"{name}{{{labels}}} {c.bandwidth_bps / 8!r}\n" for c, labels in labelled),
     )
+    yield from _optics(connections)
+
+
+def _optics(connections: tuple[ConnectionSnapshot, ...]) -> Iterator[tuple[Family, Iterator[str]]]:
+    told = [(o, f'connection="{escape(c.name)}",port="{escape(port)}"') for c in connections for port, o in c.optics]
+    name = "dcedge_connection_optical_power_dbm"
+    yield Family(name, "gauge", "The light of the transceiver's weakest lane."), (
+        f'{name}{{{labels},direction="{direction}"}} {power:.2f}\n'
+        for o, labels in told
+        for direction, power in (("receive", o.receive_dbm), ("transmit", o.transmit_dbm))
+        if power is not None
+    )  # fmt: skip
+    name = "dcedge_connection_optical_low_alarm_dbm"
+    yield Family(name, "gauge", "The light below which the transceiver itself raises an alarm."), (
+        f'{name}{{{labels},direction="{direction}"}} {power:.2f}\n'
+        for o, labels in told
+        for direction, power in (("receive", o.receive_alarm_dbm), ("transmit", o.transmit_alarm_dbm))
+        if power is not None
+    )  # fmt: skip
+    name = "dcedge_connection_optical_alarms"
+    yield (
+        Family(name, "gauge", "Alarms that the transceiver raises."),
+        _lines(name, told, [len(o.alarms) for o, _ in told]),
+    )
 
 
 def _daemon(snapshot: Snapshot) -> Iterator[tuple[Family, Iterator[str]]]:
@@ -325,6 +356,11 @@ def _daemon(snapshot: Snapshot) -> Iterator[tuple[Family, Iterator[str]]]:
     yield (
         Family(name, "counter", "Differences that appeared by themselves and were put right."),
         (f'{name}{{resource="{escape(kind)}"}} {count}\n' for kind, count in passes.drift_repaired),
+    )
+    name = "dcedge_drift_contested"
+    yield (
+        Family(name, "gauge", "Objects left alone for a while, since somebody else undoes every repair."),
+        iter([f"{name} {passes.drift_contested}\n"]),
     )
     name = "dcedge_order_load_failed"
     yield (

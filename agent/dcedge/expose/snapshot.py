@@ -21,6 +21,7 @@ from dcedge.kernel.counters import LinkCounters, ShaperCounters
 from dcedge.kernel.ethtool import LinkMode
 from dcedge.kernel.optics import Optics
 from dcedge.order.model import Family
+from dcedge.order.resolve import Session
 from dcedge.probe.histogram import HistogramCounts
 from dcedge.probe.prober import ProberStats
 from dcedge.probe.stamp import StampStats
@@ -66,7 +67,10 @@ class ConnectionSnapshot(NamedTuple):
 
 
 class SessionSnapshot(NamedTuple):
-    """One BGP session. `state` is RFC 4271's word, or `unknown` while FRR does not answer."""
+    """One BGP session. `state` is RFC 4271's word, or `unknown` while FRR does not answer.
+
+    `ordered` has its timers and limits; `bfd_detection_ms` is the silence after which BFD calls the path dead.
+    """
 
     peer: str
     family: Family
@@ -78,6 +82,8 @@ class SessionSnapshot(NamedTuple):
     transitions: int = 0
     last_reset: str | None = None
     bfd: str | None = None
+    bfd_detection_ms: int | None = None
+    ordered: Session | None = None
 
 
 class Used(NamedTuple):
@@ -114,13 +120,17 @@ class VirtualInterfaceSnapshot(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class PassSnapshot:
-    """The passes so far. `finished` is None before the first; `drift_repaired` counts by kind of resource."""
+    """The passes so far. `finished` is None before the first; `drift_repaired` counts by kind of resource.
+
+    `drift_contested`: how many things are left alone for a while, since somebody else undoes every repair.
+    """
 
     finished: float | None = None
     duration: float | None = None
     operations: int = 0
     durations: HistogramCounts | None = None
     drift_repaired: tuple[tuple[str, int], ...] = ()
+    drift_contested: int = 0
     failing: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
 
@@ -164,12 +174,12 @@ class Snapshot:
     stamps: tuple[StampStats, ...] = ()
 
 
-def session_snapshot(state: SessionState, family: Family) -> SessionSnapshot:
+def session_snapshot(state: SessionState, ordered: Session) -> SessionSnapshot:
     """One session as bgpd tells it, with the counts of the family it was ordered for."""
-    counts = next((prefixes for prefixes in state.prefixes if prefixes.family == family), None)
+    counts = next((prefixes for prefixes in state.prefixes if prefixes.family == ordered.family), None)
     return SessionSnapshot(
         peer=str(state.peer),
-        family=family,
+        family=ordered.family,
         state=state.state,
         uptime=state.uptime,
         received=None if counts is None else counts.received,
@@ -178,6 +188,8 @@ def session_snapshot(state: SessionState, family: Family) -> SessionSnapshot:
         transitions=state.transitions,
         last_reset=state.last_reset,
         bfd=state.bfd,
+        bfd_detection_ms=state.bfd_detection_ms,
+        ordered=ordered,
     )
 
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from ipaddress import ip_address, ip_interface
+
 from dcedge.expose.saturation import Saturated
 from dcedge.expose.snapshot import (
     ConnectionSnapshot,
@@ -17,7 +20,9 @@ from dcedge.expose.snapshot import (
 )
 from dcedge.health.verdict import Verdict
 from dcedge.kernel.counters import LinkCounters, ShaperCounters
-from dcedge.order.model import Family
+from dcedge.kernel.optics import Lane, Optics
+from dcedge.order.model import BfdTimers, Family
+from dcedge.order.resolve import Session
 from dcedge.probe.histogram import Histogram
 from dcedge.probe.prober import ProberStats
 from dcedge.probe.stamp import StampStats
@@ -67,9 +72,44 @@ def probe(name: str, family: Family = "ipv4", lost: int = 0, rtts: tuple[float, 
     )
 
 
+def ordered(family: Family = "ipv4") -> Session:
+    return Session(
+        virtual_interface="prod-a",
+        virtual_gateway="prod",
+        family=family,
+        customer=ip_interface("10.0.0.2/30" if family == "ipv4" else "2001:db8::2/126"),
+        cloud=ip_address("10.0.0.1" if family == "ipv4" else "2001:db8::1"),
+        customer_asn=65010,
+        cloud_asn=64512,
+        password=None,
+        keepalive=20,
+        hold=60,
+        bfd=BfdTimers.model_validate({"interval": "300ms", "multiplier": 3}),
+        receive_limit=200,
+        advertise_limit=100,
+        ttl_security=False,
+        multihop=1,
+        communities=(),
+        med=None,
+        allowas_in=0,
+        admin_up=True,
+    )
+
+
 def session(family: Family = "ipv4", state: str = "Established", bfd: str = "up") -> SessionSnapshot:
-    peer = "10.0.0.1" if family == "ipv4" else "2001:db8::1"
-    return SessionSnapshot(peer, family, state, 7200.0 if state == "Established" else None, 4, 3, 2, 1, None, bfd)
+    return SessionSnapshot(
+        peer="10.0.0.1" if family == "ipv4" else "2001:db8::1",
+        family=family,
+        state=state,
+        uptime=7200.0 if state == "Established" else None,
+        received=4,
+        accepted=3,
+        advertised=2,
+        transitions=1,
+        bfd=bfd,
+        bfd_detection_ms=900 if bfd == "up" else None,
+        ordered=ordered(family),
+    )
 
 
 def up(name: str = "prod-a") -> VirtualInterfaceSnapshot:
@@ -125,3 +165,15 @@ def snapshot(*vis: VirtualInterfaceSnapshot, **more: object) -> Snapshot:
         "stamps": (StampStats("prod-a", "10.0.0.1", 30, 25, 5, 3, 2, 0.007, 0.002, 0.005),),
     }
     return Snapshot(**(parts | more))  # type: ignore[arg-type]
+
+
+OPTICS = Optics("FINISAR", "FTLX1471", "ABC", (Lane(-15.2, -2.5),), -14.0, -10.2, ("receive power low",))
+
+
+def complete() -> Snapshot:
+    """The scene with nothing left out: every metric has a sample in it."""
+    shown = snapshot()
+    first, *others = shown.connections
+    tried = up()._replace(probes=(probe("prod-a")._replace(full_size_answered=True, mtu=1500),))
+    vis = (tried, *shown.virtual_interfaces[1:])
+    return replace(shown, connections=(first._replace(optics=(("eth1", OPTICS),)), *others), virtual_interfaces=vis)

@@ -12,7 +12,8 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families 
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
 from dcedge.expose.metrics import render, render_chunks
-from tests.unit.expose.scene import down, probe, snapshot, up
+from tests.unit.expose import metrics_page
+from tests.unit.expose.scene import complete, down, probe, snapshot, up
 
 A = {"virtual_interface": "prod-a", "connection": "fra-1", "virtual_gateway": "prod"}
 B = {"virtual_interface": "prod-b", "connection": "fra-2", "virtual_gateway": "prod"}
@@ -154,3 +155,24 @@ def test_promtool_has_nothing_to_complain_of() -> None:
         ["promtool", "check", "metrics"], input=render(snapshot()), capture_output=True, check=False, timeout=60
     )
     assert (done.returncode, done.stdout + done.stderr) == (0, b"")
+
+
+def test_the_light_of_a_transceiver_and_when_it_would_alarm() -> None:
+    found = samples(parse_text(render(complete()).decode()))
+    port = {"connection": "fra-1", "port": "eth1"}
+    assert value(found, "dcedge_connection_optical_power_dbm", port, direction="receive") == -15.2
+    assert value(found, "dcedge_connection_optical_low_alarm_dbm", port, direction="receive") == -14.0
+    assert value(found, "dcedge_connection_optical_alarms", port) == 1
+
+
+def test_how_many_prefixes_a_session_may_carry(exposed: Samples) -> None:
+    ours = A | {"family": "ipv4", "peer": "10.0.0.1"}
+    assert value(exposed, "dcedge_bgp_prefix_limit", ours, direction="accepted") == 200
+    assert value(exposed, "dcedge_bgp_prefix_limit", ours, direction="advertised") == 100
+
+
+def test_the_page_of_metrics_lists_what_is_exported() -> None:
+    assert all(family.samples for family in metrics_page.exported()), "the complete scene lacks some"
+    assert metrics_page.PAGE.read_text() == metrics_page.page(), (
+        "config/metrics.md is not up to date: .venv/bin/python -m tests.unit.expose.metrics_page"
+    )

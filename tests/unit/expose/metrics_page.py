@@ -1,0 +1,75 @@
+"""The page that lists every metric, made from what is really exported.
+
+.venv/bin/python -m tests.unit.expose.metrics_page      writes config/metrics.md anew
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from prometheus_client import Metric
+from prometheus_client.parser import text_string_to_metric_families
+
+from dcedge.expose.metrics import render
+from tests.unit.expose.scene import complete
+
+PAGE = Path(__file__).parents[3] / "config" / "metrics.md"
+
+INTRO = """\
+# Metrics
+
+What `http://127.0.0.1:9478/metrics` gives, in Prometheus' text format or, where the scraper prefers it, OpenMetrics.
+Base units throughout. `virtual_interface`, `connection` and `virtual_gateway` are the order's names, `peer` is the
+cloud's address, `port` an interface of this router. What is not known is left out: a session that FRR does not tell of
+has no sample, rather than a zero.
+
+[prometheus/](prometheus/) has a scrape configuration and alert rules, [grafana/](grafana/) a dashboard.
+"""
+
+# By the beginning of a metric's name; the first that fits.
+SECTIONS = {
+    "dcedge_virtual_interface": "Virtual interfaces",
+    "dcedge_b": "BGP and BFD, a session",
+    "dcedge_probe": "Probes",
+    "dcedge_stamp": "STAMP (RFC 8762), where both ends are yours",
+    "dcedge_interface": "Traffic of a virtual interface",
+    "dcedge_port": "Traffic of a port",
+    "dcedge_shaper": "Shapers",
+    "dcedge_connection": "Connections",
+    "dcedge_": "The daemon",
+    "process_": "Its process",
+}
+_BUILD = "dcedge_build_info"
+
+
+def exported() -> list[Metric]:
+    """Every family of the complete scene, by its name in the text format."""
+    return list(text_string_to_metric_families(render(complete()).decode()))
+
+
+def page() -> str:
+    """The whole page."""
+    parts = [INTRO]
+    families = exported()
+    for section in SECTIONS.values():
+        rows = [row for family in families if _section(family) == section for row in _rows(family)]
+        parts += [f"\n## {section}\n", "\n| metric | type | labels | meaning |\n", "|---|---|---|---|\n", *rows]
+    return "".join(parts)
+
+
+def _section(family: Metric) -> str:
+    if family.name == _BUILD:
+        return SECTIONS["dcedge_"]
+    return next(section for prefix, section in SECTIONS.items() if family.name.startswith(prefix))
+
+
+def _rows(family: Metric) -> Iterator[str]:
+    labels = dict.fromkeys(name for sample in family.samples for name in sample.labels if name != "le")
+    name = f"{family.name}_total" if family.type == "counter" else family.name
+    shown = ", ".join(f"`{label}`" for label in labels)
+    yield f"| `{name}` | {family.type} | {shown} | {family.documentation} |\n"
+
+
+if __name__ == "__main__":
+    PAGE.write_text(page())
