@@ -48,6 +48,11 @@ def exported() -> list[Metric]:
     return list(text_string_to_metric_families(render(complete()).decode()))
 
 
+def names() -> set[str]:
+    """The name of every sample, those of histograms too."""
+    return {sample.name for family in exported() for sample in family.samples}
+
+
 def page() -> str:
     """The whole page."""
     parts = [INTRO]
