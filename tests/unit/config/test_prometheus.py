@@ -1,4 +1,4 @@
-"""Scrape configuration and alert rules: Prometheus' own tool has nothing to complain of, and every alert does its work."""
+"""Scrape configuration and alert rules: promtool has nothing to complain of, and every alert does its work."""
 
 from __future__ import annotations
 
