@@ -11,6 +11,7 @@ from ipaddress import ip_address
 from dcedge import __version__
 from dcedge.bgp.state import SessionState
 from dcedge.drain import quiet_bps
+from dcedge.expose.hour import Hour
 from dcedge.expose.saturation import SaturationMeter
 from dcedge.expose.snapshot import (
     ConnectionSnapshot,
@@ -102,6 +103,7 @@ class Picture:
     tracker: Tracker = field(default_factory=Tracker)
     meter: RateMeter = field(default_factory=RateMeter)
     saturation: SaturationMeter = field(default_factory=SaturationMeter)
+    hour: Hour = field(default_factory=Hour)
     clock: Callable[[], float] = time.time
     load: LoadMeter = field(default_factory=LoadMeter)
     digest: DigestMeter = field(default_factory=DigestMeter)
@@ -150,6 +152,7 @@ class Picture:
             )
             for interface in result.intent.interfaces.values()
         )
+        self.hour.feed(self._interfaces, poll.at)
         self._connections = tuple(self._connection(order, name, poll) for name in order.connections)
         self.tracker.keep_only(result.intent.interfaces)
         self.meter.keep_only(set(poll.counters.links))

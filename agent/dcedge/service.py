@@ -27,6 +27,7 @@ from dcedge.confirm import accept_again, kept_secrets, roll_back, way_back
 from dcedge.drain import quiet_bps, refuse_last_paths, select, undone
 from dcedge.errors import BusyError, DcedgeError, FrrError, KernelError, OrderInvalidError, StateError
 from dcedge.expose.control import Command, Reply, start_control
+from dcedge.expose.hour import Hour
 from dcedge.expose.http import start_http
 from dcedge.expose.plan_document import applied_json, notes
 from dcedge.expose.snapshot import FrrSnapshot, OrderSnapshot, PassSnapshot, Snapshot
@@ -264,6 +265,10 @@ class Service:
         frr = FrrSnapshot(up and (result is None or result.frr_available), detail)
         order, prober = self.in_force.loaded.order, self.prober.prober_stats()
         return self.picture.snapshot(order, frr, self.passes(), file, prober, self.stamping.stats())
+
+    def hour(self) -> Hour:
+        """The last hour of every virtual interface."""
+        return self.picture.hour
 
     def history(self, name: str) -> tuple[Transition, ...]:
         """The transitions of one virtual interface in the last day."""

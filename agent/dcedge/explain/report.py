@@ -14,15 +14,10 @@ from rich.text import Text
 from dcedge.bgp.state import escape
 from dcedge.explain.evidence import Evidence
 from dcedge.explain.walk import Explanation, Step
+from dcedge.health.advice import SIDES
 from dcedge.units import format_rate, format_seconds
 
 _STYLES = {"ok": "green", "degraded": "bold yellow", "failed": "bold red", "unknown": "yellow", "skipped": "dim"}
-_SIDES = {
-    "customer": "this router (the customer's side)",
-    "cloud": "the cloud",
-    "line": "the line in between",
-    "unknown": "not known",
-}
 
 
 class StepDocument(TypedDict):
@@ -126,7 +121,7 @@ def print_explanation(console: Console, evidence: Evidence, explanation: Explana
         console.print(Text("Nothing is wrong.", "bold green"))
         return
     console.print(Text.assemble(("Fault: ", "bold"), escape(finding.text)))
-    console.print(Text.assemble(("Side: ", "bold"), _SIDES[finding.side]))
+    console.print(Text.assemble(("Side: ", "bold"), SIDES[finding.side]))
     for text in finding.evidence:
         console.print(Padding(Text(f"- {escape(text)}"), (0, 0, 0, 2), expand=False))
     who = "Next, here: " if finding.side == "customer" else "Next, for the provider: "
@@ -162,7 +157,7 @@ def _ticket(e: Evidence, explanation: Explanation, finding: Step) -> Iterator[st
             yield f"In the last 24 hours its state has changed {e.daemon.transitions} times."
     yield f"Looked at: {_utc(e.at)}"
     yield f"Fault: {escape(finding.text)}"
-    yield f"Faulty side as seen from here: {_SIDES[finding.side].replace('this router (', '').rstrip(')')}"
+    yield f"Faulty side as seen from here: {SIDES[finding.side].replace('this router (', '').rstrip(')')}"
     measured = [text for text in finding.evidence if text != finding.text]
     if measured:
         yield "Measured:"

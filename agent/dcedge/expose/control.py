@@ -19,14 +19,17 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, cast
-from urllib.parse import urlencode
+from urllib.parse import quote, urlencode
 
 from aiohttp import web
 
 from dcedge.errors import BusyError, DcedgeError, NotRunningError, OrderInvalidError
 from dcedge.expose.chunks import json_chunks, send_chunks
+from dcedge.expose.detail import Detail, detail_json
 from dcedge.expose.document import Status, TransitionDocument, status_chunks, transition_json
 from dcedge.expose.guard import LOG, ConnectionGuard
+from dcedge.expose.hour import Hour
+from dcedge.expose.overview import Overview, Wanted, overview_json
 from dcedge.expose.snapshot import Snapshot
 from dcedge.health.tracker import Transition
 from dcedge.order.finding import Finding
@@ -62,6 +65,9 @@ class Backend(Protocol):
     def history(self, name: str) -> tuple[Transition, ...]:
         """The verdict's transitions of one virtual interface in the last day; none of an unknown one."""
 
+    def hour(self) -> Hour:
+        """The last hour of every virtual interface."""
+
     def urgent(self) -> bool:
         """Whether a pass is due or under way, which long answers must not slow down."""
 
@@ -85,6 +91,8 @@ class ControlServer:
         application = web.Application(middlewares=[self._guard.middleware()], client_max_size=MAX_BODY + 1024)
         application.router.add_get("/v1/status", self._status)
         application.router.add_get("/v1/history/{name}", self._history)
+        application.router.add_get("/v1/overview", self._overview)
+        application.router.add_get("/v1/interfaces/{name}", self._interface)
         application.router.add_post("/v1/{verb}", self._command)
         self._runner = web.AppRunner(application, access_log=None, logger=LOG, handle_signals=False, lingering_time=0.0)
         await self._runner.setup()
@@ -114,6 +122,19 @@ class ControlServer:
         return await send_chunks(
             _json_response(), request, json_chunks({"transitions": transitions}), self._backend.urgent
         )
+
+    async def _overview(self, request: web.Request) -> web.StreamResponse:
+        overview = await asyncio.to_thread(
+            overview_json, self._backend.snapshot(), self._backend.hour(), Wanted.from_query(request.query)
+        )
+        return await send_chunks(_json_response(), request, json_chunks(overview), self._backend.urgent)
+
+    async def _interface(self, request: web.Request) -> web.StreamResponse:
+        name = request.match_info["name"]
+        detail = detail_json(self._backend.snapshot(), name, self._backend.hour(), self._backend.history(name))
+        if detail is None:
+            return _error(404, "unknown", f"no virtual interface {name!r}")
+        return await send_chunks(_json_response(), request, json_chunks(detail), self._backend.urgent)
 
     async def _command(self, request: web.Request) -> web.StreamResponse:
         peer = _peer_of(request)
@@ -225,6 +246,15 @@ class ControlClient:
     def history(self, name: str) -> list[TransitionDocument]:
         """The verdict's transitions of one virtual interface in the last day, oldest first."""
         return cast("list[TransitionDocument]", self._ask("GET", f"history/{name}")["transitions"])
+
+    def overview(self, wanted: Wanted) -> Overview:
+        """Sums over everything, and the rows that are wanted."""
+        parameters = {"text": wanted.text, "verdict": wanted.verdict, "most": wanted.most}
+        return cast("Overview", self._ask("GET", f"overview?{urlencode(parameters)}"))
+
+    def detail(self, name: str) -> Detail:
+        """All about one virtual interface; raises DcedgeError where there is none of this name."""
+        return cast("Detail", self._ask("GET", f"interfaces/{quote(name, safe='')}"))
 
     def command(self, verb: str, body: str = "", **parameters: str) -> dict[str, Any]:
         """Have a change made; returns the daemon's answer."""

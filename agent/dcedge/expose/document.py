@@ -278,8 +278,8 @@ def status_json(snapshot: Snapshot) -> Status:
             "taken_at": snapshot.taken,
         },
         "frr": {"available": snapshot.frr.available, "detail": escape(snapshot.frr.detail)},
-        "connections": [_connection(connection) for connection in snapshot.connections],
-        "virtual_interfaces": [_virtual_interface(vi) for vi in snapshot.virtual_interfaces],
+        "connections": [connection_json(connection) for connection in snapshot.connections],
+        "virtual_interfaces": [virtual_interface_json(vi) for vi in snapshot.virtual_interfaces],
         "stamp": [_stamp(stamp) for stamp in snapshot.stamps],
         "pass": {
             "finished_at": passes.finished,
@@ -298,6 +298,11 @@ def status_json(snapshot: Snapshot) -> Status:
     }
 
 
+def status_head_json(snapshot: Snapshot) -> Status:
+    """The snapshot without what there are many of."""
+    return status_json(replace(snapshot, connections=(), virtual_interfaces=(), stamps=()))
+
+
 def status_chunks(snapshot: Snapshot) -> Iterator[bytes]:
     """The snapshot as JSON text, in pieces of some 100 kB: the whole is 6 MB at 4,000 virtual interfaces."""
     rest = status_json(replace(snapshot, virtual_interfaces=()))
@@ -306,7 +311,7 @@ def status_chunks(snapshot: Snapshot) -> Iterator[bytes]:
         yield begun + _dump(key) + b":"
         begun = b","
         if key == "virtual_interfaces":
-            yield from _list_chunks(map(_virtual_interface, snapshot.virtual_interfaces))
+            yield from _list_chunks(map(virtual_interface_json, snapshot.virtual_interfaces))
         else:
             yield _dump(value)
     yield b"}"
@@ -324,7 +329,8 @@ def _dump(value: object) -> bytes:
     return json.dumps(value, separators=(",", ":")).encode()
 
 
-def _connection(connection: ConnectionSnapshot) -> ConnectionDocument:
+def connection_json(connection: ConnectionSnapshot) -> ConnectionDocument:
+    """A connection as plain JSON values."""
     counters = connection.counters
     return {
         "name": connection.name,
@@ -382,7 +388,8 @@ def _member(port: str, link: LinkCounters, bond: LinkCounters | None) -> MemberD
     }
 
 
-def _virtual_interface(vi: VirtualInterfaceSnapshot) -> VirtualInterfaceDocument:
+def virtual_interface_json(vi: VirtualInterfaceSnapshot) -> VirtualInterfaceDocument:
+    """A virtual interface as plain JSON values."""
     probes = [_probe(probe) for probe in vi.probes]
     counters, shaper = vi.counters, vi.shaper
     return {

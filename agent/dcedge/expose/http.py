@@ -1,4 +1,4 @@
-"""HTTP for monitoring and people, read-only: /metrics, /healthz and the status page."""
+"""HTTP for monitoring and people, read-only: /metrics, /healthz, the status page and the JSON that it shows."""
 
 from __future__ import annotations
 
@@ -7,31 +7,28 @@ import socket
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import replace
-from heapq import nsmallest
-from importlib import resources
 from typing import Protocol
 
 from aiohttp import web
-from jinja2 import Environment, StrictUndefined
 
 from dcedge.errors import DcedgeError
-from dcedge.expose.chunks import send_chunks
-from dcedge.expose.document import status_json
+from dcedge.expose.chunks import json_chunks, send_chunks
+from dcedge.expose.detail import detail_json
 from dcedge.expose.guard import LOG, ConnectionGuard, Handler
+from dcedge.expose.hour import Hour
 from dcedge.expose.metrics import OPENMETRICS_TYPE, TEXT_TYPE, render_chunks
+from dcedge.expose.overview import Wanted, overview_json
+from dcedge.expose.page import CONTENT_SECURITY_POLICY, PAGE
 from dcedge.expose.snapshot import Snapshot, unhealthy
-from dcedge.health.verdict import STATES
-from dcedge.units import format_rate, format_seconds
+from dcedge.health.tracker import Transition
 
 _MOST_CLIENTS = 64
 _PATIENCE = 10.0
 _LONGEST = 30.0
 _MAX_HEAD_LINE = 4096
-_PAGE_ROWS = 500
 _HEADERS = {
     "Cache-Control": "no-store",
-    "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'",
+    "Content-Security-Policy": CONTENT_SECURITY_POLICY,
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
     "Server": "dcedge",
@@ -43,6 +40,12 @@ class Source(Protocol):
 
     def snapshot(self) -> Snapshot:
         """All there is to see now. Must be quick: it runs in the event loop."""
+
+    def hour(self) -> Hour:
+        """The last hour of every virtual interface."""
+
+    def history(self, name: str) -> tuple[Transition, ...]:
+        """The verdict's transitions of one virtual interface in the last day; none of an unknown one."""
 
     def urgent(self) -> bool:
         """Whether a pass is due or under way, which long answers must not slow down."""
@@ -57,9 +60,6 @@ class HttpServer:
         self._guard = ConnectionGuard(_MOST_CLIENTS, _PATIENCE, _LONGEST)
         self._runner: web.AppRunner | None = None
         self._server: asyncio.Server | None = None
-        self._page = Environment(autoescape=True, undefined=StrictUndefined).from_string(
-            resources.files("dcedge.expose").joinpath("page.html").read_text(encoding="utf-8")
-        )
 
     async def start(self, listen: str) -> tuple[str, int]:
         """Listen on `ADDRESS:PORT` (port 0: any free one); returns what was bound. Raises DcedgeError."""
@@ -69,6 +69,8 @@ class HttpServer:
         application.router.add_get("/metrics", self._metrics)
         application.router.add_get("/healthz", self._healthz)
         application.router.add_get("/", self._status_page)
+        application.router.add_get("/overview.json", self._overview)
+        application.router.add_get("/interfaces/{name}.json", self._interface)
         self._runner = web.AppRunner(
             application,
             access_log=None,
@@ -113,18 +115,24 @@ class HttpServer:
         return web.Response(text=f"{reason or 'ok'}\n", status=503 if reason else 200, headers=_HEADERS)
 
     async def _status_page(self, _: web.Request) -> web.Response:
-        text = await asyncio.to_thread(self._render_page, self._source.snapshot())
-        return web.Response(text=text, content_type="text/html", headers=_HEADERS)
+        return web.Response(body=PAGE, content_type="text/html", charset="utf-8", headers=_HEADERS)
 
-    def _render_page(self, snapshot: Snapshot) -> str:
-        vis = snapshot.virtual_interfaces
-        worst = nsmallest(_PAGE_ROWS, vis, key=lambda vi: (_SEVERITY.index(vi.verdict.state), vi.name))
-        status = status_json(replace(snapshot, virtual_interfaces=tuple(worst)))
-        return self._page.render(
-            status=status, vis=status["virtual_interfaces"], more=max(0, len(vis) - _PAGE_ROWS),
-            counts={state: sum(vi.verdict.state == state for vi in vis) for state in STATES},
-            rate=format_rate, seconds=format_seconds,
-        )  # fmt: skip
+    async def _overview(self, request: web.Request) -> web.StreamResponse:
+        overview = await asyncio.to_thread(
+            overview_json, self._source.snapshot(), self._source.hour(), Wanted.from_query(request.query)
+        )
+        return await self._json(request, overview)
+
+    async def _interface(self, request: web.Request) -> web.StreamResponse:
+        name = request.match_info["name"]
+        detail = detail_json(self._source.snapshot(), name, self._source.hour(), self._source.history(name))
+        if detail is None:
+            raise web.HTTPNotFound(text="no such virtual interface\n", headers=_HEADERS)
+        return await self._json(request, detail)
+
+    async def _json(self, request: web.Request, value: object) -> web.StreamResponse:
+        response = web.StreamResponse(headers={**_HEADERS, "Content-Type": "application/json; charset=utf-8"})
+        return await send_chunks(response, request, json_chunks(value), self._source.urgent)
 
 
 @asynccontextmanager
@@ -136,9 +144,6 @@ async def start_http(listen: str, source: Source) -> AsyncIterator[tuple[str, in
         yield bound
     finally:
         await server.close()
-
-
-_SEVERITY = ("down", "degraded", "pending", "drained", "up")
 
 
 @web.middleware

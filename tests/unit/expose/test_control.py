@@ -19,6 +19,7 @@ import pytest
 
 from dcedge.errors import BusyError, DcedgeError, NotRunningError, OrderInvalidError
 from dcedge.expose.control import MAX_BODY, Command, ControlClient, ControlServer, Reply, start_control
+from dcedge.expose.hour import Hour
 from dcedge.expose.snapshot import Snapshot
 from dcedge.health.tracker import Transition
 from dcedge.order.finding import Finding
@@ -43,6 +44,9 @@ class Daemon:
 
     def snapshot(self) -> Snapshot:
         return snapshot()
+
+    def hour(self) -> Hour:
+        return Hour()
 
     def history(self, name: str) -> tuple[Transition, ...]:
         return (Transition(5.0, "up", "down", "no \x1b[31mcarrier"),) if name == "prod-a" else ()

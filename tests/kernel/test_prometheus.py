@@ -1,0 +1,182 @@
+"""Debian's Prometheus on the router: the dashboard has data, alerts fire on real faults and clear after them.
+
+What cannot be injected here in a reasonable time (weak light, an FRR that is gone, a wedged agent) is in
+tests/unit/config, where every alert goes through its fault on paper.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+
+from tests.lab.bed import ORDER, ORDERED_BPS, Bed
+from tests.lab.netns import end, leave_on_signals
+from tests.lab.prometheus import Alert, Prometheus
+from tests.lab.wait import until
+from tests.unit.config import dashboard
+
+pytestmark = pytest.mark.timeout(300)
+
+WINDOW = "5s"
+# `soon` is planned: the cloud knows nothing of it yet, so it is down, and nobody is to be woken for that.
+SOON = """\
+  soon:
+    connection: fra-2
+    virtual_gateway: dev
+    vlan: 999
+    bandwidth: 10M
+    admin: planned
+    preference: backup
+    addresses: [{customer: 10.255.99.2/30, cloud: 10.255.99.1}]
+"""
+# `late` is ordered up, but its password is not there.
+LATE = """\
+  late:
+    connection: fra-2
+    virtual_gateway: dev
+    vlan: 998
+    bandwidth: 10M
+    preference: backup
+    addresses: [{customer: 10.255.98.2/30, cloud: 10.255.98.1}]
+    bgp: {password: {credential: late}}
+"""
+_PASSWORD_A = "bgp: {password: {credential: prod-a}}"
+ORDERED = (
+    ORDER.read_text()
+    .replace("bandwidth: 200M", "bandwidth: 20M")  # soon full
+    .replace(_PASSWORD_A, f"{_PASSWORD_A}\n    probe: {{interval: 200ms}}")  # soon told
+    + SOON
+)
+# The VPC `dev` announces one prefix, and only one is foreseen.
+FAULTY = ORDERED.replace("{credential: dev-a}", "{credential: dev-a}, receive_limit: 1") + LATE
+
+FIRST = {
+    Alert("DcedgeBgpFlapping", "prod-b"),
+    Alert("DcedgeDriftFought"),
+    Alert("DcedgeLoss", "prod-a"),
+    Alert("DcedgeOrderNotApplied", "late"),
+    Alert("DcedgeOrderRefused"),
+    Alert("DcedgePrefixesNearLimit", "dev-a"),
+    Alert("DcedgeRttHigh", "prod-a"),
+    Alert("DcedgeSaturated", "dev-a"),
+    Alert("DcedgeVirtualInterfaceDegraded", "prod-a"),
+    Alert("DcedgeVirtualInterfaceDown", "late"),
+}
+CUT = {Alert("DcedgeConnectionDown", "fra-1"), Alert("DcedgeVirtualInterfaceDown", "prod-a")}
+
+
+@pytest.fixture(scope="module")
+def watched() -> Iterator[tuple[Bed, Prometheus]]:
+    """The standard testbed with a planned virtual interface, all well, and Prometheus beside the daemon."""
+    leave_on_signals()
+    with Bed() as bed:
+        bed.edge.order.write_text(ORDERED)
+        bed.edge.start_daemon()
+        bed.wait_up(*ORDERED_BPS)
+        prometheus = Prometheus(bed.edge.namespace, bed.work.folder / "prometheus")
+        prometheus.start()
+        until("the baselines", lambda: prometheus.values("dcedge:probe_rtt_seconds:baseline"))
+        yield bed, prometheus
+
+
+@contextmanager
+def traffic_to(bed: Bed, name: str) -> Iterator[None]:
+    """All that TCP can send through a virtual interface."""
+    words = ("iperf3", "--client", bed.targets(name)[0], "--parallel", "4", "--time", "300")
+    sender = bed.edge.host.popen(*words)
+    try:
+        yield
+        assert sender.poll() is None, "iperf3 ended by itself"
+    finally:
+        end(sender)
+
+
+def flap(bed: Bed, name: str, times: int) -> None:
+    """Have the cloud close every session of a virtual interface, again and again."""
+    for _ in range(times):
+        lost = transitions(bed, name)
+        bed.edge.frr.vtysh(*(f"clear bgp {peer.address}" for peer in bed.attachment(name).peers))
+        until(
+            f"{name}'s sessions to be lost and back",
+            lambda: (transitions(bed, name), bed.edge.virtual_interfaces()[name]["bgp"]),
+            accept=lambda seen: (
+                all(now > before for now, before in zip(seen[0], lost, strict=True))  # noqa: B023 - called at once
+                and all(session["state"] == "Established" for session in seen[1])
+            ),
+        )
+
+
+def transitions(bed: Bed, name: str) -> list[int]:
+    """How often each session of a virtual interface was lost."""
+    return [session["transitions"] for session in bed.edge.virtual_interfaces()[name]["bgp"]]
+
+
+def undo_repairs(bed: Bed, name: str) -> None:
+    """Take a virtual interface's shaper away until dcedge notices that this is no accident."""
+    link = bed.edge.virtual_interfaces()[name]["interface"]
+
+    def fought() -> bool:
+        bed.edge.namespace.run("tc", "qdisc", "del", "dev", link, "root", check=False)
+        return any("undone by somebody else" in note for note in bed.edge.status()["pass"]["notes"])
+
+    until(f"the fight for {name}'s shaper to be noticed", fought)
+
+
+def order(bed: Bed, text: str) -> None:
+    """Put an order into the file and have the daemon read it."""
+    bed.edge.order.write_text(text)
+    bed.edge.reload_daemon()
+
+
+def await_alerts(prometheus: Prometheus, wanted: set[Alert]) -> set[Alert]:
+    """Wait until all of these fire at once."""
+    return until("the alerts", prometheus.firing, 60, accept=lambda firing: wanted <= firing)
+
+
+def test_alerts_fire_on_their_faults_and_the_dashboard_has_data_and_all_clears(
+    watched: tuple[Bed, Prometheus],
+) -> None:
+    bed, prometheus = watched
+    assert bed.edge.virtual_interfaces()["soon"]["verdict"] in {"pending", "down"}
+    assert prometheus.firing() == set()
+
+    bed.prod.router.run("tc", "qdisc", "add", "dev", "prod-a", "root", "netem", "delay", "20ms", "loss", "25%")
+    with traffic_to(bed, "dev-a"):
+        order(bed, FAULTY)
+        until("the faulty order", bed.edge.virtual_interfaces, accept=lambda seen: "late" in seen)
+        order(bed, "nonsense")
+        undo_repairs(bed, "soon")
+        flap(bed, "prod-b", 3)
+        firing = await_alerts(prometheus, FIRST)
+        assert not {alert for alert in firing if alert.about == "soon"}
+        dashboard_has_data(prometheus)
+
+    bed.prod.router.run("tc", "qdisc", "del", "dev", "prod-a", "root")
+    order(bed, ORDERED)
+    bed.fibres["fra-1"].cut()
+    await_alerts(prometheus, CUT)
+    bed.fibres["fra-1"].splice()
+    bed.edge.stop_daemon()
+    await_alerts(prometheus, {Alert("DcedgeAgentAbsent")})
+    bed.edge.start_daemon()
+
+    bed.wait_up(*ORDERED_BPS)
+    until("every alert to clear", prometheus.firing, 90, accept=lambda firing: not firing)
+
+
+def dashboard_has_data(prometheus: Prometheus) -> None:
+    """Every query of the Grafana dashboard, and every variable that it is narrowed by, finds something."""
+    silent = [
+        (query.panel, query.expression)
+        for query in dashboard.queries(WINDOW)
+        if not prometheus.values(query.expression) and "optical" not in query.expression  # a veth has no transceiver
+    ]
+    assert silent == []
+    for name, definition in dashboard.variables().items():
+        found = re.fullmatch(r"label_values\((.+), (\w+)\)", definition)
+        assert found is not None, definition
+        expression = re.sub(r"\$\w+", ".*", found[1])
+        assert all(sample["metric"].get(found[2]) for sample in prometheus.query(expression) or [{"metric": {}}]), name

@@ -1,0 +1,92 @@
+"""Debian's Prometheus in a namespace, with the shipped configuration and rules, in which a minute lasts a second."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import math
+import re
+from pathlib import Path
+from typing import Any, NamedTuple
+from urllib.parse import quote
+
+from tests.lab.netns import Namespace
+from tests.lab.wait import until
+
+CONFIG = Path(__file__).parents[2] / "config" / "prometheus"
+HASTE = 60  # so much faster than in earnest does time pass in the rules
+SCRAPE = "1s"
+_PORT = 9090
+_SECONDS = {"m": 60, "h": 3600, "d": 86400}
+
+
+class Alert(NamedTuple):
+    """A firing alert and what it is about: a virtual interface, else a connection, else nothing."""
+
+    name: str
+    about: str = ""
+
+
+def hurried(rules: str) -> str:
+    """The rules with every span of time (`for`, `interval`, and ranges in brackets) a sixtieth as long."""
+
+    def shorter(found: re.Match[str]) -> str:
+        return f"{found[1]}{int(found[2]) * _SECONDS[found[3]] // HASTE}s"
+
+    return re.sub(r"(for: |interval: |\[)(\d+)([mhd])", shorter, rules)
+
+
+class Prometheus:
+    """A Prometheus that scrapes the daemon of its namespace; it ends with the namespace."""
+
+    def __init__(self, namespace: Namespace, folder: Path) -> None:
+        self._namespace = namespace
+        self._folder = folder
+        self._log = folder / "log"
+
+    def start(self) -> None:
+        """Start it and wait until it has scraped."""
+        self._folder.mkdir()
+        (self._folder / "dcedge.rules.yml").write_text(hurried((CONFIG / "dcedge.rules.yml").read_text()))
+        config = re.sub(r"\b1[05]s$", SCRAPE, (CONFIG / "prometheus.yml").read_text(), flags=re.MULTILINE)
+        file = self._folder / "prometheus.yml"
+        file.write_text(config)
+        self._namespace.popen(
+            "prometheus",
+            f"--config.file={file}",
+            f"--storage.tsdb.path={self._folder / 'data'}",
+            f"--web.listen-address=127.0.0.1:{_PORT}",
+            log=self._log,
+        )
+        until("Prometheus to scrape the daemon", self._scraped, 60)
+
+    def _scraped(self) -> bool:
+        try:
+            return self.values('up{job="dcedge"}') == [1]
+        except (OSError, http.client.HTTPException, ValueError):  # it starts, and says so in plain text
+            return False
+
+    def query(self, expression: str) -> list[dict[str, Any]]:
+        """The samples that an expression has now, as the API gives them."""
+
+        def fetch() -> Any:
+            connection = http.client.HTTPConnection("127.0.0.1", _PORT, timeout=20)
+            try:
+                connection.request("GET", f"/api/v1/query?query={quote(expression)}")
+                return json.loads(connection.getresponse().read())
+            finally:
+                connection.close()
+
+        answer = self._namespace.call(fetch)
+        assert answer["status"] == "success", f"{expression}: {answer}"
+        return list(answer["data"]["result"])
+
+    def values(self, expression: str) -> list[float]:
+        """The numbers among an expression's samples."""
+        found = (float(sample["value"][1]) for sample in self.query(expression))
+        return [value for value in found if not math.isnan(value)]
+
+    def firing(self) -> set[Alert]:
+        """The alerts that fire now."""
+        labels = [sample["metric"] for sample in self.query('ALERTS{alertstate="firing"}')]
+        return {Alert(of["alertname"], of.get("virtual_interface", of.get("connection", ""))) for of in labels}
