@@ -427,18 +427,43 @@ def run(
 @_verb
 def status(
     settings: Settings,
+    name: Annotated[str, typer.Argument(metavar="[VI]", help="All about this virtual interface alone.")] = "",
     as_json: JsonOption = False,
 ) -> None:
     """Show what the daemon sees: every virtual interface with its verdict, rate, round trip and sessions."""
     from dcedge.expose.control import ControlClient
+    from dcedge.expose.one import print_detail
     from dcedge.expose.status import print_status
 
     with _errors():
-        data = ControlClient(settings.socket).status()
+        client = ControlClient(settings.socket)
         if as_json:
-            _print_json(data)
+            _print_json(client.detail(name) if name else client.status())
+        elif name:
+            print_detail(_console(), client.detail(name))
         else:
-            print_status(_console(), data)
+            print_status(_console(), client.status())
+
+
+@_verb
+def top(
+    settings: Settings,
+    text: Annotated[str, typer.Argument(help="Only those in whose name, connection or gateway this occurs.")] = "",
+    interval: Annotated[str, typer.Option("--interval", metavar="DURATION", help="How often to look.")] = "2s",
+    as_json: JsonOption = False,
+) -> None:
+    """Watch every virtual interface, the worst first, until q is pressed; piped, look once."""
+    from dcedge.expose.control import ControlClient
+    from dcedge.expose.overview import MOST_ROWS, Wanted
+    from dcedge.expose.top import run_top
+    from dcedge.units import parse_duration
+
+    with _errors():
+        client, wanted = ControlClient(settings.socket), Wanted(text)
+        if as_json:
+            _print_json(client.overview(wanted._replace(most=MOST_ROWS)))
+        else:
+            run_top(_console(), client.overview, wanted, parse_duration(interval))
 
 
 @_verb

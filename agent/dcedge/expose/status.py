@@ -24,8 +24,8 @@ from dcedge.expose.document import (
 from dcedge.units import counted, format_rate, format_seconds
 
 _GRAVITY = ("down", "degraded", "pending", "drained", "up")
-_STYLES = {"down": "bold red", "degraded": "bold yellow", "pending": "yellow", "drained": "cyan", "up": "green"}
-_PLANNED = "planned"
+STYLES = {"down": "bold red", "degraded": "bold yellow", "pending": "yellow", "drained": "cyan", "up": "green"}
+PLANNED = "planned"
 
 
 def print_status(console: Console, status: Status) -> None:
@@ -193,7 +193,7 @@ def _print_foot(console: Console, status: Status, vis: list[VirtualInterfaceDocu
     if any(note.startswith(NOT_ISOLATED) for note in passes["notes"]):
         lacking.append("isolation and guard are not in force")
     for verdict in _GRAVITY[:-1]:
-        count = sum(vi["verdict"] == verdict and vi["admin"] != _PLANNED for vi in vis)
+        count = sum(vi["verdict"] == verdict and vi["admin"] != PLANNED for vi in vis)
         if count:
             lacking.append(f"{counted(count, 'virtual interface')} {verdict}")
     for note in passes["notes"]:
@@ -203,7 +203,7 @@ def _print_foot(console: Console, status: Status, vis: list[VirtualInterfaceDocu
         console.print(Text(f"note: {line}"))
     if len(full) > _SATURATED_MOST:
         console.print(Text(f"note: and {len(full) - _SATURATED_MOST} more were"))
-    planned = sum(vi["admin"] == _PLANNED for vi in vis)
+    planned = sum(vi["admin"] == PLANNED for vi in vis)
     besides = f" ({planned} planned)" if planned else ""
     if lacking:
         console.print(Text(f"not as ordered: {'; '.join(lacking)}{besides}", "bold"))
@@ -235,9 +235,9 @@ def _lines(parts: Iterable[Text]) -> Text:
 
 def _verdict(vi: VirtualInterfaceDocument) -> Text:
     verdict = vi["verdict"]
-    if vi["admin"] == _PLANNED:
+    if vi["admin"] == PLANNED:
         return Text(f"{verdict} (planned)", "dim")
-    return Text(verdict, _STYLES[verdict])
+    return Text(verdict, STYLES[verdict])
 
 
 def _rtt(probe: ProbeDocument) -> Text:
