@@ -46,7 +46,7 @@ LATE = """\
 _PASSWORD_A = "bgp: {password: {credential: prod-a}}"
 ORDERED = (
     ORDER.read_text()
-    .replace("bandwidth: 200M", "bandwidth: 20M")  # soon full
+    .replace("bandwidth: 200M", "bandwidth: 5M")  # soon full
     .replace(_PASSWORD_A, f"{_PASSWORD_A}\n    probe: {{interval: 200ms}}")  # soon told
     + SOON
 )
@@ -85,7 +85,7 @@ def watched() -> Iterator[tuple[Bed, Prometheus]]:
 @contextmanager
 def traffic_to(bed: Bed, name: str) -> Iterator[None]:
     """All that TCP can send through a virtual interface."""
-    words = ("iperf3", "--client", bed.targets(name)[0], "--parallel", "4", "--time", "300")
+    words = ("iperf3", "--client", bed.targets(name)[0], "--time", "300")
     sender = bed.edge.host.popen(*words)
     try:
         yield
@@ -133,7 +133,8 @@ def order(bed: Bed, text: str) -> None:
 
 def await_alerts(prometheus: Prometheus, wanted: set[Alert]) -> set[Alert]:
     """Wait until all of these fire at once."""
-    return until("the alerts", prometheus.firing, 60, accept=lambda firing: wanted <= firing)
+    seen = until("the alerts", prometheus.alerts, 60, accept=lambda alerts: wanted <= alerts.get("firing", set()))
+    return seen["firing"]
 
 
 def test_alerts_fire_on_their_faults_and_the_dashboard_has_data_and_all_clears(

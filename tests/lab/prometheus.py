@@ -88,5 +88,13 @@ class Prometheus:
 
     def firing(self) -> set[Alert]:
         """The alerts that fire now."""
-        labels = [sample["metric"] for sample in self.query('ALERTS{alertstate="firing"}')]
-        return {Alert(of["alertname"], of.get("virtual_interface", of.get("connection", ""))) for of in labels}
+        return self.alerts().get("firing", set())
+
+    def alerts(self) -> dict[str, set[Alert]]:
+        """The alerts by their state, `pending` or `firing`."""
+        found: dict[str, set[Alert]] = {}
+        for sample in self.query("ALERTS"):
+            of = sample["metric"]
+            about = of.get("virtual_interface", of.get("connection", ""))
+            found.setdefault(of["alertstate"], set()).add(Alert(of["alertname"], about))
+        return found

@@ -60,6 +60,7 @@ def _print_head(console: Console, detail: Detail) -> None:
         console.print(Text(f"Side: {detail['side']}"))
     if detail["next_step"]:
         console.print(Text(f"Next: {detail['next_step']}"))
+    if vi["verdict"] != "up":
         console.print(Text.assemble("Looks closer, and writes the ticket: ", (detail["command"], "bold")))
     console.print()
 

@@ -185,5 +185,7 @@ def spark(points: Sequence[float | None], *, floor: float = 0.0, length: int = _
 def _table(*headers: str, right: tuple[int, ...]) -> Table:
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim", collapse_padding=True)
     for number, header in enumerate(headers):
-        table.add_column(header, no_wrap=True, justify="right" if number in right else "left")
+        # Names and figures stay whole; where it is narrow, the last column gives way.
+        last = number == len(headers) - 1
+        table.add_column(header, no_wrap=not last, justify="right" if number in right else "left")
     return table
