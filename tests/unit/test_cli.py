@@ -6,10 +6,13 @@ Every router here is an empty network namespace with one port: no FRR, no 802.1Q
 from __future__ import annotations
 
 import os
+import pty
 import re
+import select
 import signal
 import socket
 import subprocess
+import termios
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
@@ -26,7 +29,7 @@ from tests.lab.netns import Namespace, Workspace, end
 from tests.lab.wait import until
 
 AS_ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="network namespaces take root")
-VERBS = ("check", "plan", "apply", "run", "status", "purge", "schema")
+VERBS = ("check", "plan", "apply", "run", "status", "top", "purge", "schema")
 PLACES = ("order", "credentials", "socket", "state-dir", "listen", "frr-pathspace")
 NOBODY = ("setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups")
 ORDER = """\
@@ -345,6 +348,66 @@ class TestOnARouter:
             *("name", "connection", "virtual_gateway", "verdict", "reason", "admin", "since", "interface"),
             *("ordered_bps", "routing", "used", "bgp", "probes"),
         }
+
+    def test_status_of_one_is_all_about_it(self, router: Router, daemon: subprocess.Popen[bytes]) -> None:
+        told = router.dcedge("status", "prod-a")
+        assert (told.status, told.stdout.split()[0]) == (0, "prod-a"), told.said
+        assert "50M ordered" in told.stdout
+        detail = router.dcedge("status", "prod-a", "--json").json()
+        assert set(detail) >= {
+            "virtual_interface",
+            "connection",
+            "next_step",
+            "timers",
+            "percentiles",
+            "history",
+            "hour",
+        }
+        unknown = router.dcedge("status", "prod-z")
+        assert (unknown.status, unknown.stderr) == (1, "dcedge: no virtual interface 'prod-z'\n")
+
+    def test_top_that_is_piped_looks_once(self, router: Router, daemon: subprocess.Popen[bytes]) -> None:
+        told = router.dcedge("top")
+        assert told.status == 0, told.said
+        assert "\x1b" not in told.stdout
+        assert any(line.startswith("prod-a ") for line in told.stdout.splitlines())
+        assert not any(
+            line.startswith("prod-a ") for line in router.dcedge("top", "nothing-like-it").stdout.splitlines()
+        )
+        assert router.dcedge("top", "--json").json()["matching"] == 1
+
+    def test_top_goes_on_without_the_daemon_and_ends_with_q(
+        self, router: Router, daemon: subprocess.Popen[bytes]
+    ) -> None:
+        terminal, inside = pty.openpty()
+        termios.tcsetwinsize(inside, (24, 120))
+        shown = b""
+
+        def said(word: bytes) -> bool:
+            nonlocal shown
+            while select.select([terminal], [], [], 0)[0]:
+                shown += os.read(terminal, 65536)
+            return word in shown
+
+        top = subprocess.Popen(
+            router.namespace.command(str(COMMAND), "top", "--interval", "200ms"),
+            stdin=inside, stdout=inside, stderr=inside, env=router.environment | {"TERM": "xterm"},
+        )  # fmt: skip
+        try:
+            until("the virtual interface", lambda: said(b"prod-a"))
+            os.write(terminal, b"v")
+            until("the next verdict alone", lambda: said(b"(only: down)"))
+            end(daemon)
+            until("the daemon's end to be noticed", lambda: said(b"no daemon answers"))
+            os.write(terminal, b"q")
+            until("its end", top.poll, accept=lambda status: status is not None)
+            assert top.returncode == 0
+            assert termios.tcgetattr(inside)[3] & termios.ECHO, "the terminal echoes again"
+        finally:
+            top.kill()
+            top.wait()
+            os.close(terminal)
+            os.close(inside)
 
     def test_a_running_daemon_refuses_a_bad_order_and_stays_as_it_is(
         self, router: Router, daemon: subprocess.Popen[bytes]
