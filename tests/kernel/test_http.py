@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import json
 from collections.abc import Iterator
 
 from prometheus_client import Metric
@@ -71,10 +72,16 @@ def test_probes_go_on_and_are_answered(running: Bed) -> None:
     assert set(measured) == set(ORDERED_BPS)
 
 
-def test_healthz_and_the_page_and_nothing_else(running: Bed) -> None:
+def test_healthz_and_the_page_with_its_data_and_nothing_else(running: Bed) -> None:
     assert get(running, "/healthz") == (200, "ok\n")
     status, page = get(running, "/")
     assert status == 200
-    assert all(name in page for name in ORDERED_BPS)
+    assert "/overview.json" in page
+    seen = json.loads(get(running, "/overview.json")[1])
+    assert {vi["name"]: vi["ordered_bps"] for vi in seen["virtual_interfaces"]} == ORDERED_BPS
+    detail = json.loads(get(running, "/interfaces/prod-b.json")[1])
+    assert [timers["peer"] for timers in detail["timers"]] == ["10.255.102.1", "2001:db8:102::1"]
+    assert all(timers["bfd_multiplier"] == 3 for timers in detail["timers"])
+    assert all(of["measured"] > 0 and of["p99_seconds"] < 1 for of in detail["percentiles"])
     for path in ("/v1/status", "/v1/apply", "/order", "/../etc/passwd"):
         assert get(running, path)[0] == 404, path

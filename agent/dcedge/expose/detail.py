@@ -14,8 +14,7 @@ from dcedge.expose.document import (
     transition_json,
     virtual_interface_json,
 )
-from dcedge.expose.hour import Hour
-from dcedge.expose.overview import CurvesDocument, curves_json
+from dcedge.expose.hour import STEP_SECONDS, Curves, Hour
 from dcedge.expose.snapshot import SessionSnapshot, Snapshot
 from dcedge.health.advice import SIDES, next_step
 from dcedge.health.tracker import Transition
@@ -52,6 +51,16 @@ class PercentilesDocument(TypedDict):
     p99_seconds: float | None
 
 
+class CurvesDocument(TypedDict):
+    """The last hour: points `step_seconds` apart, the last one of the time just past; null: not known."""
+
+    step_seconds: float
+    rtt_seconds: list[float | None]
+    loss: list[float | None]
+    receive_bps: list[float | None]
+    transmit_bps: list[float | None]
+
+
 class Detail(TypedDict):
     """The whole. `side`: who has to act, in words; `next_step` is empty where nothing is to be done."""
 
@@ -83,7 +92,17 @@ def detail_json(snapshot: Snapshot, name: str, hour: Hour, history: Iterable[Tra
         "timers": [_timers(session) for session in vi.sessions],
         "percentiles": [_percentiles(probe.destination, probe.histogram) for probe in vi.probes],
         "history": [transition_json(transition) for transition in history],
-        "hour": curves_json(hour.curves(name)),
+        "hour": _curves(hour.curves(name)),
+    }
+
+
+def _curves(curves: Curves) -> CurvesDocument:
+    return {
+        "step_seconds": STEP_SECONDS,
+        "rtt_seconds": list(curves.rtt),
+        "loss": list(curves.loss),
+        "receive_bps": list(curves.receive_bps),
+        "transmit_bps": list(curves.transmit_bps),
     }
 
 

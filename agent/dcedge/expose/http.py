@@ -132,6 +132,7 @@ class HttpServer:
 
     async def _json(self, request: web.Request, value: object) -> web.StreamResponse:
         response = web.StreamResponse(headers={**_HEADERS, "Content-Type": "application/json; charset=utf-8"})
+        response.enable_compression()  # for who accepts it: a phone looks every two seconds
         return await send_chunks(response, request, json_chunks(value), self._source.urgent)
 
 

@@ -12,7 +12,7 @@ from typing import NamedTuple, Self, TypedDict
 
 from dcedge.bgp.state import escape
 from dcedge.expose.document import FrrDocument, OrderDocument, RouterDocument, UsedDocument, status_head_json
-from dcedge.expose.hour import STEP_SECONDS, Curves, Hour
+from dcedge.expose.hour import Curves, Hour
 from dcedge.expose.snapshot import ConnectionSnapshot, Snapshot, VirtualInterfaceSnapshot
 from dcedge.health.verdict import STATES, State
 
@@ -39,18 +39,11 @@ class Wanted(NamedTuple):
         )
 
 
-class CurvesDocument(TypedDict):
-    """The last hour: points `step_seconds` apart, the last one of the time just past; null: not known."""
-
-    step_seconds: float
-    rtt_seconds: list[float | None]
-    loss: list[float | None]
-    receive_bps: list[float | None]
-    transmit_bps: list[float | None]
-
-
 class RowDocument(TypedDict):
-    """One virtual interface in short. Round trip and loss are the worst of its address families'."""
+    """One virtual interface in short. Round trip and loss are the worst of its address families' now.
+
+    `…_hour`: the last hour, a point a minute, the last one of the minute just past.
+    """
 
     name: str
     connection: str
@@ -66,7 +59,8 @@ class RowDocument(TypedDict):
     routing: str
     sessions_up: int
     sessions: int
-    hour: CurvesDocument
+    rtt_hour_seconds: list[float | None]
+    loss_hour: list[float | None]
 
 
 class LineDocument(TypedDict):
@@ -219,16 +213,6 @@ def _row(vi: VirtualInterfaceSnapshot, curves: Curves) -> RowDocument:
         "routing": "static" if vi.static else "bgp",
         "sessions_up": sum(session.state == "Established" for session in vi.sessions),
         "sessions": len(vi.sessions),
-        "hour": curves_json(curves),
-    }
-
-
-def curves_json(curves: Curves) -> CurvesDocument:
-    """The last hour as plain JSON values."""
-    return {
-        "step_seconds": STEP_SECONDS,
-        "rtt_seconds": list(curves.rtt),
-        "loss": list(curves.loss),
-        "receive_bps": list(curves.receive_bps),
-        "transmit_bps": list(curves.transmit_bps),
+        "rtt_hour_seconds": list(curves.rtt),
+        "loss_hour": list(curves.loss),
     }

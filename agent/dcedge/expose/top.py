@@ -142,7 +142,7 @@ def _interfaces(rows: Sequence[RowDocument], width: int) -> Table:
     headers += ["LOSS, LAST HOUR"] if wide else []
     table = _table(*headers, "WHY", right=(2, 3, 4, 5, 6))
     for row in rows:
-        used, hour = row["used"], row["hour"]
+        used = row["used"]
         planned = row["admin"] == PLANNED
         cells = [
             Text(row["name"], "bold"),
@@ -154,9 +154,9 @@ def _interfaces(rows: Sequence[RowDocument], width: int) -> Table:
             Text("-" if row["loss"] is None else f"{row['loss']:.1%}", "red" if row["loss"] else ""),
         ]
         if middling:
-            cells.append(Text(spark([*hour["rtt_seconds"], row["rtt_seconds"]]), "blue"))
+            cells.append(Text(spark([*row["rtt_hour_seconds"], row["rtt_seconds"]]), "blue"))
         if wide:
-            cells.append(Text(spark([*hour["loss"], row["loss"]], floor=0.1), "red"))
+            cells.append(Text(spark([*row["loss_hour"], row["loss"]], floor=0.1), "red"))
         table.add_row(*cells, Text("" if row["verdict"] == "up" else row["reason"], overflow="ellipsis", no_wrap=True))
     return table
 
