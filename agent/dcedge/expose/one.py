@@ -12,7 +12,8 @@ from rich.text import Text
 
 from dcedge.expose.detail import Detail, PercentilesDocument, TimersDocument
 from dcedge.expose.document import ConnectionDocument, ProbeDocument, SessionDocument, VirtualInterfaceDocument
-from dcedge.expose.status import PLANNED, STYLES
+from dcedge.expose.overview import PLANNED
+from dcedge.expose.status import STYLES
 from dcedge.expose.top import spark
 from dcedge.units import counted, format_rate, format_seconds
 

@@ -17,12 +17,13 @@ from dcedge.expose.snapshot import ConnectionSnapshot, Snapshot, VirtualInterfac
 from dcedge.health.verdict import STATES, State
 
 GRAVITY: tuple[State, ...] = ("down", "degraded", "pending", "drained", "up")
+PLANNED = "planned"
 MOST_ROWS = 500
 _NOTES_MOST = 20
 
 
 class Wanted(NamedTuple):
-    """Which rows: those of a verdict (empty: any) in whose names, connection or gateway the text occurs."""
+    """Which rows: those of a verdict (empty: any; `planned`: those) in whose name, connection or gateway the text is."""
 
     text: str = ""
     verdict: str = ""
@@ -134,13 +135,13 @@ def overview_json(snapshot: Snapshot, hour: Hour, wanted: Wanted) -> Overview:
     for vi in snapshot.virtual_interfaces:
         by_connection.setdefault(vi.connection, _Sum()).add(vi)
         by_gateway.setdefault(vi.virtual_gateway, _Sum()).add(vi)
-        if vi.admin == "planned":
+        if vi.admin == PLANNED:
             planned += 1
         else:
             everything.add(vi)
     matching = list(_matching(snapshot.virtual_interfaces, wanted))
     most = min(max(wanted.most, 0), MOST_ROWS)
-    worst = nsmallest(most, matching, key=lambda vi: (vi.admin == "planned", GRAVITY.index(vi.verdict.state), vi.name))
+    worst = nsmallest(most, matching, key=lambda vi: (vi.admin == PLANNED, GRAVITY.index(vi.verdict.state), vi.name))
     head = status_head_json(snapshot)
     return {
         "router": head["router"],
@@ -160,7 +161,7 @@ def overview_json(snapshot: Snapshot, hour: Hour, wanted: Wanted) -> Overview:
 def _matching(vis: Iterable[VirtualInterfaceSnapshot], wanted: Wanted) -> Iterable[VirtualInterfaceSnapshot]:
     words = wanted.text.casefold().split()
     for vi in vis:
-        if wanted.verdict and vi.verdict.state != wanted.verdict:
+        if wanted.verdict and wanted.verdict != (PLANNED if vi.admin == PLANNED else vi.verdict.state):
             continue
         if all(word in vi.name or word in vi.connection or word in vi.virtual_gateway for word in words):
             yield vi

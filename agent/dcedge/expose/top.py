@@ -20,8 +20,8 @@ from rich.table import Table
 from rich.text import Text
 
 from dcedge.errors import DcedgeError
-from dcedge.expose.overview import GRAVITY, MOST_ROWS, LineDocument, Overview, RowDocument, Wanted
-from dcedge.expose.status import PLANNED, STYLES
+from dcedge.expose.overview import GRAVITY, MOST_ROWS, PLANNED, LineDocument, Overview, RowDocument, Wanted
+from dcedge.expose.status import STYLES
 from dcedge.units import format_rate, format_seconds
 
 _BARS = "▁▂▃▄▅▆▇█"
@@ -60,7 +60,7 @@ def _fitting(wanted: Wanted, height: int) -> Wanted:
 
 
 def _next_verdict(verdict: str) -> str:
-    choices = ("", *GRAVITY)
+    choices = ("", *GRAVITY, PLANNED)
     return choices[(choices.index(verdict) + 1) % len(choices)]
 
 

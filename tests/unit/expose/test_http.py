@@ -194,6 +194,7 @@ def test_the_overview_has_the_worst_first_with_its_reason() -> None:
 
 def test_the_overview_is_narrowed_by_verdict_and_by_words() -> None:
     assert names(overview("verdict=up")) == ["prod-a"]
+    assert names(overview("verdict=planned")) == []
     assert names(overview("text=FRA-2")) == ["prod-b"]
     assert names(overview("text=prod+fra-1")) == ["prod-a"]
     assert names(overview("text=nowhere")) == []
@@ -205,6 +206,8 @@ def test_a_planned_virtual_interface_comes_last_and_counts_apart() -> None:
     seen = overview(router=Router(snapshot(down("a")._replace(admin="planned"), up("b"))))
     assert names(seen) == ["b", "a"]
     assert (seen["verdicts"], seen["planned"]) == ({"up": 1}, 1)
+    assert names(overview("verdict=down", router=Router(snapshot(down("a")._replace(admin="planned"))))) == []
+    assert names(overview("verdict=planned", router=Router(snapshot(down("a")._replace(admin="planned"))))) == ["a"]
     assert seen["connections"][1]["verdicts"] == {"down": 1}
 
 
