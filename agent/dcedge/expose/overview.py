@@ -23,7 +23,7 @@ _NOTES_MOST = 20
 
 
 class Wanted(NamedTuple):
-    """Which rows: those of a verdict (empty: any; `planned`: those) in whose name, connection or gateway the text is."""
+    """Which rows: of a verdict (empty: any; or `planned`), and with the text in their name, connection or gateway."""
 
     text: str = ""
     verdict: str = ""

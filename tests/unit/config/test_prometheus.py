@@ -51,6 +51,11 @@ def test_every_alert_says_what_to_do() -> None:
         assert len(annotations["runbook"]) > 100, rule["alert"]
 
 
+def test_the_page_lists_every_alert_with_its_severity() -> None:
+    listed = re.findall(r"^\| `(\w+)` \| (\w+) \|", (CONFIG / "README.md").read_text(), re.MULTILINE)
+    assert sorted(listed) == sorted((rule["alert"], rule["labels"]["severity"]) for rule in alerts())
+
+
 def test_the_rules_ask_for_metrics_that_there_are() -> None:
     exported = metrics_page.names()
     named = set(re.findall(r"\b(dcedge_\w+)", RULES.read_text()))
