@@ -105,7 +105,7 @@ def test_a_phone_has_it_all_in_its_width_by_day_and_by_night() -> None:
     async def scene(tab: Browser, url: str) -> None:
         for dark in (False, True):
             await tab.open(f"{url}#backup-2", width=390, height=844, dark=dark)
-            await tab.until("its details", "document.querySelector('.more')")
+            await tab.until("its details", "!!document.querySelector('.more')")
             width = await tab.evaluate("document.documentElement.scrollWidth")
             assert width <= 390, "it scrolls sideways"
             await picture(tab, "phone-dark" if dark else "phone")
