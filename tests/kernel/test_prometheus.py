@@ -12,6 +12,7 @@ from contextlib import contextmanager
 
 import pytest
 
+from dcedge.expose.control import ControlClient
 from tests.lab.bed import ORDER, ORDERED_BPS, Bed
 from tests.lab.netns import end, leave_on_signals
 from tests.lab.prometheus import Alert, Prometheus
@@ -131,6 +132,11 @@ def order(bed: Bed, text: str) -> None:
     bed.edge.reload_daemon()
 
 
+def recent_minutes(bed: Bed, name: str) -> list[float]:
+    """The round trips of the last hour, as the status page draws them."""
+    return [rtt for rtt in ControlClient(bed.edge.socket).detail(name)["hour"]["rtt_seconds"] if rtt is not None]
+
+
 def await_alerts(prometheus: Prometheus, wanted: set[Alert]) -> set[Alert]:
     """Wait until all of these fire at once."""
     seen = until("the alerts", prometheus.alerts, 60, accept=lambda alerts: wanted <= alerts.get("firing", set()))
@@ -160,6 +166,8 @@ def test_alerts_fire_on_their_faults_and_the_dashboard_has_data_and_all_clears(
     bed.fibres["fra-1"].cut()
     await_alerts(prometheus, CUT)
     bed.fibres["fra-1"].splice()
+    minutes = until("a minute of the last hour", lambda: recent_minutes(bed, "prod-b"), 90)
+    assert all(0 < rtt < 1 for rtt in minutes)
     bed.edge.stop_daemon()
     await_alerts(prometheus, {Alert("DcedgeAgentAbsent")})
     bed.edge.start_daemon()

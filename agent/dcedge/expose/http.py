@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import socket
 import time
 from collections.abc import AsyncIterator
@@ -12,13 +13,14 @@ from typing import Protocol
 from aiohttp import web
 
 from dcedge.errors import DcedgeError
-from dcedge.expose.chunks import json_chunks, send_chunks
+from dcedge.expose.chunks import send_chunks
 from dcedge.expose.detail import detail_json
 from dcedge.expose.guard import LOG, ConnectionGuard, Handler
 from dcedge.expose.hour import Hour
 from dcedge.expose.metrics import OPENMETRICS_TYPE, TEXT_TYPE, render_chunks
 from dcedge.expose.overview import Wanted, overview_json
 from dcedge.expose.page import CONTENT_SECURITY_POLICY, PAGE
+from dcedge.expose.shared import SharedAnswers
 from dcedge.expose.snapshot import Snapshot, unhealthy
 from dcedge.health.tracker import Transition
 
@@ -58,6 +60,7 @@ class HttpServer:
         self._source = source
         self._longest_pass_age = longest_pass_age
         self._guard = ConnectionGuard(_MOST_CLIENTS, _PATIENCE, _LONGEST)
+        self._answers = SharedAnswers()
         self._runner: web.AppRunner | None = None
         self._server: asyncio.Server | None = None
 
@@ -117,23 +120,30 @@ class HttpServer:
     async def _status_page(self, _: web.Request) -> web.Response:
         return web.Response(body=PAGE, content_type="text/html", charset="utf-8", headers=_HEADERS)
 
-    async def _overview(self, request: web.Request) -> web.StreamResponse:
-        overview = await asyncio.to_thread(
-            overview_json, self._source.snapshot(), self._source.hour(), Wanted.from_query(request.query)
-        )
-        return await self._json(request, overview)
+    async def _overview(self, request: web.Request) -> web.Response:
+        wanted = Wanted.from_query(request.query)
 
-    async def _interface(self, request: web.Request) -> web.StreamResponse:
+        def make() -> bytes:
+            return _dump(overview_json(self._source.snapshot(), self._source.hour(), wanted))
+
+        return _json(await self._answers.get(wanted, make))
+
+    async def _interface(self, request: web.Request) -> web.Response:
         name = request.match_info["name"]
         detail = detail_json(self._source.snapshot(), name, self._source.hour(), self._source.history(name))
         if detail is None:
             raise web.HTTPNotFound(text="no such virtual interface\n", headers=_HEADERS)
-        return await self._json(request, detail)
+        return _json(_dump(detail))
 
-    async def _json(self, request: web.Request, value: object) -> web.StreamResponse:
-        response = web.StreamResponse(headers={**_HEADERS, "Content-Type": "application/json; charset=utf-8"})
-        response.enable_compression()  # for who accepts it: a phone looks every two seconds
-        return await send_chunks(response, request, json_chunks(value), self._source.urgent)
+
+def _dump(value: object) -> bytes:
+    return json.dumps(value, separators=(",", ":")).encode()
+
+
+def _json(body: bytes) -> web.Response:
+    response = web.Response(body=body, content_type="application/json", charset="utf-8", headers=_HEADERS)
+    response.enable_compression()  # for who accepts it: a phone looks every two seconds
+    return response
 
 
 @asynccontextmanager
