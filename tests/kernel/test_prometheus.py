@@ -21,7 +21,7 @@ from tests.unit.config import dashboard
 
 pytestmark = pytest.mark.timeout(300)
 
-WINDOW = "5s"
+WINDOW = "10s"
 # `soon` is planned: the cloud knows nothing of it yet, so it is down, and nobody is to be woken for that.
 SOON = """\
   soon:
