@@ -80,7 +80,8 @@ def _line(connection: ConnectionDocument | None) -> Iterator[Line]:
     flaps = f"; the carrier has changed {counted(changes, 'time')}" if changes else ""
     yield "port", f"{connection['port']}: {state}{flaps}"
     if (errors := connection["errors"]) is not None:
-        broken, dropped = (errors[f"receive_{w}"] + errors[f"transmit_{w}"] for w in ("errors", "dropped"))  # type: ignore[literal-required]
+        broken = errors["receive_errors"] + errors["transmit_errors"]
+        dropped = errors["receive_dropped"] + errors["transmit_dropped"]
         yield "frames", f"{broken} in error, {dropped} dropped"
     for member in connection["members"]:
         words = {True: "in use", False: "not in use", None: "use unknown"}[member["in_use"]]
@@ -112,15 +113,15 @@ def _session(session: SessionDocument, timers: TimersDocument) -> Iterator[Line]
         noticed = "" if notice is None else f"; a dead path is noticed within {format_seconds(notice)}"
         yield "BFD", f"{bfd}{ordered}{noticed}"
     prefixes = session["prefixes"]
-    at_most = {way: "" if limit is None else f" of at most {limit}" for way, limit in (
-        ("in", timers["receive_limit"]), ("out", timers["advertise_limit"])
-    )}  # fmt: skip
-    yield (
-        "prefixes",
-        f"{prefixes['accepted']}{at_most['in']} accepted, {prefixes['advertised']}{at_most['out']} advertised",
-    )
+    accepted = f"{prefixes['accepted']}{_at_most(timers['receive_limit'])} accepted"
+    advertised = f"{prefixes['advertised']}{_at_most(timers['advertise_limit'])} advertised"
+    yield "prefixes", f"{accepted}, {advertised}"
     why = f"; the last time: {session['last_reset']}" if session["last_reset"] else ""
     yield "lost", f"{counted(session['transitions'], 'time')}{why}"
+
+
+def _at_most(limit: int | None) -> str:
+    return "" if limit is None else f" of at most {limit}"
 
 
 def _traffic(vi: VirtualInterfaceDocument) -> Iterator[Line]:
@@ -141,9 +142,10 @@ def _traffic(vi: VirtualInterfaceDocument) -> Iterator[Line]:
             f"{lately:.0f} s of the last minute, {format_seconds(max(ever, 1)) if ever else 'never'} in all",
         )
     if (counters := vi["counters"]) is not None:
-        for way, name in (("in", "receive"), ("out", "transmit")):
-            of = [counters[f"{name}_{what}"] for what in ("packets", "bytes", "errors")]  # type: ignore[literal-required]
-            yield way, "{} packets, {} bytes, {} in error".format(*of)
+        packets, size, broken = counters["receive_packets"], counters["receive_bytes"], counters["receive_errors"]
+        yield "in", f"{packets} packets, {size} bytes, {broken} in error"
+        packets, size, broken = counters["transmit_packets"], counters["transmit_bytes"], counters["transmit_errors"]
+        yield "out", f"{packets} packets, {size} bytes, {broken} in error"
 
 
 def _probe(probe: ProbeDocument, percentiles: PercentilesDocument) -> Iterator[Line]:
@@ -154,7 +156,11 @@ def _probe(probe: ProbeDocument, percentiles: PercentilesDocument) -> Iterator[L
         if value is not None
     )
     yield "round trip", f"{recent or 'none'} ({window})"
-    told = [(name, percentiles[f"{name}_seconds"]) for name in ("p50", "p90", "p99")]  # type: ignore[literal-required]
+    told = (
+        ("p50", percentiles["p50_seconds"]),
+        ("p90", percentiles["p90_seconds"]),
+        ("p99", percentiles["p99_seconds"]),
+    )
     spread = ", ".join(f"{name} {format_seconds(value)}" for name, value in told if value is not None)
     if spread:
         yield "percentiles", f"{spread} (of {percentiles['measured']} since the daemon began)"
