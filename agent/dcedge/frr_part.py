@@ -51,6 +51,7 @@ class FrrPart:
         self.unsaved = ""  # why FRR would come up without our part as it is now; empty where it would not
         self.unverified = ""  # why keys cannot be looked for; empty where they can
         self._unsafe: frozenset[KeyedPeer] = frozenset()  # shut, as their keys are not in force
+        self._processes: dict[str, int] = {}  # FRR's, as the last pass found them
 
     def look(self, intent: Intent, owned: Owned) -> FrrObserved:
         """What FRR has now; an error is in the result."""
@@ -96,6 +97,7 @@ class FrrPart:
         `failed` are those of `done` that did not succeed; returned are the failures that remain.
         """
         failures = list(failed)
+        self._doubt_what_is_saved(lacked=bool(done))
         if done:
             if not self._is_done(done):
                 self.look(intent, self.store.owned())
@@ -180,6 +182,13 @@ class FrrPart:
             for peer in sorted(missing, key=lambda peer: (peer.virtual_interface, str(peer.peer)))
             if (block := ordered.get(key := session_key(peer.virtual_interface))) is not None
         ]
+
+    def _doubt_what_is_saved(self, *, lacked: bool) -> None:
+        """A daemon that has started anew without all of our part may have come up with what others have saved."""
+        processes = self.client.processes()
+        if lacked and processes != self._processes:
+            self.store.save_owned(replace(self.store.owned(), frr_saved=""))
+        self._processes = processes
 
     def _save(self, intent: Intent) -> None:
         """Have FRR save its configuration where our part of it has changed since the last time."""

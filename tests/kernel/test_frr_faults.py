@@ -81,6 +81,8 @@ def test_a_frr_that_was_killed_has_all_again_soon_after_its_return(running: Bed)
     assert "by hand" in frr.saved, "what the operator had saved is gone"
     running.wait_up(*ORDERED_BPS)
     assert {case: seconds for case, seconds in took.items() if seconds > BACK_SECONDS} == {}, took
+    until("our part to be saved beside it", lambda: before - plain(frr.saved), accept=lambda left: not left)
+    assert "neighbor 192.0.2.77 description by hand" in frr.saved
     frr.load("no ip prefix-list by-hand\nrouter bgp 65010\n no neighbor 192.0.2.77\nexit\n")
 
 

@@ -34,6 +34,10 @@ class Router:
     saved: int = 0
     seconds: float | None = 3600.0
     absent: bool = False
+    bgpd: int = 100  # its process
+
+    def processes(self) -> dict[str, int]:
+        return {"bgpd": self.bgpd}
 
     def running_config(self) -> FrrConfig:
         if self.absent:
@@ -113,6 +117,20 @@ def test_a_repair_is_not_saved_as_nothing_of_ours_has_changed(tmp_path: Path) ->
     router.frr.lines.clear()
     assert make_pass(part, ONE) == []
     assert router.saved == 1
+
+
+def test_what_is_saved_is_doubted_where_frr_came_up_without_our_part(tmp_path: Path) -> None:
+    router = Router()
+    part = part_of(router, tmp_path)
+    make_pass(part, ONE)
+    router.bgpd = 101  # with what was saved
+    make_pass(part, ONE)
+    assert router.saved == 1
+    router.bgpd = 102  # with what somebody else had saved in its stead
+    router.frr.lines.clear()
+    assert make_pass(part, ONE) == []
+    make_pass(part, ONE)
+    assert router.saved == 2
 
 
 def test_a_frr_that_has_only_just_started_is_let_read_its_file_first(tmp_path: Path) -> None:
