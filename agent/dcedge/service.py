@@ -13,11 +13,11 @@ import logging
 import signal
 import time
 from collections import Counter
-from collections.abc import Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from contextlib import AsyncExitStack, nullcontext
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from dcedge import memory
 from dcedge.bgp.vty import FrrClient
@@ -58,6 +58,8 @@ if TYPE_CHECKING:
     from dcedge.expose.web_config import WebConfig
 
 log = logging.getLogger(__name__)
+P = ParamSpec("P")
+T = TypeVar("T")
 
 FULL_PASS_SECONDS = 60.0
 DEBOUNCE_SECONDS = 0.01
@@ -103,6 +105,7 @@ class Service:
         self._looked = time.monotonic()  # when the last look at everything began
         self._new_order = True  # the next pass carries out an order: what it does is no drift
         self._poll_socket = RouteSocket()
+        self._poll_work = 0.0  # processor seconds that the last poll took
         # What one client knows of a silent daemon, the other need not find out by waiting.
         self._poll_frr = FrrClient(settings.frr_pathspace, silent=self.reconciler.frr.silent)
         self._firewall_events = FirewallEvents()
@@ -447,12 +450,11 @@ class Service:
         At once where the kernel speaks of a static virtual interface's port: nobody else notices a lost carrier there.
         """
         while True:
-            started, waited = time.monotonic(), self._poll_frr.waited
+            self._poll_work = 0.0
             self._poll_now.clear()
             await self._make_poll()
-            # To wait for a silent daemon of FRR's is no work: whether it is back is to be known soon.
-            worked = time.monotonic() - started - (self._poll_frr.waited - waited)
-            pause = max(POLL_SECONDS, worked / POLL_SHARE)
+            # To wait is no work: whether a daemon of FRR's is back is to be known soon.
+            pause = max(POLL_SECONDS, self._poll_work / POLL_SHARE)
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._poll_now.wait(), pause)
 
@@ -460,15 +462,24 @@ class Service:
         async with self._polling:
             await self._poll_once()
 
+    def _working(self, part: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Do a part of a poll, and note the processor's time that it takes."""
+        started = time.thread_time()
+        try:
+            return part(*args, **kwargs)
+        finally:
+            self._poll_work += time.thread_time() - started
+
     async def _poll_once(self) -> None:
         before = self.poll
         try:
-            self.poll = await asyncio.to_thread(self._poll_in_thread)
+            self.poll = await asyncio.to_thread(self._working, self._poll_in_thread)
         except KernelError as error:
             log.error("polling: %s", error)
             return
         if self.in_force.loaded is not None and self.result is not None:
             await asyncio.to_thread(
+                self._working,
                 self.picture.update,
                 self.in_force.loaded.order,
                 self.result,

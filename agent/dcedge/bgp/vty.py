@@ -73,7 +73,6 @@ class FrrClient:
         self._vtysh = ["vtysh", *(["-N", pathspace] if pathspace else [])]
         self._timeout = timeout
         self.silent: set[str] = set() if silent is None else silent
-        self.waited = 0.0  # seconds in all, for answers that did not come
         self._sockets: dict[str, socket.socket] = {}
         self._lock = threading.Lock()
         self._reader = SessionReader()
@@ -103,8 +102,7 @@ class FrrClient:
         return answer
 
     def _answer(self, daemon: str, command: str, patience: float) -> tuple[str, int]:
-        started = time.monotonic()
-        deadline = started + patience
+        deadline = time.monotonic() + patience
         # A daemon may have been restarted since the last question: an old connection gets a second try.
         for last in (daemon not in self._sockets, True):
             try:
@@ -116,7 +114,6 @@ class FrrClient:
             ):  # the latter: so many wait that no more are let in (unix(7), EAGAIN)
                 self._drop(daemon)
                 self.silent.add(daemon)
-                self.waited += time.monotonic() - started
                 raise FrrUnavailableError(f"{daemon} does not answer") from None
             except OSError as error:
                 self._drop(daemon)

@@ -657,7 +657,8 @@ def why_not_established(facts: Facts, session: SessionFacts) -> Verdict:
         return replace(unreachable, reason=f"{said}: {unreachable.reason}")
     if session.digest is not None:
         return Verdict("down", f"{said}: {DIGESTS[session.digest]}", "md5", "cloud")
-    if (notification := refused(session)) is not None:
+    opening = session.state in {"OpenSent", "OpenConfirm"} and (session.duration or 0) >= STANDS
+    if not opening and (notification := refused(session)) is not None:  # else that is an older story
         meaning, layer, side = notification
         return Verdict("down", f"{said}: {meaning} (last reset: {session.last_reset})", layer, side)
     if session.state == "OpenSent":
@@ -665,7 +666,7 @@ def why_not_established(facts: Facts, session: SessionFacts) -> Verdict:
             "down", f"{said}: TCP is up but the cloud sends no valid OPEN{_ttl_dropped(session)}", "open", "cloud"
         )
     if session.state == "OpenConfirm":
-        # A cloud that demands a TTL takes the first segment while it still sets its socket up, and drops what follows.
+        # A cloud that demands a TTL lets FRR's SYN-ACK pass, which has 255, and drops what follows.
         reason = f"{said}: the cloud does not confirm our OPEN: it may demand another TTL, or filter what follows"
         return Verdict("down", reason, "open", "cloud")
     if probe is not None and probe.probes and not probe.answers:

@@ -83,14 +83,13 @@ def test_a_wedged_daemon_does_not_hang_its_client(tmp_path: Path) -> None:
         client(tmp_path, timeout=0.2).ask("bgpd", "show version")
 
 
-def test_a_wedged_daemon_whose_queue_is_full_does_not_answer_either_and_what_was_waited_is_told(tmp_path: Path) -> None:
+def test_a_wedged_daemon_whose_queue_is_full_does_not_answer_either(tmp_path: Path) -> None:
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(str(tmp_path / "bgpd.vty"))
         listener.listen(0)
         first = client(tmp_path, timeout=0.1)
         with pytest.raises(FrrUnavailableError, match="does not answer"):
             first.ask("bgpd", "show version")
-        assert first.waited == pytest.approx(0.1, abs=0.09)
         # That one still stands in the queue, though it has gone.
         with pytest.raises(FrrUnavailableError, match="bgpd does not answer"):
             client(tmp_path, timeout=0.1).ask("bgpd", "show version")
