@@ -36,9 +36,8 @@ shell: deps venv ## the same, then a shell inside it with dcedge at hand, until 
 
 # Boots of the lab kernel side by side, which mostly wait; the demo holds rates against the order and wants the machine
 # to itself.
-test: lint types ## lint, types and all tests
-	@echo "unit and kernel tests, side by side" && $(MAKE) -j4 --output-sync=target unit $(addprefix boot-,$(BOOTS))
-	@$(MAKE) system
+test: lint types ## lint, types, unit and kernel tests
+	@echo "unit and kernel tests, side by side" && $(MAKE) -j5 --output-sync=target unit $(addprefix boot-,$(BOOTS))
 	@echo "the demo" && $(LAB) $(PYTEST) -q tests/kernel/test_demo.py
 
 $(addprefix boot-,$(BOOTS)): boot-%: deps judges venv
