@@ -12,7 +12,7 @@ JUDGES   := prometheus chromium  # promtool and Prometheus itself, and a browser
 PYTEST   := $(PYTHON) -m pytest
 # Which kernel tests share a boot of the lab kernel; `others` is whatever stands in none of these lists.
 # The longest come first.
-BOOTS     := faults hitless others providers job traffic changes
+BOOTS     := providers faults others hitless job changes traffic
 faults    := faults two_routers
 hitless   := hitless
 providers := providers prometheus
@@ -36,8 +36,9 @@ shell: deps venv ## the same, then a shell inside it with dcedge at hand, until 
 
 # Boots of the lab kernel side by side, which mostly wait; the demo holds rates against the order and wants the machine
 # to itself.
-test: lint types ## lint, types, unit and kernel tests
-	@echo "unit and kernel tests, side by side" && $(MAKE) -j5 --output-sync=target unit $(addprefix boot-,$(BOOTS))
+test: deps judges venv ## lint, types, unit and kernel tests
+	@echo "lint, types, unit and kernel tests, side by side"
+	@$(MAKE) -j5 --output-sync=target lint types unit $(addprefix boot-,$(BOOTS))
 	@echo "the demo" && $(LAB) $(PYTEST) -q tests/kernel/test_demo.py
 
 $(addprefix boot-,$(BOOTS)): boot-%: deps judges venv
