@@ -66,7 +66,7 @@ DEBOUNCE_SECONDS = 0.01
 RETRY_SECONDS, RETRY_SECONDS_MAX = 1.0, 30.0
 POLL_SECONDS = 1.0
 HARDWARE_SECONDS = 60.0
-POLL_SHARE = 0.1  # at most this share of the time goes into polling, however many sessions there are
+POLL_SHARE = 0.05  # of a processor at most goes into polling, however many sessions there are
 
 
 class Service:

@@ -14,8 +14,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from ipaddress import ip_address, ip_interface, ip_network
 
-from tests.lab.frr import NICE, Frr
-from tests.lab.netns import Fibre, Namespace, Port, Workspace, connect_host, end, execute, nodad
+from tests.lab.frr import Frr
+from tests.lab.netns import AHEAD, Fibre, Namespace, Port, Workspace, connect_host, end, execute, nodad
 from tests.lab.wait import PATIENCE_SECONDS, until
 
 BGP_PORT = 179
@@ -104,7 +104,7 @@ class Cloud(ABC):
         self.router.sysctl(ipv4__ip_forward=1, ipv6__conf__all__forwarding=1)
         connect_host(self.router, "vpc", self.host, self.networks)
         for namespace in (self.router, self.host):
-            namespace.popen("iperf3", "--server", log=self.folder / "iperf3.log")
+            namespace.popen(*AHEAD, "iperf3", "--server", log=self.folder / "iperf3.log")
 
     def host_address(self, version: int) -> str:
         """The address of the host behind the cloud, of IP version 4 or 6."""
@@ -226,7 +226,7 @@ class BirdCloud(Cloud):
 
     def start(self) -> None:
         (self.folder / "bird.conf").write_text(self._config())
-        words = [*NICE, "bird", "-f", "-c", self._file("conf"), "-s", self._file("ctl")]
+        words = [*AHEAD, "bird", "-f", "-c", self._file("conf"), "-s", self._file("ctl")]
         self._daemon = self.router.popen(*words, log=self.folder / "bird.log")
         until(
             "BIRD to answer",

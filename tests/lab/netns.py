@@ -38,6 +38,7 @@ CLONE_NEWNET = 0x40000000  # sched.h
 SIOCGIFFLAGS, SIOCSIFFLAGS, IFF_UP = 0x8913, 0x8914, 1  # sockios.h, if.h
 ENDING_SECONDS = 5.0
 _INDICES = itertools.count(1001)  # above all that the kernel chooses itself
+AHEAD = ("nice", "-n", "-10")  # for hosts and clouds, which do not share the router's processor in earnest
 MARK = "DCEDGE_TESTBED"  # in the environment of every process started here, to find it by
 
 

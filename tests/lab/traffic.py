@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
-from tests.lab.netns import Namespace, Port, end, received
+from tests.lab.netns import AHEAD, Namespace, Port, end, received
 from tests.lab.wait import until
 
 if TYPE_CHECKING:
@@ -71,7 +71,7 @@ def saturate(
     before = received(trunk)
     senders = [
         client.popen(
-            *("iperf3", "--client", address, "--parallel", str(flows)),
+            *(*AHEAD, "iperf3", "--client", address, "--parallel", str(flows)),
             *("--time", str(round(seconds + WARM_UP_SECONDS) + 20), "--connect-timeout", "5000"),
         )
         for address in servers
