@@ -403,6 +403,13 @@ def _reset_told(session: SessionFacts) -> tuple[str, ...]:
     return (f"last reset: {session.last_reset}",) if session.last_reset else ()
 
 
+def _cap_advice(e: Evidence, side: Side) -> str:
+    if side == "cloud":
+        return "Say how many prefixes you announce. (Or here: raise `bgp.receive_limit` if they are right.)"
+    ordered = counted(len(e.interface.advertise), "prefix")
+    return f"Announce less (`advertise` has {ordered}), or have the provider raise its cap."
+
+
 def prefixes(e: Evidence) -> Outcome:
     """Prefixes are exchanged, within both ends' caps."""
     if not e.interface.sessions:
@@ -413,12 +420,11 @@ def prefixes(e: Evidence) -> Outcome:
     if session is not None:
         found = rules.why_not_established(e.facts, session)
         if found.layer == "prefixes":
-            ordered = counted(len(e.interface.advertise), "prefix")
-            advice = f"Announce less (`advertise` has {ordered}), or have the provider raise its cap."
-            if found.side == "cloud":
-                advice = "Say how many prefixes you announce. (Or here: raise `bgp.receive_limit` if they are right.)"
-            return _failed(found, advice, *_reset_told(session))
+            return _failed(found, _cap_advice(e, found.side), *_reset_told(session))
         return Outcome("unknown", "the session is not up")
+    if (daemon := e.daemon) is not None and (daemon.verdict, daemon.layer) == ("down", "prefixes"):
+        # Refused over and over it is up in between: only who watches it knows.
+        return Outcome("failed", daemon.reason, daemon.side, (), _cap_advice(e, daemon.side))
     if (lack := rules.no_prefixes(e.facts)) is not None:
         advice = "Check that the VPC's prefixes are attached to the gateway and announced."
         if lack.side == "customer":

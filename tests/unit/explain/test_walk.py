@@ -245,6 +245,18 @@ ROWS = [
         "we announce more prefixes than the cloud takes",
     ),
     Row(
+        "too many prefixes for the cloud, at a moment at which the session is up again",
+        replace(
+            WELL,
+            facts=facts(sessions=(replace(UP, duration=1, received=0),)),
+            daemon=DaemonSays("down", "we announce more prefixes than the cloud takes", "prefixes", "customer", NOW),
+        ),
+        "prefixes",
+        "customer",
+        "we announce more prefixes than the cloud takes",
+        agrees=False,
+    ),
+    Row(
         "no prefix comes",
         evidence(facts(sessions=(replace(UP, received=0),))),
         "prefixes",
