@@ -370,6 +370,10 @@ def become_systemd() -> NoReturn:
         f"[Unit]\nAfter=basic.target\n[Service]\nExecStart={HERE} --job\nLimitNOFILE=1024:524288\nTasksMax=infinity\n"
     )
     Path("/etc/fstab").write_text("")  # this machine's own disks
+    tmpfiles = Path("/etc/tmpfiles.d/tmp.conf")  # where this stands instead /tmp is not emptied: we may live there
+    tmpfiles.parent.mkdir(exist_ok=True)
+    tmpfiles.unlink(missing_ok=True)
+    tmpfiles.symlink_to("/dev/null")
     mount(
         "none", "/", flags=MS_REC | MS_SHARED
     )  # where it takes this machine for a container it would not do that itself
