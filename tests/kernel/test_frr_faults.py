@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 import signal
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from tests.lab.bed import ORDER, ORDERED_BPS, Bed
+from tests.lab.frr import written
 from tests.lab.wait import until
 
 pytestmark = pytest.mark.timeout(300)
 
 PEERS = {"prod-a": "10.255.101.1", "prod-b": "10.255.102.1", "dev-a": "10.255.201.1"}
-BACK_SECONDS = 5.0  # from FRR's return until all is configured again
-PROMPT_SECONDS = 2.0  # a repair in the kernel, and an answer, while a daemon of FRR's is wedged
 OPTION_MEMORY = Path("/proc/sys/net/core/optmem_max")  # one for all namespaces before Linux 6.7
 FOREIGN = """\
 router bgp 65010
@@ -35,22 +32,9 @@ def configured(bed: Bed) -> str:
     return bed.edge.frr.vtysh("show running-config")
 
 
-def plain(config: str) -> set[str]:
-    """The lines of a configuration that dcedge and the operator wrote; FRR's own preamble differs after a start."""
-    skipped = ("!", "frr ", "hostname ", "service ", "Building", "Current", "no ip forwarding", "no ipv6 forwarding")
-    return {line for line in config.splitlines() if line.strip() and not line.startswith(skipped)} - {"end"}
-
-
-def seconds_until(what: str, probe: Callable[[], Any], accept: Callable[[Any], object] = bool) -> float:
-    """How long it takes until `probe` returns what is accepted."""
-    started = time.monotonic()
-    until(what, probe, accept=accept)
-    return time.monotonic() - started
-
-
-def as_before(bed: Bed, before: set[str]) -> float:
-    """Seconds until FRR has all that it had before."""
-    return seconds_until("FRR to be configured again", lambda: before - plain(configured(bed)), lambda left: not left)
+def as_before(bed: Bed, before: set[str]) -> None:
+    """Wait until FRR has all that it had before."""
+    until("FRR to be configured again", lambda: before - written(configured(bed)), accept=lambda left: not left)
 
 
 @contextmanager
@@ -63,30 +47,26 @@ def wedged(bed: Bed, daemon: str) -> Iterator[None]:
         bed.edge.frr.signal_daemon(daemon, signal.SIGCONT)
 
 
-@pytest.mark.alone
-def test_a_frr_that_was_killed_has_all_again_soon_after_its_return(running: Bed) -> None:
-    frr, before = running.edge.frr, plain(configured(running))
-    took = {}
+def test_a_frr_that_was_killed_has_all_again_after_its_return(running: Bed) -> None:
+    frr, before = running.edge.frr, written(configured(running))
     frr.stop_daemon("bgpd", signal.SIGKILL)
     frr.start_daemon("bgpd")
-    took["bgpd killed"] = as_before(running, before)
-    for case, config in (("all killed, nothing saved", ""), ("all killed, somebody else's saved", FOREIGN)):
+    as_before(running, before)
+    for saved in ("", FOREIGN):
         frr.kill()
         until("the daemon to say so", running.edge.status, accept=lambda seen: not seen["frr"]["available"])
-        frr.saved = config
+        frr.saved = saved
         frr.boot()
-        took[case] = as_before(running, before)
+        as_before(running, before)
     assert "neighbor 192.0.2.77 description by hand" in configured(running)
     assert "ip prefix-list by-hand seq 5 permit 10.0.0.0/8" in configured(running)
     assert "by hand" in frr.saved, "what the operator had saved is gone"
     running.wait_up(*ORDERED_BPS)
-    assert {case: seconds for case, seconds in took.items() if seconds > BACK_SECONDS} == {}, took
-    until("our part to be saved beside it", lambda: before - plain(frr.saved), accept=lambda left: not left)
+    until("our part to be saved beside it", lambda: before - written(frr.saved), accept=lambda left: not left)
     assert "neighbor 192.0.2.77 description by hand" in frr.saved
     frr.load("no ip prefix-list by-hand\nrouter bgp 65010\n no neighbor 192.0.2.77\nexit\n")
 
 
-@pytest.mark.alone
 @pytest.mark.parametrize(
     ("daemon", "link", "address"),
     [
@@ -99,31 +79,24 @@ def test_a_wedged_daemon_of_frrs_is_said_and_holds_up_nothing(
     running: Bed, daemon: str, link: str, address: str
 ) -> None:
     edge = running.edge
-    took: list[float] = []
-    answers: list[float] = []
 
-    def repaired() -> float:
+    def repaired() -> None:
         edge.namespace.ip(f"link delete dev {link}")
-        return seconds_until(
+        until(
             "the link to be made again",
             lambda: edge.namespace.run("ip", "-br", "address", "show", "dev", link, check=False).stdout,
-            lambda said: address in said,
+            accept=lambda said: address in said,
         )
 
-    def asked() -> dict[str, Any]:
-        started = time.monotonic()
-        status = edge.status()
-        answers.append(time.monotonic() - started)
-        return status
-
     with wedged(running, daemon):
-        took.append(repaired())
-        until("the daemon to say so", asked, accept=lambda seen: f"{daemon} does not answer" in seen["frr"]["detail"])
-        took += [repaired() for _ in range(2)]
-        asked()
+        repaired()
+        until(
+            "the daemon to say so",
+            edge.status,
+            accept=lambda seen: f"{daemon} does not answer" in seen["frr"]["detail"],
+        )
+        repaired()
         assert edge.running
-    assert max(took) < PROMPT_SECONDS, took
-    assert max(answers) < PROMPT_SECONDS, answers
     running.wait_up(*ORDERED_BPS)
     until("a complete pass", edge.status, accept=lambda seen: seen["frr"]["available"] and not seen["pass"]["failing"])
 
@@ -162,7 +135,11 @@ def test_a_session_whose_key_the_kernel_refused_is_shut_and_said_until_it_is_in_
 
 def test_frr_comes_up_with_its_part_while_the_daemon_is_away(running: Bed) -> None:
     edge = running.edge
-    until("FRR to have saved", lambda: plain(configured(running)) - plain(edge.frr.saved), accept=lambda left: not left)
+    until(
+        "FRR to have saved",
+        lambda: written(configured(running)) - written(edge.frr.saved),
+        accept=lambda left: not left,
+    )
     assert edge.stop_daemon() == 0
     edge.frr.kill()
     edge.frr.boot()
@@ -173,7 +150,11 @@ def test_frr_comes_up_with_its_part_while_the_daemon_is_away(running: Bed) -> No
 
 def test_what_is_not_confirmed_is_not_saved(running: Bed) -> None:
     edge = running.edge
-    until("FRR to have saved", lambda: plain(configured(running)) - plain(edge.frr.saved), accept=lambda left: not left)
+    until(
+        "FRR to have saved",
+        lambda: written(configured(running)) - written(edge.frr.saved),
+        accept=lambda left: not left,
+    )
     saved = edge.frr.saved
     edge.frr.load("ip prefix-list by-hand seq 5 permit 10.0.0.0/8\n")  # which somebody is only trying out
     edge.order.write_text(ORDER.read_text().replace("accept: [10.30.0.0/16]", "accept: [10.30.0.0/16, 10.31.0.0/16]"))

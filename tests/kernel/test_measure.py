@@ -64,7 +64,6 @@ def line(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Line]:
         yield Line(work, tmp_path_factory.mktemp("measure"))
 
 
-@pytest.mark.alone
 def test_the_policer_is_found_with_consent_and_within_the_volume(line: Line) -> None:
     log = line.folder / "answer.log"
     line.cloud.popen(str(COMMAND), "measure", "--answer", "10.20.0.10", "--for", "60", log=log)

@@ -215,6 +215,12 @@ class Frr:
         return done.stdout
 
 
+def written(config: str) -> set[str]:
+    """The lines of a configuration that dcedge and the operator wrote; FRR's own preamble differs after a start."""
+    skipped = ("!", "frr ", "hostname ", "service ", "Building", "Current", "no ip forwarding", "no ipv6 forwarding")
+    return {line for line in config.splitlines() if line.strip() and not line.startswith(skipped)} - {"end"}
+
+
 def _start_rank(daemon: str) -> int:
     return START_ORDER.index(daemon) if daemon in START_ORDER else len(START_ORDER)
 

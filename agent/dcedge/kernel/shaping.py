@@ -9,10 +9,13 @@ A virtual interface's tree on its own link:
        dc2:    the segmenter: super-packets into frames, where they would be too long a burst or be counted wrongly
         dc1:    the queue
 
-Both leaves borrow from `dce:1`, so that together they never exceed it. HTB counts Ethernet frame bytes: 14 bytes of
-header before the payload, no tag, no FCS, and `overhead` once a packet. A GSO super-packet of 64 KiB is one packet to
-it: at 10 Mbit/s that is 52 ms of the wire at once, and one overhead for 44 frames. So it is cut before it is counted,
-by a TBF (tc-tbf(8)) which cuts what is longer than its bucket, and whose own rate is beyond any machine.
+Both leaves borrow from `dce:1`, so that together they never exceed it. Their own ceilings are far above: with a second
+gate at the same rate the kernel would set two timers for each frame where one is enough.
+
+HTB counts Ethernet frame bytes: 14 bytes of header before the payload, no tag, no FCS, and `overhead` once a packet. A
+GSO super-packet of 64 KiB is one packet to it: at 10 Mbit/s that is 52 ms of the wire at once, and one overhead for 44
+frames. So it is cut before it is counted, by a TBF (tc-tbf(8)) which cuts what is longer than its bucket, and whose own
+rate is beyond any machine.
 """
 
 from __future__ import annotations
@@ -26,7 +29,7 @@ from dcedge.kernel.classify import Classifier
 ETHERNET_HEADER_BYTES = 14
 TICK_NS = 64  # PSCHED_SHIFT in the kernel; the unit of every burst that tc's interface carries
 SUPER_PACKET_BYTES = 64 * 1024  # GSO_MAX_SIZE
-SUPER_PACKET_SECONDS = 0.001  # how long one may hold the wire; beyond it, it is cut
+SUPER_PACKET_SECONDS = 0.0012  # how long one may hold the wire; beyond it, it is cut
 UNCUT_BYTES = 128 * 1024  # no super-packet is longer, headers of all its frames included
 TAGS_BYTES = 8  # a frame may have two tags inside by the time it is queued (IEEE 802.1ad)
 BURST_BYTES = 64 * 1024  # below it the timer's granularity costs throughput
@@ -39,6 +42,7 @@ INNER_QUANTUM = 1514  # of a class with children, which has no turns and keeps w
 CONTROL_SHARE = 8  # the part of the rate that control packets have before they wait for what is left of the whole
 CONTROL_BURST_BYTES = 256  # a few of BFD's packets, and too little for a policer to mind
 LENT_RATE_BYTES = 1000  # what a class that lives on what is lent has of its own; HTB wants something
+LEAF_CEILING = 8  # times the rate that bounds both leaves
 CODEL_TARGET_US = 5_000  # RFC 8290, section 5.2.1
 CODEL_INTERVAL_US = 100_000
 FQ_CODEL_QUANTUM_MIN = 256  # the kernel takes no less
@@ -159,11 +163,12 @@ def interface_classes(rate_bps: int, mtu: int, overhead: int) -> tuple[HtbClass,
     counted = max(0, overhead)
     burst = burst_bytes(rate_bps, mtu, overhead)
     whole, quantum = ticks(burst, rate), quantum_of(burst, mtu)
+    ceiling = rate * LEAF_CEILING
     control, lent = max(1, rate // CONTROL_SHARE), max(1, min(LENT_RATE_BYTES, rate // CONTROL_SHARE))
     return (
         HtbClass(WHOLE, 0, rate, rate, whole, whole, INNER_QUANTUM, 0, counted),
-        HtbClass(CONTROL, WHOLE, control, rate, ticks(CONTROL_BURST_BYTES, control), whole, quantum, 0, counted),
-        HtbClass(DATA, WHOLE, lent, rate, ticks(frame_bytes(mtu), lent), whole, quantum, 1, counted),
+        HtbClass(CONTROL, WHOLE, control, ceiling, ticks(CONTROL_BURST_BYTES, control), whole, quantum, 0, counted),
+        HtbClass(DATA, WHOLE, lent, ceiling, ticks(frame_bytes(mtu), lent), whole, quantum, 1, counted),
     )
 
 

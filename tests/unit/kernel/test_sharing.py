@@ -71,11 +71,11 @@ def test_there_is_no_tree_where_everything_fits() -> None:
 def test_what_is_sure_is_never_more_than_the_whole(rate: int, rates: list[int]) -> None:
     shares = [Share(SHARED_MINORS + n, each, 1500, 0, "fq_codel", None) for n, each in enumerate(rates, 1)]
     classes = {htb.minor: htb for htb in shared_tree(rate, (), shares, Classifier.of(b"", 0)).classes}
-    whole = classes.pop(WHOLE)
+    whole, control = classes.pop(WHOLE), classes.pop(CONTROL)
     assert whole.rate_bytes == rate // 8
     # A byte a second each, at least, is rounded up.
-    assert sum(htb.rate_bytes for htb in classes.values()) <= whole.rate_bytes + len(classes)
-    assert all(htb.priority for minor, htb in classes.items() if minor != CONTROL)
+    assert control.rate_bytes + sum(htb.rate_bytes for htb in classes.values()) <= whole.rate_bytes + len(classes)
+    assert all(htb.priority > control.priority for htb in classes.values())
     assert all(htb.rate_bytes <= htb.ceil_bytes <= whole.rate_bytes for htb in classes.values())
 
 
