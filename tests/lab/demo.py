@@ -24,7 +24,7 @@ from tests.lab.wait import until
 
 TOLERANCE = 0.02
 MEASURED_SECONDS = 3.0
-ATTEMPTS = 8
+ATTEMPTS = 3
 WATCHED = ("/etc/dcedge", "/run/dcedge", "/var/lib/dcedge")  # where dcedge works unless told otherwise
 ROOT = Path(__file__).parents[2]
 

@@ -14,8 +14,9 @@ gate at the same rate the kernel would set two timers for each frame where one i
 
 HTB counts Ethernet frame bytes: 14 bytes of header before the payload, no tag, no FCS, and `overhead` once a packet. A
 GSO super-packet of 64 KiB is one packet to it: at 10 Mbit/s that is 52 ms of the wire at once, and one overhead for 44
-frames. So it is cut before it is counted, by a TBF (tc-tbf(8)) which cuts what is longer than its bucket, and whose own
-rate is beyond any machine.
+frames. So what lasts longer than 1 ms, or has overhead a frame, is cut before it is counted, by a TBF (tc-tbf(8)),
+which cuts what is longer than its bucket, and whose own rate is beyond any machine. Shorter ones pass whole: a timer
+each is cheaper than one for each of their frames.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ from dcedge.kernel.classify import Classifier
 ETHERNET_HEADER_BYTES = 14
 TICK_NS = 64  # PSCHED_SHIFT in the kernel; the unit of every burst that tc's interface carries
 SUPER_PACKET_BYTES = 64 * 1024  # GSO_MAX_SIZE
-SUPER_PACKET_SECONDS = 0.0012  # how long one may hold the wire; beyond it, it is cut
+SUPER_PACKET_SECONDS = 0.001  # how long one may hold the wire; beyond it, it is cut
 UNCUT_BYTES = 128 * 1024  # no super-packet is longer, headers of all its frames included
 TAGS_BYTES = 8  # a frame may have two tags inside by the time it is queued (IEEE 802.1ad)
 BURST_BYTES = 64 * 1024  # below it the timer's granularity costs throughput
@@ -128,20 +129,28 @@ def frame_bytes(mtu: int) -> int:
     return mtu + ETHERNET_HEADER_BYTES
 
 
-def cuts(rate_bps: int, overhead: int) -> bool:
-    """Whether super-packets have to be cut at this rate: they last too long, or each of their frames costs overhead."""
-    return overhead != 0 or rate_bps * SUPER_PACKET_SECONDS < SUPER_PACKET_BYTES * 8
-
-
 def cut_bytes(rate_bps: int, mtu: int, overhead: int) -> int:
-    """Where the segmenter cuts; it stands there at every rate, so that a change of the rate loses nothing."""
-    return frame_bytes(mtu) + TAGS_BYTES if cuts(rate_bps, overhead) else UNCUT_BYTES
+    """The longest packet that the segmenter lets pass whole; it stands there at every rate, so that a change of the
+    rate loses nothing.
+
+    Overhead is counted once a packet: where there is any, each frame has to be one.
+    """
+    frame = frame_bytes(mtu) + TAGS_BYTES
+    if overhead != 0:
+        return frame
+    longest = rate_bps * SUPER_PACKET_SECONDS / 8
+    return UNCUT_BYTES if longest >= SUPER_PACKET_BYTES else max(frame, int(longest))
+
+
+def packet_bytes(rate_bps: int, mtu: int, overhead: int = 0) -> int:
+    """The longest packet that HTB sends as one."""
+    return min(cut_bytes(rate_bps, mtu, overhead), SUPER_PACKET_BYTES)
 
 
 def burst_bytes(rate_bps: int, mtu: int, overhead: int = 0) -> int:
     """1 ms of the rate or 64 KiB, but with the packet on top within what a policer forgives; at least two frames."""
     rate_bytes = rate_bps / 8
-    packet = frame_bytes(mtu) if cuts(rate_bps, overhead) else SUPER_PACKET_BYTES
+    packet = packet_bytes(rate_bps, mtu, overhead)
     wished = max(BURST_BYTES, rate_bytes * BURST_SECONDS)
     return int(max(2 * frame_bytes(mtu), min(wished, rate_bytes * (POLICER_SECONDS - JITTER_SECONDS) - packet)))
 

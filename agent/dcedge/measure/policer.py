@@ -11,7 +11,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from dcedge.kernel.shaping import POLICER_SECONDS, burst_bytes, frame_bytes
+from dcedge.kernel.shaping import POLICER_SECONDS, burst_bytes, packet_bytes
 
 DROPS_MIN = 20  # fewer say nothing of a slope
 PAUSE_SECONDS = 0.001  # a bucket holds longer than that
@@ -82,7 +82,7 @@ def advice(found: Policer, ordered_bps: int, mtu: int, overhead: int) -> list[st
         fitting = int(found.rate_bps * (1 - FITS) / 1000) * 1000
         lines.append(f"the policer has {abs(difference):.1%} {than} what is ordered")
         lines.append(f"a shaper that just fits: bandwidth: {fitting // 1000}K")
-    needs = burst_bytes(ordered_bps, mtu, overhead) + frame_bytes(mtu)
+    needs = burst_bytes(ordered_bps, mtu, overhead) + packet_bytes(ordered_bps, mtu, overhead)
     if found.burst_bytes < needs:
         lines.append(
             f"it forgives {found.burst_bytes:.0f} bytes at once, the shaper may send {needs}: ask the provider for"

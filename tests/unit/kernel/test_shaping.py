@@ -7,7 +7,6 @@ from hypothesis import strategies as st
 from dcedge.kernel.shaping import (
     CONTROL,
     DATA,
-    SUPER_PACKET_BYTES,
     TICK_NS,
     UNCUT_BYTES,
     WHOLE,
@@ -17,6 +16,7 @@ from dcedge.kernel.shaping import (
     fq_codel_parameters,
     frame_bytes,
     interface_classes,
+    packet_bytes,
     pfifo_parameters,
 )
 
@@ -30,8 +30,7 @@ def test_at_speed_a_burst_is_a_millisecond_of_the_rate() -> None:
 
 @pytest.mark.parametrize("rate", [17_000_000, 50_000_000, 200_000_000, 523_000_000, 525_000_000, 2_000_000_000])
 def test_a_burst_and_the_packet_on_top_stay_within_the_four_milliseconds_a_policer_forgives(rate: int) -> None:
-    packet = frame_bytes(1500) if cut_bytes(rate, 1500, 0) < SUPER_PACKET_BYTES else SUPER_PACKET_BYTES
-    assert burst_bytes(rate, 1500) + packet <= rate / 8 * 0.003
+    assert burst_bytes(rate, 1500) + packet_bytes(rate, 1500) <= rate / 8 * 0.003
 
 
 def test_a_slow_rate_still_lets_two_whole_frames_through() -> None:
@@ -39,7 +38,9 @@ def test_a_slow_rate_still_lets_two_whole_frames_through() -> None:
 
 
 def test_super_packets_are_cut_where_they_last_long_or_each_frame_counts_for_more() -> None:
-    assert cut_bytes(200_000_000, 1500, 0) == frame_bytes(1500) + 8
+    assert cut_bytes(10_000_000, 1500, 0) == frame_bytes(1500) + 8
+    assert cut_bytes(200_000_000, 1500, 0) == 25_000
+    assert cut_bytes(200_000_000, 1500, 24) == frame_bytes(1500) + 8
     assert cut_bytes(1_000_000_000, 1500, 0) == UNCUT_BYTES
     assert cut_bytes(1_000_000_000, 1500, 24) == frame_bytes(1500) + 8
 
