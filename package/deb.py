@@ -29,8 +29,8 @@ HOME = Path("usr/lib/dcedge")
 SITE = HOME / "lib/python3.11/site-packages"
 UNITS = "usr/lib/systemd/system"
 LAUNCHER = f"#!/{HOME}/bin/python3 -I\nfrom dcedge.cli import main\n\nmain()\n"
-# What nothing of the agent imports: the tests' own decoders, and scapy's protocols beyond those of a port.
-LEFT_OUT = ("bin", "pyroute2*", "pr2modules*", "prometheus_client*", "scapy/contrib", "scapy/arch/windows")
+# What nothing of the agent imports: scapy's protocols beyond those of a port.
+LEFT_OUT = ("bin", "scapy/contrib", "scapy/arch/windows")
 COMPLETIONS = {
     "bash": "usr/share/bash-completion/completions/dcedge",
     "zsh": "usr/share/zsh/vendor-completions/_dcedge",

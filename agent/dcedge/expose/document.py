@@ -72,8 +72,8 @@ class PortErrorsDocument(TypedDict):
     transmit_dropped: int
 
 
-class ConnectionDocument(TypedDict):
-    """One connection."""
+class ConnectionHeadDocument(TypedDict):
+    """What is said of a connection wherever it is spoken of."""
 
     name: str
     provider: str
@@ -82,14 +82,19 @@ class ConnectionDocument(TypedDict):
     bandwidth_bps: int
     present: bool
     carrier: bool | None
+    circuit_id: str
+    description: str
+
+
+class ConnectionDocument(ConnectionHeadDocument):
+    """One connection."""
+
     carrier_changes: int | None
     speed_mbps: int | None
     duplex: str | None
     errors: PortErrorsDocument | None
     optics: list[OpticsDocument]
     members: list[MemberDocument]
-    circuit_id: str
-    description: str
 
 
 class PrefixesDocument(TypedDict):
@@ -329,9 +334,8 @@ def _dump(value: object) -> bytes:
     return json.dumps(value, separators=(",", ":")).encode()
 
 
-def connection_json(connection: ConnectionSnapshot) -> ConnectionDocument:
-    """A connection as plain JSON values."""
-    counters = connection.counters
+def connection_head_json(connection: ConnectionSnapshot) -> ConnectionHeadDocument:
+    """What a connection is, as plain JSON values."""
     return {
         "name": connection.name,
         "provider": connection.provider,
@@ -340,6 +344,16 @@ def connection_json(connection: ConnectionSnapshot) -> ConnectionDocument:
         "bandwidth_bps": connection.bandwidth_bps,
         "present": connection.present,
         "carrier": connection.carrier,
+        "circuit_id": connection.circuit_id,
+        "description": connection.description,
+    }
+
+
+def connection_json(connection: ConnectionSnapshot) -> ConnectionDocument:
+    """A connection as plain JSON values."""
+    counters = connection.counters
+    return {
+        **connection_head_json(connection),
         "carrier_changes": None if counters is None else counters.carrier_changes,
         "speed_mbps": None if connection.mode is None else connection.mode.speed_mbps,
         "duplex": None if connection.mode is None else connection.mode.duplex,
@@ -353,8 +367,6 @@ def connection_json(connection: ConnectionSnapshot) -> ConnectionDocument:
         },
         "optics": [optics_json(port, optics) for port, optics in connection.optics],
         "members": [_member(port, link, counters) for port, link in connection.members],
-        "circuit_id": connection.circuit_id,
-        "description": connection.description,
     }
 
 

@@ -11,7 +11,15 @@ from heapq import nsmallest
 from typing import NamedTuple, Self, TypedDict
 
 from dcedge.bgp.state import escape
-from dcedge.expose.document import FrrDocument, OrderDocument, RouterDocument, UsedDocument, status_head_json
+from dcedge.expose.document import (
+    ConnectionHeadDocument,
+    FrrDocument,
+    OrderDocument,
+    RouterDocument,
+    UsedDocument,
+    connection_head_json,
+    status_head_json,
+)
 from dcedge.expose.hour import Curves, Hour
 from dcedge.expose.snapshot import ConnectionSnapshot, Snapshot, VirtualInterfaceSnapshot
 from dcedge.health.verdict import STATES, State
@@ -64,18 +72,9 @@ class RowDocument(TypedDict):
     loss_hour: list[float | None]
 
 
-class LineDocument(TypedDict):
+class LineDocument(ConnectionHeadDocument):
     """One connection in short, with its virtual interfaces by verdict and what those carry."""
 
-    name: str
-    provider: str
-    port: str
-    over: str | None
-    bandwidth_bps: int
-    present: bool
-    carrier: bool | None
-    circuit_id: str
-    description: str
     verdicts: dict[str, int]
     receive_bps: float
     transmit_bps: float
@@ -170,15 +169,7 @@ def _matching(vis: Iterable[VirtualInterfaceSnapshot], wanted: Wanted) -> Iterab
 def _line(connection: ConnectionSnapshot, sums: Mapping[str, _Sum]) -> LineDocument:
     total = sums[connection.name]
     return {
-        "name": connection.name,
-        "provider": connection.provider,
-        "port": connection.port,
-        "over": connection.over,
-        "bandwidth_bps": connection.bandwidth_bps,
-        "present": connection.present,
-        "carrier": connection.carrier,
-        "circuit_id": connection.circuit_id,
-        "description": connection.description,
+        **connection_head_json(connection),
         "verdicts": total.told(),
         "receive_bps": round(total.receive_bps),
         "transmit_bps": round(total.transmit_bps),
