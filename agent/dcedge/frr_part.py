@@ -149,7 +149,7 @@ class FrrPart:
         for text in sorted({failure.text for key, failure in said.items() if key not in left}):
             log.warning("%s, but what runs is as ordered", text)
         return [
-            said.get(key) or Failure(operation, f"was done but is not so: {operation.describe()}", True)
+            said.get(key) or Failure(operation, f"was done but is not so: {operation.brief()}", True)
             for key, operation in left.items()
             if key in attempted
         ]

@@ -17,6 +17,8 @@ Action = Literal["create", "change", "replace", "delete"]
 # What leads somewhere goes only when what takes its place is there: a route whose metric changes is two routes.
 _LEADING = frozenset({"route"})
 
+_CHANGES_IN_BRIEF = 6
+
 
 @dataclass(frozen=True, slots=True)
 class Operation:
@@ -40,9 +42,14 @@ class Operation:
 
     def describe(self) -> str:
         """The step in words."""
-        if self.changes:
-            return ", ".join(str(change) for change in self.changes)
-        return self.resource.describe()
+        return ", ".join(map(str, self.changes)) if self.changes else self.resource.describe()
+
+    def brief(self) -> str:
+        """The step in words, in one line of a log: of many changes the first few, and how many more."""
+        more = len(self.changes) - _CHANGES_IN_BRIEF
+        if more <= 0:
+            return self.describe()
+        return f"{', '.join(map(str, self.changes[:_CHANGES_IN_BRIEF]))} and {more} more"
 
 
 @dataclass(frozen=True, slots=True)

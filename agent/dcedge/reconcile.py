@@ -548,7 +548,7 @@ class Reconciler:
         known = {failure.operation.key for failure in failures}
         attempted = {operation.key for operation in done.operations}
         return [
-            Failure(operation, f"was done but is not so: {operation.describe()}", True)
+            Failure(operation, f"was done but is not so: {operation.brief()}", True)
             for operation in self._plan(intent, self.store.owned(), scope).operations
             if operation.key in attempted and operation.key not in known
         ]
@@ -599,7 +599,7 @@ def _changes_widely(key: Key, before: Intent, now: Intent) -> bool:
 def _log_operations(todo: Plan) -> None:
     for operation in todo.operations[:_LOGGED_OPERATIONS_MAX]:
         log.info(
-            "%s %s: %s (%s)", operation.action, operation.key, operation.describe(), operation.reason,
+            "%s %s: %s (%s)", operation.action, operation.key, operation.brief(), operation.reason,
             extra=log_fields(operation),
         )  # fmt: skip
     more = Counter((operation.action, operation.key.kind) for operation in todo.operations[_LOGGED_OPERATIONS_MAX:])

@@ -480,7 +480,7 @@ def overload(report: Report) -> None:
     with Bed() as bed:
         order = bed.edge.order.read_text().replace("bandwidth: 200M", "bandwidth: 50M")
         bed.edge.order.write_text(order)
-        bed.edge.start_daemon()
+        bed.edge.start_daemon(forked=False)
         bed.wait_up("dev-a")
         cloud = bed.dev
         far = cloud.host_address(4)

@@ -321,7 +321,7 @@ def test_killing_the_daemon_leaves_traffic_and_bgp_alone(running: Bed) -> None:
     state = router_state(running)
     with traffic.udp_stream(edge.host, running.prod.host, target, packets_per_second=200) as stream:
         edge.kill_daemon()
-        edge.start_daemon()
+        edge.start_daemon(forked=False)
         edge.wait_up(*ORDERED_BPS)
     assert stream.sent > 0
     assert (stream.lost, stream.reordered) == (0, 0), stream

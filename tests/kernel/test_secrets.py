@@ -69,8 +69,10 @@ def open_to_others(folder: Path) -> Iterator[Path]:
 def test_no_secret_is_told_anywhere(running: Bed) -> None:
     edge = running.edge
     told: dict[str, str] = {}
+    edge.stop_daemon()
     try:
         with watched() as watch:
+            edge.start_daemon(forked=False)  # its own arguments and environment are to be seen
             edge.credential("dev-a", CHANGED)
             told["apply"] = edge.dcedge("apply").said
             edge.credential("dev-a", PASSWORDS["dev-a"])

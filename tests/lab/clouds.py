@@ -143,7 +143,7 @@ class Cloud(ABC):
         device = attachment.name
         rules = []
         if attachment.ttl_security:
-            # BIRD's own check begins only after it has accepted a connection.
+            # BIRD's and FRR's own checks begin only after they have accepted a connection.
             bgp = f"filter add dev {device} ingress protocol ip prio 1 u32 match ip protocol 6 0xff"
             rules.append(f"{bgp} match u8 255 0xff at 8 action ok")
             rules += [f"{bgp} match ip {port} {BGP_PORT} 0xffff action drop" for port in ("dport", "sport")]
@@ -174,6 +174,10 @@ class Cloud(ABC):
         after = self.attachments[name] = replace(before, **fields)  # type: ignore[arg-type]
         if after.ttl_security != before.ttl_security:
             self._guard(after)
+        self._renew(name)
+
+    def _renew(self, name: str) -> None:
+        """Bring one changed virtual interface into force."""
         self.configure()
 
     @abstractmethod
@@ -350,8 +354,7 @@ class FrrCloud(Cloud):
     def configure(self) -> None:
         self.frr.load(f"no router bgp {self.asn}\n{self._config()}")
 
-    def change(self, name: str, **fields: object) -> None:
-        self.attachments[name] = replace(self.attachments[name], **fields)  # type: ignore[arg-type]
+    def _renew(self, name: str) -> None:
         # The neighbour anew, since FRR would keep what the text no longer says; the others are told what they have.
         gone = "".join(f" no neighbor {peer.customer}\n" for peer in self.attachments[name].peers)
         self.frr.load(f"router bgp {self.asn}\n{gone}exit\n{self._config()}")

@@ -114,7 +114,7 @@ def _show(console: Console, bed: Bed) -> list[Row]:
     edge = bed.edge
     try:
         with _step(console, "starting dcedge on the edge: VLANs, addresses, shapers, BGP peers"):
-            edge.start_daemon()
+            edge.start_daemon(forked=False)
         with _step(console, f"waiting for {', '.join(ORDERED_BPS)}: BGP Established, verdict up"):
             bed.wait_up(*ORDERED_BPS)
         with _step(console, "waiting for the LAN's host to reach the hosts in the VPCs"):

@@ -19,7 +19,7 @@ from dcedge.errors import NotRunningError
 from dcedge.expose.control import ControlClient
 from tests.lab.frr import Frr
 from tests.lab.netns import Fibre, Port, Workspace, connect_host, end, fibre
-from tests.lab.prefork import Prefork
+from tests.lab.prefork import Forked, Prefork
 from tests.lab.wait import PATIENCE_SECONDS, until
 
 COMMAND = Path(sys.executable).with_name("dcedge")
@@ -67,7 +67,7 @@ class Edge:
         self.host = work.namespace("edge-host")
         self.frr = Frr(f"{work.token}-edge", self.namespace.name)
         work.at_end(self.frr.stop)
-        self._daemon: subprocess.Popen[bytes] | None = None
+        self._daemon: subprocess.Popen[bytes] | Forked | None = None
         connect_host(self.namespace, "lan0", self.host, tuple(map(ip_network, LAN)))
 
     def host_address(self, version: int) -> str:
@@ -151,9 +151,13 @@ class Edge:
             return "(none)"
         return "\n".join(self.log.read_text(errors="replace").splitlines()[-lines:])
 
-    def start_daemon(self) -> None:
-        """Start `dcedge run` and wait until it answers `status`."""
-        self._daemon = self.namespace.popen(str(COMMAND), "run", log=self.log, environment=self.environment)
+    def start_daemon(self, *, forked: bool = True) -> None:
+        """Start `dcedge run` and wait until it answers `status`. Not `forked`: as a service manager starts it."""
+        if forked:
+            with self.log.open("ab") as output:
+                self._daemon = prefork().start(self.namespace.path, ("run",), self.environment, output, output)
+        else:
+            self._daemon = self.namespace.popen(str(COMMAND), "run", log=self.log, environment=self.environment)
 
         def answers() -> dict[str, Any]:
             self.raise_if_ended()

@@ -26,7 +26,7 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from pathlib import Path
 from types import FrameType, TracebackType
-from typing import ParamSpec, Self, TypeVar
+from typing import Any, ParamSpec, Protocol, Self, TypeVar
 
 from tests.lab.wait import until
 
@@ -343,8 +343,21 @@ def execute(
     return done
 
 
-def end(process: subprocess.Popen[bytes], how: signal.Signals = signal.SIGTERM) -> int:
-    """End a process that `Namespace.popen` started, and its children; returns its exit status."""
+class Process(Protocol):
+    """A process that leads a group of its own."""
+
+    pid: int
+    returncode: Any
+
+    def poll(self) -> int | None:
+        """Its exit status, None while it runs."""
+
+    def wait(self, timeout: float | None = None) -> int:
+        """Its exit status, once it has ended."""
+
+
+def end(process: Process, how: signal.Signals = signal.SIGTERM) -> int:
+    """End a process and its children; returns its exit status."""
     if process.poll() is None:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, how)
@@ -353,7 +366,7 @@ def end(process: subprocess.Popen[bytes], how: signal.Signals = signal.SIGTERM) 
         except subprocess.TimeoutExpired:
             os.killpg(process.pid, signal.SIGKILL)
             process.wait()
-    return process.returncode
+    return int(process.returncode)
 
 
 def leave_on_signals() -> None:

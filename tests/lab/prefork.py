@@ -1,8 +1,8 @@
 """`dcedge` as it is, without the seconds that Python takes to start in the lab's kernel.
 
-A process that has imported the command line forks for each command; the fork enters the network namespace, takes on
-environment, folder and output, and runs the command. The daemon, which is what is to be tested as installed, is started
-the ordinary way.
+A process that has imported the command line and the daemon forks for each command; the fork enters the network
+namespace, takes on environment, folder and output, and runs the command. The demo, the benchmarks and the tests of the
+installed package start it the ordinary way.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ REQUEST_BYTES = 1 << 20
 # What the verbs import when they are called.
 IMPORTED = (
     "dcedge.confirm",
+    "dcedge.daemon",
     "dcedge.explain.gather",
     "dcedge.explain.report",
     "dcedge.expose.plan",
@@ -36,7 +37,40 @@ IMPORTED = (
     "dcedge.measure.command",
     "dcedge.order.schema",
     "dcedge.reconcile",
+    "dcedge.service",
 )
+
+
+class Forked:
+    """A `dcedge` that runs, with as much of subprocess.Popen as a test needs."""
+
+    def __init__(self, answer: socket.socket, words: tuple[str, ...]) -> None:
+        self._answer = answer
+        self._words = words
+        self.returncode: int | None = None
+        self.pid = int(answer.recv(32))
+
+    def poll(self) -> int | None:
+        """Its exit status, None while it runs."""
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self.wait(0)
+        return self.returncode
+
+    def wait(self, timeout: float | None = None) -> int:
+        """Its exit status, once it has ended. Raises subprocess.TimeoutExpired."""
+        if self.returncode is None:
+            self._answer.settimeout(timeout)
+            try:
+                self.returncode = int(self._answer.recv(32))
+            except (TimeoutError, BlockingIOError):
+                raise subprocess.TimeoutExpired(self._words, timeout or 0) from None
+            self._answer.close()
+        return self.returncode
+
+    def send_signal(self, number: int) -> None:
+        """Send it a signal; nothing where it has ended."""
+        if self.poll() is None:
+            os.kill(self.pid, number)
 
 
 class Prefork:
@@ -61,27 +95,36 @@ class Prefork:
         Raises:
             TimeoutExpired: It did not end in time; it is killed.
         """
+        with tempfile.TemporaryFile("w+") as stdout, tempfile.TemporaryFile("w+") as stderr:
+            process = self.start(namespace, words, environment, stdout, stderr)
+            try:
+                status = process.wait(timeout)
+            except subprocess.TimeoutExpired:
+                with contextlib.suppress(ProcessLookupError):
+                    process.send_signal(signal.SIGKILL)
+                raise subprocess.TimeoutExpired(words, timeout, _all(stdout), _all(stderr)) from None
+            return subprocess.CompletedProcess(words, status, _all(stdout), _all(stderr))
+
+    def start(
+        self,
+        namespace: Path,
+        words: tuple[str, ...],
+        environment: Mapping[str, str],
+        stdout: IO[Any],
+        stderr: IO[Any],
+    ) -> Forked:
+        """Start `dcedge` with these words, in a session of its own."""
         request = {
             "namespace": str(namespace),
             "words": words,
             "environment": dict(environment),
             "folder": str(Path.cwd()),
         }
-        with tempfile.TemporaryFile("w+") as stdout, tempfile.TemporaryFile("w+") as stderr:
-            ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-            with ours:
-                with theirs:
-                    handles = [theirs.fileno(), stdout.fileno(), stderr.fileno()]
-                    socket.send_fds(self._ours, [json.dumps(request).encode()], handles)
-                pid = int(ours.recv(32))
-                ours.settimeout(timeout)
-                try:
-                    status = int(ours.recv(32))
-                except TimeoutError:
-                    with contextlib.suppress(ProcessLookupError):
-                        os.kill(pid, signal.SIGKILL)
-                    raise subprocess.TimeoutExpired(words, timeout, _all(stdout), _all(stderr)) from None
-            return subprocess.CompletedProcess(words, status, _all(stdout), _all(stderr))
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        with theirs:
+            handles = [theirs.fileno(), stdout.fileno(), stderr.fileno()]
+            socket.send_fds(self._ours, [json.dumps(request).encode()], handles)
+        return Forked(ours, words)
 
     def close(self) -> None:
         """End the process; a second time does nothing."""

@@ -180,7 +180,7 @@ def main(minutes: float) -> int:
         try:
             edge.namespace.ip(*FOREIGN)
             edge.frr.load(FOREIGN_FRR)
-            edge.start_daemon()
+            edge.start_daemon(forked=False)
             bed.wait_up(*ORDERED_BPS)
             before = foreign_state(bed)
             soak = Soak(bed, random.Random(seed))
