@@ -12,13 +12,12 @@ JUDGES   := prometheus chromium  # promtool and Prometheus itself, and a browser
 PYTEST   := $(PYTHON) -m pytest
 # Which kernel tests share a boot of the lab kernel; `others` is whatever stands in none of these lists.
 # The longest come first.
-BOOTS     := providers faults others hitless job changes traffic
+BOOTS     := providers job faults others hitless traffic
 faults    := faults two_routers
 hitless   := hitless
 providers := providers prometheus
-job       := main_job http
+job       := main_job http change_one frr_faults secrets control_packets
 traffic   := probe ingress measure shaping shared_rate
-changes   := change_one frr_faults secrets control_packets
 in_boot    = $(foreach test,$($(1)),tests/kernel/test_$(test).py)
 others     = $(patsubst tests/kernel/test_%.py,%,$(filter-out $(foreach boot,$(filter-out others,$(BOOTS)),$(call in_boot,$(boot))),$(wildcard tests/kernel/test_*.py)))
 KERNEL_TESTS = $(LAB) --timeout 2700 $(PYTEST) -q -m "not alone"

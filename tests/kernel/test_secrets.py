@@ -70,9 +70,9 @@ def test_no_secret_is_told_anywhere(running: Bed) -> None:
     edge = running.edge
     told: dict[str, str] = {}
     edge.stop_daemon()
+    edge.start_daemon(forked=False)  # its own arguments and environment are to be seen
     try:
         with watched() as watch:
-            edge.start_daemon(forked=False)  # its own arguments and environment are to be seen
             edge.credential("dev-a", CHANGED)
             told["apply"] = edge.dcedge("apply").said
             edge.credential("dev-a", PASSWORDS["dev-a"])
