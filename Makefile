@@ -22,7 +22,7 @@ in_boot    = $(foreach test,$($(1)),tests/kernel/test_$(test).py)
 others     = $(patsubst tests/kernel/test_%.py,%,$(filter-out $(foreach boot,$(filter-out others,$(BOOTS)),$(call in_boot,$(boot))),$(wildcard tests/kernel/test_*.py)))
 KERNEL_TESTS = $(LAB) --timeout 2700 $(PYTEST) -q -m "not alone"
 
-.PHONY: help demo shell test lint types unit kernel $(addprefix boot-,$(BOOTS)) thorough system soak fuzz deb wheel bench venv deps judges lock format clean
+.PHONY: help demo shell test lint types unit native kernel $(addprefix boot-,$(BOOTS)) thorough system soak fuzz deb wheel bench venv deps judges lock format clean
 
 help: ## this list
 	@sed -nE 's/^([a-z]+):[^#]*## (.*)/  make \1\t\2/p' Makefile | expand -t 18
@@ -37,7 +37,7 @@ shell: deps venv ## the same, then a shell inside it with dcedge at hand, until 
 # to itself.
 test: deps judges venv ## lint, types, unit and kernel tests
 	@echo "lint, types, unit and kernel tests, side by side"
-	@$(MAKE) -j5 --output-sync=target lint types unit $(addprefix boot-,$(BOOTS))
+	@$(MAKE) -j6 --output-sync=target lint types native $(addprefix boot-,$(BOOTS)) unit
 	@echo "the demo" && $(LAB) $(PYTEST) -q tests/kernel/test_demo.py
 
 $(addprefix boot-,$(BOOTS)): boot-%: deps judges venv
@@ -49,16 +49,18 @@ lint: venv ## ruff: rules and format
 types: venv ## mypy --strict
 	@.venv/bin/mypy
 
-unit: deps judges venv ## the tests that this machine's own kernel can run
-	@echo "unit tests" && $(PYTEST) -q -m "not alone" tests/unit $(wildcard tests/kernel)
+unit: deps judges venv ## the tests that need no kernel of their own
+	@echo "unit tests" && $(PYTEST) -q tests/unit
+
+native: deps judges venv ## the kernel tests that this machine's own kernel can run
+	@echo "kernel tests on this machine's own kernel" && $(PYTEST) -q tests/kernel
 
 # One boot of the lab kernel for all of them; what they print and their exit status pass through.
 kernel: deps judges venv ## the tests on a kernel with 802.1Q, VRF, HTB and fq_codel
 	@echo "kernel tests" && $(KERNEL_TESTS) tests/kernel
 
-thorough: deps judges venv ## the tests that want the machine to themselves: rates against bounds, scenarios at full size
-	@echo "rates, on this machine's kernel" && $(PYTEST) -q -m alone tests/kernel
-	@echo "rates and full size, in the lab" && $(LAB) --timeout 2700 $(PYTEST) -q -m "alone or sized" --thorough tests/kernel
+thorough: deps judges venv ## the scenarios that `make test` runs small, at their full size
+	@echo "scenarios at full size" && $(LAB) --timeout 2700 $(PYTEST) -q -m sized --thorough tests/kernel
 
 # One boot of the lab kernel with systemd as process 1: the package is installed, used, upgraded and removed there.
 system: deps judges venv ## the tests of the installed package, as a service under systemd

@@ -1,6 +1,7 @@
 """`dcedge run` with a timer beside it: `python -m tests.bench.ticking FILE` writes to FILE how late that came at worst.
 
-In milliseconds: so long was the event loop held. The process is loaded as `dcedge run` loads it.
+In milliseconds: so long was the event loop held since the file was last taken away. The process is loaded as
+`dcedge run` loads it.
 """
 
 from __future__ import annotations
@@ -31,6 +32,8 @@ async def watched(running: Coroutine[Any, Any, None], file: Path) -> None:
             due = time.monotonic() + TICK_SECONDS
             await asyncio.sleep(TICK_SECONDS)
             late = time.monotonic() - due
+            if not file.exists():
+                worst = 0.0
             if late > worst:
                 worst = late
                 note(file, late)
