@@ -23,6 +23,7 @@ from tests.bench.cases import Report
 from tests.lab.bed import Bed
 from tests.lab.edge import COMMAND
 from tests.lab.netns import Counters, Port, Workspace, connect_host, end, fibre, leave_on_signals, received
+from tests.lab.policed import HOST, POLICED_BPS, POLICED_BURST_BYTES, PolicedLine, found
 from tests.lab.traffic import TAG_BYTES
 from tests.lab.wait import until
 
@@ -339,6 +340,8 @@ def lab(report: Report, work: Workspace) -> None:
             latency(report, line, rate)
     if "policer" in wanted:
         policer(report, line)
+    if "measure" in wanted:
+        measure(report, _aside(work), _folder(work, "measure"))
     if "many" in wanted:
         many(report, _aside(work), _folder(work, "many"))
     if "overload" in wanted:
@@ -408,6 +411,15 @@ def policing(line: Line, bits: int) -> Iterator[Callable[[], int]]:
         said.append(tc("-s", "actions", "list", "action", "police"))
     finally:
         tc("qdisc", "del", "dev", port, "ingress")
+
+
+def measure(report: Report, work: Workspace, folder: Path) -> None:
+    """What `dcedge measure` finds of a policer, against what that has."""
+    line = PolicedLine(work, folder)
+    words = ("--to", HOST, "--volume", "3M", "--token", line.consent(60), "--yes", "--json")
+    rate_bps, burst = found(line.run("measure", "prod-a", *words).stdout)
+    report.add("measure-rate", rate_bps / 1e6, POLICED_BPS / 1e6, "the policer's", "Mbit/s")
+    report.add("measure-burst", burst, POLICED_BURST_BYTES, "the policer's", "bytes")
 
 
 def many(report: Report, work: Workspace, folder: Path) -> None:
@@ -515,7 +527,7 @@ def overload(report: Report) -> None:
 
 
 def _parts() -> set[str]:
-    return set(os.environ.get("BENCH_PARTS", "rates mtu speed cpu latency policer many overload").split())
+    return set(os.environ.get("BENCH_PARTS", "rates mtu speed cpu latency policer measure many overload").split())
 
 
 def _folder(work: Workspace, name: str) -> Path:

@@ -17,9 +17,12 @@ from dcedge import memory
 TICK_SECONDS = 0.005
 
 
-def note(file: Path, late: float) -> None:
-    """Write a lateness down, in milliseconds."""
+def noted(file: Path, worst: float, late: float) -> float:
+    """The worst lateness, written down in milliseconds where it is a new one; anew once the file was taken away."""
+    if file.exists() and late <= worst:
+        return worst
     file.write_text(f"{late * 1000:.1f}")
+    return late
 
 
 async def watched(running: Coroutine[Any, Any, None], file: Path) -> None:
@@ -31,12 +34,7 @@ async def watched(running: Coroutine[Any, Any, None], file: Path) -> None:
         while True:
             due = time.monotonic() + TICK_SECONDS
             await asyncio.sleep(TICK_SECONDS)
-            late = time.monotonic() - due
-            if not file.exists():
-                worst = 0.0
-            if late > worst:
-                worst = late
-                note(file, late)
+            worst = noted(file, worst, time.monotonic() - due)
 
     watcher = asyncio.get_running_loop().create_task(watch())
     try:
