@@ -11,10 +11,10 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from hashlib import blake2b
 
-from dcedge.bgp.config import FrrConfig
+from dcedge.bgp.config import FrrConfig, Line
 from dcedge.bgp.delta import delta
 from dcedge.bgp.md5 import KeyedPeer, hold_shut, keyed_peers, look_for_keys, secure
-from dcedge.bgp.observe import observe_frr, remember
+from dcedge.bgp.observe import observe_frr, owned_alike, remember
 from dcedge.bgp.render import keep_unkeyed, session_key
 from dcedge.bgp.resources import FrrBlock
 from dcedge.bgp.vty import FrrClient
@@ -48,6 +48,7 @@ class FrrPart:
         self.client = client
         self.store = store
         self.observed = FrrObserved(FrrConfig(frozenset()), None, "not asked yet")
+        self._observed_for: tuple[Mapping[Key, FrrBlock], frozenset[Line]] = ({}, frozenset())
         self.unsaved = ""  # why FRR would come up without our part as it is now; empty where it would not
         self.unverified = ""  # why keys cannot be looked for; empty where they can
         self._unsafe: frozenset[KeyedPeer] = frozenset()  # shut, as their keys are not in force
@@ -58,13 +59,25 @@ class FrrPart:
         running = FrrConfig(frozenset())
         try:
             running = self.client.running_config()
-            blocks = observe_frr(running, intent.frr, owned.frr_lines)
-            # As the intent's own objects where they are equal: thousands of twins cost memory.
-            shared = {key: intent.frr[key] if intent.frr.get(key) == block else block for key, block in blocks.items()}
-            self.observed = FrrObserved(running, shared, "")
+            self._observe(running, intent.frr, owned.frr_lines)
         except FrrError as error:
             self.observed = FrrObserved(running, None, str(error))
         return self.observed
+
+    def _observe(self, running: FrrConfig, wanted: Mapping[Key, FrrBlock], owned: frozenset[Line]) -> None:
+        before, before_owned = self._observed_for
+        self._observed_for = wanted, owned
+        if (
+            self.observed.blocks is not None
+            and running == self.observed.running
+            and owned == before_owned
+            and owned_alike(wanted, before)
+        ):
+            return  # nobody has touched FRR since, as ever so often
+        blocks = observe_frr(running, wanted, owned)
+        # As the intent's own objects where they are equal: thousands of twins cost memory.
+        shared = {key: wanted[key] if wanted.get(key) == block else block for key, block in blocks.items()}
+        self.observed = FrrObserved(running, shared, "")
 
     def wanted(self, intent: Intent) -> Mapping[Key, FrrBlock]:
         """FRR's part of the intent as far as it can be had now; nothing while FRR does not answer."""

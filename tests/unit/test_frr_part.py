@@ -202,7 +202,21 @@ def test_what_was_read_back_is_what_a_look_at_everything_sees(
     tmp_path_factory: pytest.TempPathFactory, before: Derived, after: Derived
 ) -> None:
     part = part_of(router := Router(), tmp_path_factory.mktemp("state"))
-    for order in (before, after, before):
+    for order in (before, before, after, before):
+        owned = part.store.owned().frr_lines
+        part.look(intent_of(order), part.store.owned())
+        assert part.observed.blocks == observe_frr(router.running_config(), order.blocks, owned)
         assert make_pass(part, order) == []
         owned = part.store.owned().frr_lines
         assert part.observed.blocks == observe_frr(router.running_config(), order.blocks, owned)
+
+
+def test_an_order_that_gives_a_line_to_another_is_looked_at_anew(tmp_path: Path) -> None:
+    part = part_of(router := Router(), tmp_path)
+    assert make_pass(part, ONE) == []
+    renamed = derived({"b": vi(1, bgp=keyed())})
+    for order in (derived({"a": vi(1, bgp=keyed(receive_limit=7))}), renamed, ONE):
+        owned = part.store.owned()
+        part.look(intent_of(order), owned)
+        assert part.observed.blocks == observe_frr(router.running_config(), order.blocks, owned.frr_lines)
+        assert make_pass(part, order) == []

@@ -101,6 +101,17 @@ def observe_frr(
     }
 
 
+def owned_alike(wanted: Mapping[Key, FrrBlock], before: Mapping[Key, FrrBlock]) -> bool:
+    """Whether each of FRR's lines belongs to the same block by either intent: what is observed is the same then."""
+    if wanted.keys() != before.keys():
+        return False
+    changed = [key for key, block in wanted.items() if block is not before[key]]
+    if any(key.kind in {COMMON, ROUTER} or wanted[key].affects != before[key].affects for key in changed):
+        return False
+    now, then = ({key: blocks[key] for key in changed} for blocks in (wanted, before))
+    return _intended_peers(now) == _intended_peers(then)
+
+
 @lru_cache(maxsize=1)
 def _sorted(running: FrrConfig) -> _Sorted:
     """What was sorted last: a pass looks again at what the one before has read back. Not to be changed."""
