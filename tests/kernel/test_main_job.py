@@ -185,6 +185,8 @@ def foreign_objects(bed: Bed) -> Iterator[None]:
         "route add 203.0.113.0/24 via 198.51.100.2",
         "address add 198.51.100.5/30 dev eth2",
     )
+    # The kernel says in its own time that a new link is up.
+    until("eth1.999", lambda: edge.namespace.run("ip", "-br", "link", "show", "eth1.999").stdout.split()[1] == "UP")
     edge.namespace.run("tc", "qdisc", "add", "dev", "lan0", "root", "handle", "77:", "prio")
     edge.frr.load(
         "route-map BY-HAND permit 10\nexit\n"
