@@ -169,15 +169,14 @@ def quantum_of(burst: int, mtu: int) -> int:
 def interface_classes(rate_bps: int, mtu: int, overhead: int) -> tuple[HtbClass, ...]:
     """The classes that hold `rate_bps` (bits a second) for frames of up to `mtu` bytes of payload."""
     rate = max(1, rate_bps // 8)
-    counted = max(0, overhead)
     burst = burst_bytes(rate_bps, mtu, overhead)
     whole, quantum = ticks(burst, rate), quantum_of(burst, mtu)
     ceiling = rate * LEAF_CEILING
     control, lent = max(1, rate // CONTROL_SHARE), max(1, min(LENT_RATE_BYTES, rate // CONTROL_SHARE))
     return (
-        HtbClass(WHOLE, 0, rate, rate, whole, whole, INNER_QUANTUM, 0, counted),
-        HtbClass(CONTROL, WHOLE, control, ceiling, ticks(CONTROL_BURST_BYTES, control), whole, quantum, 0, counted),
-        HtbClass(DATA, WHOLE, lent, ceiling, ticks(frame_bytes(mtu), lent), whole, quantum, 1, counted),
+        HtbClass(WHOLE, 0, rate, rate, whole, whole, INNER_QUANTUM, 0, overhead),
+        HtbClass(CONTROL, WHOLE, control, ceiling, ticks(CONTROL_BURST_BYTES, control), whole, quantum, 0, overhead),
+        HtbClass(DATA, WHOLE, lent, ceiling, ticks(frame_bytes(mtu), lent), whole, quantum, 1, overhead),
     )
 
 
@@ -271,7 +270,7 @@ def shared_tree(rate_bps: int, group_rates: tuple[int, ...], shares: Iterable[Sh
     idle is lent, up to its own rate. What no class is for passes unshaped.
     """
     shares = sorted(shares, key=lambda share: share.minor)
-    mtu, overhead = max(share.mtu for share in shares), max(0, *(share.overhead for share in shares))
+    mtu, overhead = max(share.mtu for share in shares), max(share.overhead for share in shares)
     rate, control, _ = interface_classes(rate_bps, mtu, overhead)
     classes = [rate, control]
     sure = rate_bps - rate_bps // CONTROL_SHARE
@@ -290,8 +289,7 @@ def shared_tree(rate_bps: int, group_rates: tuple[int, ...], shares: Iterable[Sh
         most = min(share.rate_bps, most)
         weight = share.rate_bps / max(other.rate_bps for other in shares)
         quantum = max(frame_bytes(share.mtu), int(weight * SHARED_QUANTUM))
-        counted = max(0, share.overhead)
-        classes.append(_shared_class(share.minor, parent, min(part, most), most, share.mtu, counted, quantum))
+        classes.append(_shared_class(share.minor, parent, min(part, most), most, share.mtu, share.overhead, quantum))
         cut = 0 if share.queue == "cake" else cut_bytes(most, share.mtu, share.overhead)
         leaves.append(Leaf(share.minor, queue_parameters(share.queue, most, share.mtu), cut))
     return Tree(0, tuple(classes), tuple(leaves), classifier)
