@@ -174,10 +174,10 @@ def test_both_ends_send_over_the_primary_and_the_hosts_meet(twins: Twins, provid
 
 def test_azure_has_two_tags_and_google_a_bond_of_one_link_that_speaks_lacp(twins: Twins) -> None:
     host = twins.edge.host
-    with traffic.Capture(twins.fibres["azure"].cloud) as line:
-        target = twins.clouds["azure"].host_address(4)
-        until(f"an answer from {target}", partial(traffic.reaches, host, target))
+    target = twins.clouds["azure"].host_address(4)
     pair = traffic.between(twins.edge.host_address(4), target)
+    with traffic.Capture(twins.fibres["azure"].cloud) as line:
+        until(f"an answer from {target} on the wire", lambda: traffic.reaches(host, target) and line.vlans(pair))
     assert line.vlans(pair) == {(OUTER_TAG, 104)}
     cloud_end, bond = (
         json.loads(namespace.run("ip", "-j", "-d", "link", "show", "dev", name).stdout)[0]
