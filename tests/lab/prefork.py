@@ -1,7 +1,7 @@
 """`dcedge` as it is, without the seconds that Python takes to start in the lab's kernel.
 
 A process that has imported the command line and the daemon forks for each command; the fork enters the network
-namespace, takes on environment, folder and output, and runs the command. The demo, the benchmarks and the tests of the
+namespace, takes on environment, folder and output, and runs the command. The demo, the soak and the tests of the
 installed package start it the ordinary way.
 """
 
