@@ -660,7 +660,10 @@ def why_not_established(facts: Facts, session: SessionFacts) -> Verdict:
     opening = session.state in {"OpenSent", "OpenConfirm"} and (session.duration or 0) >= STANDS
     if not opening and (notification := refused(session)) is not None:  # else that is an older story
         meaning, layer, side = notification
-        return Verdict("down", f"{said}: {meaning} (last reset: {session.last_reset})", layer, side)
+        reason = f"{said}: {meaning} (last reset: {session.last_reset})"
+        if layer == "bgp" and side == "cloud" and session.state == "Connect" and (session.duration or 0) >= STANDS:
+            reason += f"; since then {_UNANSWERED}{_though_pinged(probe)}"  # it may be back, but not as ordered
+        return Verdict("down", reason, layer, side)
     if session.state == "OpenSent":
         return Verdict(
             "down", f"{said}: TCP is up but the cloud sends no valid OPEN{_ttl_dropped(session)}", "open", "cloud"
@@ -672,10 +675,17 @@ def why_not_established(facts: Facts, session: SessionFacts) -> Verdict:
     if probe is not None and probe.probes and not probe.answers:
         reason = f"{said}: the cloud answers neither pings nor TCP 179{_because(probe)}"
         return Verdict("down", reason, "tcp", "unknown")
-    reason = f"{said}: the cloud does not answer on TCP 179"
-    if probe is not None and probe.probes:
-        reason += ", though it answers pings: a filter, another password or TTL, or no session set up there"
-    return Verdict("down", reason + _ttl_dropped(session), "tcp", "cloud")
+    return Verdict("down", f"{said}: {_UNANSWERED}{_though_pinged(probe)}{_ttl_dropped(session)}", "tcp", "cloud")
+
+
+_UNANSWERED = "the cloud does not answer on TCP 179"
+
+
+def _though_pinged(probe: ProbeFacts | None) -> str:
+    """What keeps an address that answers pings from answering on TCP 179."""
+    if probe is None or not probe.answers:
+        return ""
+    return ", though it answers pings: a filter, another password or TTL, or no session set up there"
 
 
 def _ttl_dropped(session: SessionFacts) -> str:

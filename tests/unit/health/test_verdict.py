@@ -195,6 +195,14 @@ ROWS = [
         "cloud",
     ),
     Row(
+        "removed at the cloud, and not answering since",
+        replace(GOOD, sessions=(replace(ACTIVE, state="Connect", last_reset=RECEIVED + "Cease/Peer De-configured"),)),
+        "down",
+        "the cloud has removed the session (last reset: BGP Notification received: Cease/Peer De-configured); since "
+        "then the cloud does not answer on TCP 179, though it answers pings: a filter, another password or TTL",
+        "cloud",
+    ),
+    Row(
         "no OPEN", replace(GOOD, sessions=(replace(ACTIVE, state="OpenSent"),)), "down", "sends no valid OPEN", "cloud"
     ),
     Row(
