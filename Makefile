@@ -80,6 +80,7 @@ wheel: venv ## the Python wheel, in build/wheel
 	@rm -rf build/lib && .venv/bin/pip wheel -q --disable-pip-version-check --no-deps --no-build-isolation -w build/wheel . && ls build/wheel/*.whl
 
 bench: deps venv ## the benchmarks, or one of them: make bench B=shaping
+	@[[ -n '$(filter-out kernel,$(B))' ]] || tests/lab/unpack-package ifupdown2 build/ifupdown2
 	@$(PYTHON) -m tests.bench $(B)
 
 format: venv ## put the sources into ruff's format

@@ -41,9 +41,11 @@ from dcedge.settings import Settings
 from dcedge.store import Runtime, Store
 from tests.bench.cases import Report
 
+ROOT = Path(__file__).resolve().parents[2]
 SIZES = tuple(int(size) for size in os.environ.get("BENCH_SIZES", "100 1000 4000").split())
 RATE = 50_000_000
 REPEATS_ONE = 15
+QUIET_SECONDS = 0.2  # for the kernel to be done with what was removed before: meanwhile it keeps others waiting
 SETTLING_SECONDS = 10.0
 RTMGRP_LINK, RTMGRP_TC, RTMGRP_IPV4_IFADDR, RTMGRP_IPV4_ROUTE = 0x1, 0x8, 0x10, 0x40  # linux/rtnetlink.h
 _VLANS_A_PORT = 4000
@@ -167,6 +169,7 @@ def one_change(ours: Ours, count: int, *, adding: bool) -> float:
         text = order_text(count + 1) if adding else order_text(count, rate={count // 2: f"{60 + round_}M"})
         changed = parse_order(text, "bench", loaded.order)
         gc.collect()
+        time.sleep(QUIET_SECONDS)
         figures.append(ours.apply(changed, Scope()))
         if adding:
             ours.apply(loaded, Scope())
@@ -186,9 +189,60 @@ def kernel_share() -> float:
         ]
         figures = []
         for _ in range(REPEATS_ONE):
+            time.sleep(QUIET_SECONDS)
             figures.append(timed(sock.execute, requests))
             sock.execute([m.delete_link(index)])
     return sorted(figures)[len(figures) // 2]
+
+
+IFUPDOWN2 = ROOT / "build" / "ifupdown2"  # Debian's package, unpacked
+_TOOL_SIZE = 200
+
+
+def ifupdown2_text(count: int) -> str:
+    """The links and addresses of `order_text` as interfaces(5) has them."""
+    lines = []
+    for i in range(count):
+        lines += [
+            f"auto eth1.{i + 1}",
+            f"iface eth1.{i + 1}",
+            "    vlan-raw-device eth1",
+            f"    vlan-id {i + 1}",
+            "    mtu 1500",
+            f"    alias dcedge:vi{i}",
+            f"    address {IPv4Address('172.16.0.0') + 4 * i + 2}/30",
+            f"    address 2001:db8:{i:x}::2/126",
+        ]
+    return "\n".join(lines) + "\n"
+
+
+def ifupdown2(folder: Path, count: int) -> float:
+    """Seconds that ifupdown2 takes for the links and addresses; it knows of no shaper, and makes none.
+
+    It looks for its parts in /usr/share and /etc, where they are laid over what this machine has there.
+    """
+    interfaces = folder / "interfaces"
+    interfaces.write_text(ifupdown2_text(count))
+    Path("/run/network").mkdir(exist_ok=True)
+    mounts = [
+        f"mount -t overlay lab -o lowerdir={IFUPDOWN2}{place}:{place} {place}" for place in ("/usr/share", "/etc")
+    ]
+    command = f"/usr/bin/python3 {IFUPDOWN2}/sbin/ifup -a -i {interfaces}"
+    return timed(run, "unshare", "-m", "sh", "-ec", "; ".join([*mounts, f"exec {command}"]))
+
+
+def against_tools(report: Report, folder: Path) -> None:
+    """Apply against another manager of interfaces, which does less: neither shaper nor altname nor priority map."""
+    _, _, down, _ = write_batches(_TOOL_SIZE, folder)
+    theirs = ifupdown2(folder, _TOOL_SIZE)
+    last = f"eth1.{_TOOL_SIZE}"
+    assert "172.16." in shown("ip", "-4", "-o", "addr", "show", "dev", last), f"ifupdown2 has not made {last}"
+    run("ip", "-batch", str(down))
+    ours = Ours(folder)
+    loaded = parse_order(order_text(_TOOL_SIZE), "bench")
+    report.add(f"apply-{_TOOL_SIZE}-vs-ifupdown2", timed(ours.apply, loaded), theirs, "ifup -a, without shaper")
+    ours.purge()
+    ours.reconciler.close()
 
 
 def scale(report: Report, folder: Path) -> None:
@@ -308,15 +362,15 @@ def _about(index: int, kind: int, data: memoryview, start: int, end: int) -> str
     return None
 
 
+def shown(*words: str) -> str:
+    """What a command says."""
+    return subprocess.run(words, capture_output=True, text=True, check=False).stdout
+
+
 def repaired(dev: str) -> bool:
     """Whether a link is there with its address, route and shaper."""
-    shown = [
-        ["ip", "-4", "-o", "addr", "show", "dev", dev],
-        ["ip", "route", "show", "dev", dev],
-        ["tc", "qdisc", "show", "dev", dev],
-    ]
-    said = [subprocess.run(words, capture_output=True, text=True, check=False).stdout for words in shown]
-    return bool(said[0] and said[1]) and "fq_codel dc1:" in said[2]
+    address, route = shown("ip", "-4", "-o", "addr", "show", "dev", dev), shown("ip", "route", "show", "dev", dev)
+    return bool(address and route) and "fq_codel dc1:" in shown("tc", "qdisc", "show", "dev", dev)
 
 
 def running(report: Report, folder: Path) -> None:
@@ -330,6 +384,7 @@ def running(report: Report, folder: Path) -> None:
         report.add("repair-1000", sorted(figures)[len(figures) // 2], unit="ms")
     held = folder / "held"
     with daemon(folder, 4000) as process:
+        time.sleep(SETTLING_SECONDS)  # what its own changes made the kernel tell it is looked at after the first pass
         report.add("loop-hold-4000-apply", float(held.read_text()), unit="ms")
         held.unlink()
         time.sleep(FULL_PASS_SECONDS + SETTLING_SECONDS)  # its regular look at everything
@@ -347,7 +402,7 @@ def main() -> None:
     report = Report("kernel")
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        for part in (single_changes, running, scale):
+        for part in (single_changes, running, against_tools, scale):
             part(report, folder)
     report.write()
 

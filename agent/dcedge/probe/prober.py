@@ -26,7 +26,7 @@ from dcedge.probe.target import Target
 TICK: Seconds = 0.01
 _READ_AFTER: Seconds = 0.05  # the kernel has stamped what waits, so it may; with many under way it is read every tick
 _MANY = 1000
-_AT_ONCE = 256  # packets read or sent in a tick: 25,000 a second, and the loop is not held for long
+_AT_ONCE = 32  # packets read or sent before the loop may do something else
 _CLOCK_STEP_NS = 1_000_000
 _CLOCK_READINGS = 3
 _HAIR = 1e-6  # seconds, which sums of floats may be off
@@ -203,12 +203,14 @@ class Prober:
         wait = TICK
         try:
             self._notice_clock_step()
-            if self._collect():
+            # What has come goes before what is to go: nothing is called lost that lies unread.
+            done = self._collect()
+            if done:
                 now = self._loop.time() - self._epoch
                 self._expire(now)
-                self._send_due(now)
-            else:
-                wait = 0.0  # what has come goes before what is to go: nothing is called lost that lies unread
+                done = self._send_due(now)
+            if not done:
+                wait = 0.0  # the rest at once, but after whatever else the loop has to do
         finally:
             self._set_timer(wait)
 
@@ -256,7 +258,8 @@ class Prober:
             _, stream, sequence = outstanding.popleft()
             stream.give_up(sequence)
 
-    def _send_due(self, now: float) -> None:
+    def _send_due(self, now: float) -> bool:
+        """Send what is due; whether that was all."""
         heap = self._heap
         due_now: dict[Family, list[Stream]] = {}
         for _ in range(_AT_ONCE):
@@ -277,6 +280,7 @@ class Prober:
                 due_now.setdefault(stream.family, []).append(stream)
         for family, streams in due_now.items():
             self._send(family, streams, now)
+        return not heap or heap[0][0] > now
 
     def _send(self, family: Family, streams: list[Stream], now: float) -> None:
         now_ns = time.time_ns()
