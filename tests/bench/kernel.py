@@ -277,21 +277,25 @@ def single_changes(report: Report, folder: Path) -> None:
         ours.reconciler.close()
 
 
+def places(folder: Path) -> dict[str, str]:
+    """The environment of `dcedge` with all that is its in the folder."""
+    return os.environ | {
+        "DCEDGE_ORDER": str(folder / "order.yaml"),
+        "DCEDGE_SOCKET": str(folder / "control.sock"),
+        "DCEDGE_STATE_DIR": str(folder / "daemon-state"),
+        "DCEDGE_FRR_PATHSPACE": "bench-none",
+        "DCEDGE_LISTEN": "127.0.0.1:9478",
+    }
+
+
 @contextlib.contextmanager
 def daemon(folder: Path, count: int) -> Iterator[subprocess.Popen[bytes]]:
     """`dcedge run` with so many virtual interfaces, once its first pass is over; purged afterwards.
 
     `held` in the folder says for how many milliseconds its event loop was held at worst since that was taken away.
     """
-    order = folder / "order.yaml"
-    order.write_text(order_text(count))
-    environment = os.environ | {
-        "DCEDGE_ORDER": str(order),
-        "DCEDGE_SOCKET": str(folder / "control.sock"),
-        "DCEDGE_STATE_DIR": str(folder / "daemon-state"),
-        "DCEDGE_FRR_PATHSPACE": "bench-none",
-        "DCEDGE_LISTEN": "127.0.0.1:9478",
-    }
+    (folder / "order.yaml").write_text(order_text(count))
+    environment = places(folder)
     dcedge = [sys.executable, "-m", "dcedge"]
     running = [sys.executable, "-m", "tests.bench.ticking", str(folder / "held")]
     process = subprocess.Popen(running, env=environment, stderr=subprocess.DEVNULL)
@@ -373,8 +377,30 @@ def repaired(dev: str) -> bool:
     return bool(address and route) and "fq_codel dc1:" in shown("tc", "qdisc", "show", "dev", dev)
 
 
+def unconfirmed(folder: Path, process: subprocess.Popen[bytes], *, kill: bool) -> float:
+    """Take the last of ten virtual interfaces away for 5 s unless confirmed; seconds until it is back all the same."""
+    path = "eth1.10"
+    (folder / "order.yaml").write_text(order_text(9))
+    words = [sys.executable, "-m", "dcedge", "apply", "--confirm", "5s"]
+    # Its status is 1 here, as there is no FRR; that the path is cut is looked at.
+    subprocess.run(words, env=places(folder), check=False, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    started = time.perf_counter()
+    assert not repaired(path), "the operator's path was not cut"
+    if kill:
+        process.kill()
+        process.wait()
+    while not repaired(path):
+        assert time.perf_counter() - started < 30, "the operator's path is not back"
+        time.sleep(0.02)
+    return time.perf_counter() - started
+
+
 def running(report: Report, folder: Path) -> None:
-    """The daemon itself: repair at 1,000, memory and the longest hold of the event loop at 4,000."""
+    """The daemon itself: what nobody confirms at ten, repair at 1,000, memory and the longest hold of the event loop at
+    4,000."""
+    for kill in (False, True):
+        with daemon(folder, 10) as process:
+            report.add(f"unconfirmed-5s{'-killed' if kill else ''}", unconfirmed(folder, process, kill=kill))
     with daemon(folder, 1000):
         time.sleep(SETTLING_SECONDS)
         figures = []
