@@ -37,6 +37,13 @@ def test_a_slow_rate_still_lets_two_whole_frames_through() -> None:
     assert burst_bytes(2_000_000, 1500) == 2 * (1500 + 14)
 
 
+@given(rate=RATES, mtu=MTUS)
+def test_what_is_not_control_sends_next_to_nothing_by_a_rate_of_its_own(rate: int, mtu: int) -> None:
+    # HTB asks nobody for leave then, and a policer has no patience for a frame on top of a full burst.
+    data = next(htb for htb in interface_classes(rate, mtu, 0) if htb.minor == DATA)
+    assert data.rate_bytes * 60 < frame_bytes(mtu)
+
+
 def test_super_packets_are_cut_where_they_last_long_or_each_frame_counts_for_more() -> None:
     assert cut_bytes(10_000_000, 1500, 0) == frame_bytes(1500) + 8
     assert cut_bytes(200_000_000, 1500, 0) == 25_000
