@@ -7,15 +7,15 @@ MAKEFLAGS += --no-print-directory
 PYTHON   := .venv/bin/python
 LAB      := tests/lab/run
 PACKAGES := python3-venv frr frr-pythontools bird2 user-mode-linux kmod iproute2 nftables ethtool \
-            iputils-ping iperf3 fping tcpdump procps ca-certificates
+            iputils-ping iperf3 fping tcpdump procps e2fsprogs ca-certificates
 JUDGES   := prometheus chromium  # promtool and Prometheus itself, and a browser for the status page
 PYTEST   := $(PYTHON) -m pytest
 # Which kernel tests share a boot of the lab kernel; `others` is whatever stands in none of these lists.
 # The longest come first.
 BOOTS     := providers job faults others hitless traffic
 faults    := faults two_routers
-hitless   := hitless
-providers := providers prometheus
+hitless   := hitless prometheus
+providers := providers
 job       := main_job http change_one frr_faults secrets control_packets
 traffic   := probe ingress measure shaping shared_rate
 in_boot    = $(foreach test,$($(1)),tests/kernel/test_$(test).py)

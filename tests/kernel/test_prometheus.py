@@ -1,12 +1,13 @@
 """Debian's Prometheus on the router: the dashboard has data, alerts fire on real faults and clear after them.
 
-What cannot be injected here in a reasonable time (weak light, an FRR that is gone, a wedged agent) is in
-tests/unit/config, where every alert goes through its fault on paper.
+The light is read from a transceiver's memory that the test writes. That an alert waits as long as it says is in
+tests/unit/config, where each goes through its fault on paper.
 """
 
 from __future__ import annotations
 
 import re
+import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -14,12 +15,14 @@ import pytest
 
 from dcedge.expose.control import ControlClient
 from tests.lab.bed import ORDER, ORDERED_BPS, Bed
+from tests.lab.disk import Disk
 from tests.lab.netns import end, leave_on_signals
 from tests.lab.prometheus import Alert, Prometheus
+from tests.lab.transceivers import RECEIVE_ALARM_DBM, put_sfp
 from tests.lab.wait import until
 from tests.unit.config import dashboard
 
-pytestmark = pytest.mark.timeout(600)
+pytestmark = pytest.mark.timeout(900)
 
 WINDOW = "10s"
 PATIENCE_SECONDS = 120.0  # beside other tests, the lab has a part of a processor
@@ -69,20 +72,26 @@ FIRST = {
 }
 ABSENT = {Alert("DcedgeAgentAbsent")}
 CUT = {Alert("DcedgeConnectionDown", "fra-1"), Alert("DcedgeVirtualInterfaceDown", "prod-a")}
+STUCK = {Alert("DcedgeFrrAbsent"), Alert("DcedgeOpticalPowerLow", "fra-2"), Alert("DcedgeReconcileStalled")}
+GOOD_DBM, WEAK_DBM = -7.0, RECEIVE_ALARM_DBM + 0.5
 
 
 @pytest.fixture(scope="module")
-def watched() -> Iterator[tuple[Bed, Prometheus]]:
-    """The standard testbed with a planned virtual interface, all well, and Prometheus beside the daemon."""
+def watched() -> Iterator[tuple[Bed, Prometheus, Disk]]:
+    """The standard testbed with a planned virtual interface, all well, Prometheus beside the daemon, and the disk that
+    dcedge keeps its state on."""
     leave_on_signals()
-    with Bed() as bed:
+    with Bed() as bed, Disk(bed.work.folder / "disk", bed.edge.state_dir) as disk:
+        put_sfp(bed.edge.transceivers, "eth2", GOOD_DBM)
         bed.edge.order.write_text(ORDERED)
         bed.edge.start_daemon()
         bed.wait_up(*ORDERED_BPS)
         prometheus = Prometheus(bed.edge.namespace, bed.work.folder / "prometheus")
         prometheus.start()
         until("the baselines", lambda: prometheus.values("dcedge:probe_rtt_seconds:baseline"))
-        yield bed, prometheus
+        yield bed, prometheus, disk
+        disk.mend()
+        bed.edge.stop_daemon()
 
 
 @contextmanager
@@ -148,9 +157,9 @@ def await_alerts(prometheus: Prometheus, wanted: set[Alert]) -> set[Alert]:
 
 
 def test_alerts_fire_on_their_faults_and_the_dashboard_has_data_and_all_clears(
-    watched: tuple[Bed, Prometheus],
+    watched: tuple[Bed, Prometheus, Disk],
 ) -> None:
-    bed, prometheus = watched
+    bed, prometheus, disk = watched
     assert bed.edge.virtual_interfaces()["soon"]["verdict"] in {"pending", "down"}
     until("no alert", prometheus.firing, PATIENCE_SECONDS, accept=lambda firing: not firing)
 
@@ -177,7 +186,19 @@ def test_alerts_fire_on_their_faults_and_the_dashboard_has_data_and_all_clears(
     bed.edge.start_daemon()
 
     bed.wait_up(*ORDERED_BPS)
-    faults = FIRST | CUT | ABSENT
+    put_sfp(bed.edge.transceivers, "eth2", WEAK_DBM)
+    bed.edge.frr.stop_daemon("bgpd", signal.SIGKILL)
+    await_alerts(prometheus, {Alert("DcedgeFrrAbsent")})
+    disk.hang()
+    order(bed, ORDERED + LATE)  # no pass ends any more: it has to write down what it is about to make
+    await_alerts(prometheus, STUCK)
+    disk.mend()
+    bed.edge.frr.start_daemon("bgpd")
+    put_sfp(bed.edge.transceivers, "eth2", GOOD_DBM)
+    order(bed, ORDERED)
+
+    bed.wait_up(*ORDERED_BPS)
+    faults = FIRST | CUT | ABSENT | STUCK
     until("every alert to clear", prometheus.firing, PATIENCE_SECONDS, accept=lambda firing: not firing & faults)
 
 
@@ -186,7 +207,7 @@ def dashboard_has_data(prometheus: Prometheus) -> None:
     silent = [
         (query.panel, query.expression)
         for query in dashboard.queries(WINDOW)
-        if not prometheus.values(query.expression) and "optical" not in query.expression  # a veth has no transceiver
+        if not prometheus.values(query.expression)
     ]
     assert silent == []
     for name, definition in dashboard.variables().items():

@@ -60,6 +60,7 @@ class Edge:
         self.order = self.folder / "order.yaml"
         self.socket = self.folder / "control.sock"
         self.log = self.folder / "dcedge.log"
+        self.transceivers = self.folder / "transceivers"
         self.folder.mkdir()
         self.credentials.mkdir(mode=0o700)
         self.order.write_text(order)
@@ -96,6 +97,7 @@ class Edge:
             "DCEDGE_CREDENTIALS": str(self.credentials),
             "DCEDGE_LISTEN": "127.0.0.1:9478",
             "DCEDGE_FRR_PATHSPACE": self.frr.name,
+            "LAB_TRANSCEIVERS": str(self.transceivers),
         }
 
     def dcedge(self, *words: str, timeout: float = 60, environment: Mapping[str, str] | None = None) -> Outcome:

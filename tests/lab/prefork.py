@@ -23,6 +23,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import IO, Any, NoReturn
 
+from tests.lab import transceivers
 from tests.lab.netns import enter
 
 REQUEST_BYTES = 1 << 20
@@ -179,6 +180,7 @@ def _command(request: dict[str, Any], stdout: int, stderr: int, main: Callable[[
         os.environ.clear()
         os.environ.update(request["environment"])
         os.chdir(request["folder"])
+        transceivers.be_found()
         sys.argv = ["dcedge", *request["words"]]
         main()
         status = 0

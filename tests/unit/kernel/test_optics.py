@@ -2,20 +2,12 @@
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Callable
 
 import pytest
 
 from dcedge.kernel.optics import Memory, read_optics
-
-
-def put(memory: bytearray, at: int, layout: str, *values: float) -> None:
-    struct.pack_into(">" + layout, memory, at, *values)
-
-
-def text(memory: bytearray, at: int, value: str) -> None:
-    memory[at : at + 16] = value.ljust(16).encode()
+from tests.lab.transceivers import INTERNAL, put, sfp, text
 
 
 def of(pages: dict[tuple[int, int], bytes]) -> Memory:
@@ -28,22 +20,7 @@ def of(pages: dict[tuple[int, int], bytes]) -> Memory:
     return read
 
 
-def sfp(diagnostics_kind: int) -> tuple[bytearray, bytearray]:
-    """An SFP+ LR: A0h says what it is, A2h what it measures: -2.5 dBm out, -7.0 dBm in; alarms at -10.2 and -18.4."""
-    base, diagnostics = bytearray(256), bytearray(256)
-    base[0:4] = bytes((0x03, 0x04, 0x07, 0x20))  # SFP, two-wire, LC, 10GBASE-LR
-    text(base, 20, "FINISAR CORP.")
-    text(base, 40, "FTLX1471D3BCL")
-    text(base, 68, "ABC1234")
-    base[92] = diagnostics_kind
-    put(diagnostics, 0, "4h", 78 * 256, -13 * 256, 73 * 256, -8 * 256)  # temperature
-    put(diagnostics, 24, "4H", 22387, 955, 17783, 1202)  # transmit power, 0.1 µW
-    put(diagnostics, 32, "4H", 17783, 145, 11220, 230)  # receive power
-    put(diagnostics, 96, "hHHHH", 35 * 256, 33000, 17500, 5623, 1995)
-    return base, diagnostics
-
-
-INTERNAL, EXTERNAL, NONE = 0x68, 0x58, 0x00
+EXTERNAL, NONE = 0x58, 0x00
 
 
 def sfp_pages(kind: int, change: Callable[[bytearray], object] = bytes) -> Memory:
