@@ -96,10 +96,11 @@ async def our_round_trips(line: Line) -> list[float]:
 
 
 def fping_round_trips(line: Line) -> list[float]:
-    """Milliseconds of one round's probes, as fping prints them: three digits, so 10.0 is all from 9.95 to 10.05."""
-    words = ("-q", "-C", str(PROBES_A_ROUND), "-p", str(INTERVAL_MS), "-t", "1000", addresses(0)[1])
-    said = line.edge.run("fping", *words, check=False).stderr
-    return [float(word) for word in said.partition(" : ")[2].split()]
+    """Milliseconds of one round's probes, a report for each: it prints three digits, but tells netdata more."""
+    every = INTERVAL_MS / 1000
+    words = ("fping", "-N", "-Q", f"{every:g}", "-l", "-p", str(INTERVAL_MS), "-t", "1000", addresses(0)[1])
+    said = line.edge.run("timeout", f"{PROBES_A_ROUND * every:g}", *words, check=False).stdout
+    return [int(found) / 1e6 for found in re.findall(r"SET avg = (\d+)", said)]
 
 
 def accuracy(report: Report, line: Line) -> None:
