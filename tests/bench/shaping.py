@@ -24,6 +24,7 @@ from tests.lab.bed import Bed
 from tests.lab.edge import COMMAND
 from tests.lab.netns import Counters, Port, Workspace, connect_host, end, fibre, leave_on_signals, received
 from tests.lab.policed import HOST, POLICED_BPS, POLICED_BURST_BYTES, PolicedLine, found
+from tests.lab.shared_line import CIRCUIT, OVERSUBSCRIBED, SharedLine, interface
 from tests.lab.traffic import TAG_BYTES
 from tests.lab.wait import until
 
@@ -35,6 +36,7 @@ CLOUD_FOUR, CLOUD_SIX = "10.255.101.1", "2001:db8:101::1"
 PLAIN = "plain htb + pfifo"
 UNCONFIGURED = "htb rate 10gbit"
 SUPER_PACKET_HEADERS = ETHERNET_HEADER_BYTES + 20 + 32  # IPv4, and TCP with time stamps
+PARTS = "rates mtu speed cpu latency policer measure shared many overload"
 MANY, BUSY, MANY_RATE = 1000, 20, "2M"  # on all twenty together what the lab can send
 OVERLOADED, OVERLOAD = "10M", "20M"  # of UDP the lab sends no more than some 30 Mbit/s
 
@@ -343,6 +345,8 @@ def lab(report: Report, work: Workspace) -> None:
         policer(report, line)
     if "measure" in wanted:
         measure(report, _aside(work), _folder(work, "measure"))
+    if "shared" in wanted:
+        shared(report, SharedLine(_aside(work)))
     if "many" in wanted:
         many(report, _aside(work), _folder(work, "many"))
     if "overload" in wanted:
@@ -480,6 +484,19 @@ def many(report: Report, work: Workspace, folder: Path) -> None:
     report.add(f"many-{MANY}-most", max(rates), ordered, "ordered", "Mbit/s")
 
 
+def shared(report: Report, line: SharedLine) -> None:
+    """What a circuit lends to one, and what two have of a circuit and of an oversubscribed port."""
+    line.apply(CIRCUIT + interface("a", "er-1", 101) + interface("b", "er-1", 102, "bandwidth: 7M, "))
+    with line.sending(101):
+        report.add("shared-lent", sum(line.rates([101], SECONDS)), 20, "ordered", "Mbit/s")
+    with line.sending(101, 102):
+        report.add("shared-circuit", sum(line.rates([101, 102], SECONDS)), 20, "ordered", "Mbit/s")
+    both = interface("a", "fra-1", 201, "bandwidth: 16M, ") + interface("b", "fra-1", 202, "bandwidth: 8M, ")
+    line.apply(OVERSUBSCRIBED + both)
+    with line.sending(201, 202):
+        report.add("shared-oversubscribed", sum(line.rates([201, 202], SECONDS)), 20, "ordered", "Mbit/s")
+
+
 def _received_by(links: Sequence[str]) -> tuple[float, list[int]]:
     """When, and the frame bytes that VLAN links have received, all in one look; their counters leave the header out."""
     text = Path("/proc/thread-self/net/dev").read_text()
@@ -529,7 +546,7 @@ def overload(report: Report) -> None:
 
 
 def _parts() -> set[str]:
-    return set(os.environ.get("BENCH_PARTS", "rates mtu speed cpu latency policer measure many overload").split())
+    return set(os.environ.get("BENCH_PARTS", PARTS).split())
 
 
 def _folder(work: Workspace, name: str) -> Path:
