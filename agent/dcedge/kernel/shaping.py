@@ -172,7 +172,7 @@ def interface_classes(rate_bps: int, mtu: int, overhead: int) -> tuple[HtbClass,
     burst = burst_bytes(rate_bps, mtu, overhead)
     whole, quantum = ticks(burst, rate), quantum_of(burst, mtu)
     ceiling = rate * LEAF_CEILING
-    control, lent = max(1, rate // CONTROL_SHARE), max(1, min(LENT_RATE_BYTES, rate // CONTROL_SHARE))
+    control, lent = max(1, rate // CONTROL_SHARE), LENT_RATE_BYTES
     return (
         HtbClass(WHOLE, 0, rate, rate, whole, whole, INNER_QUANTUM, 0, overhead),
         HtbClass(CONTROL, WHOLE, control, ceiling, ticks(CONTROL_BURST_BYTES, control), whole, quantum, 0, overhead),
