@@ -12,7 +12,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 from dcedge.credentials import Secret
 from dcedge.errors import BusyError, DcedgeError
@@ -43,12 +43,12 @@ def kept_secrets(intent: Intent) -> dict[str, str]:
 
 def as_kept(secrets: Mapping[Credential, Secret]) -> dict[str, str]:
     """Secrets by the JSON of their Credential."""
-    return {credential.model_dump_json(): secret.reveal() for credential, secret in secrets.items()}
+    return {json.dumps(asdict(credential)): secret.reveal() for credential, secret in secrets.items()}
 
 
 def restored_secrets(kept: Mapping[str, str]) -> dict[Credential, Secret]:
     """The secrets out of the state file."""
-    return {Credential.model_validate(json.loads(name)): Secret(value) for name, value in kept.items()}
+    return {Credential(**json.loads(name)): Secret(value) for name, value in kept.items()}
 
 
 def confirm_pending(reconciler: Reconciler) -> None:

@@ -10,7 +10,8 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any
 
 from dcedge.errors import DcedgeError
-from dcedge.order.model import Family, Order
+from dcedge.order.kinds import Family
+from dcedge.order.model import Order
 from dcedge.order.resolve import ResolvedInterface
 from dcedge.order.validate import did_you_mean
 

@@ -22,7 +22,7 @@ from dcedge.health.verdict import (
 from dcedge.kernel.counters import LinkCounters
 from dcedge.kernel.naming import interface_link
 from dcedge.kernel.optics import Optics
-from dcedge.order.model import Seconds
+from dcedge.order.kinds import Seconds
 from dcedge.order.resolve import ResolvedInterface, Session
 
 Place = tuple[str, str]  # VRF as bgpd calls it, peer

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from dcedge.errors import KernelError
 from dcedge.kernel.netlink import RouteSocket, attribute, attributes
-from dcedge.order.model import Address
+from dcedge.order.kinds import Address
 from dcedge.plan import Plan
 
 _RTM_GETROUTE = 26

@@ -43,7 +43,8 @@ from dcedge.health.verdict import STANDS, DigestFault, Facts, LoadFacts, ProbeFa
 from dcedge.kernel.counters import Counters
 from dcedge.kernel.naming import interface_link
 from dcedge.kernel.neighbours import Neighbours, NeighbourState
-from dcedge.order.model import Address, Bond, Family, Order
+from dcedge.order.kinds import Address, Family
+from dcedge.order.model import Bond, Order
 from dcedge.order.resolve import ResolvedInterface, Session, root_connection
 from dcedge.probe.prober import ProberStats
 from dcedge.probe.stamp import StampStats

@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 
 from dcedge.drain import DrainRefusedError, quiet_bps, refuse_last_paths, select, undone
+from dcedge.order.kinds import Family
 from dcedge.order.load import parse_order
-from dcedge.order.model import Family, Order
+from dcedge.order.model import Order
 from dcedge.order.resolve import resolve_interface
 
 BOTH: tuple[Family, ...] = ("ipv4", "ipv6")

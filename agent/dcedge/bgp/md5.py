@@ -23,7 +23,7 @@ from dcedge.bgp.resources import SESSION, FrrBlock
 from dcedge.bgp.vty import FrrClient, FrrRejectedError
 from dcedge.credentials import Secret
 from dcedge.errors import KernelError
-from dcedge.order.model import Address
+from dcedge.order.kinds import Address
 from dcedge.resource import Key
 
 log = logging.getLogger(__name__)

@@ -6,7 +6,8 @@ import re
 from hashlib import blake2b
 from typing import Literal
 
-from dcedge.order.model import BfdTimers, Family
+from dcedge.order.kinds import Family
+from dcedge.order.model import BfdTimers
 
 PREFIX = "dcedge-"
 OWNER_MARK = "dcedge:"

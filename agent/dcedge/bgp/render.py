@@ -35,7 +35,8 @@ from dcedge.bgp.names import (
 from dcedge.bgp.resources import COMMON, COMMON_KEY, MAP, POLICY, PROFILE, ROUTER, SESSION, FrrBlock
 from dcedge.credentials import Secret
 from dcedge.errors import FrrError
-from dcedge.order.model import BfdTimers, Credential, Family, Preference, Prefix, Router
+from dcedge.order.kinds import Family, Prefix
+from dcedge.order.model import BfdTimers, Credential, Preference, Router
 from dcedge.order.resolve import ResolvedInterface, Session
 from dcedge.resource import Key
 

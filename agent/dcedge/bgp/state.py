@@ -14,7 +14,7 @@ from ipaddress import ip_address
 
 from dcedge.bgp.names import OWNER_MARK
 from dcedge.errors import FrrError
-from dcedge.order.model import Address, Family
+from dcedge.order.kinds import Address, Family
 
 _FAMILY_NAMES: Mapping[str, Family] = {"ipv4Unicast": "ipv4", "ipv6Unicast": "ipv6"}
 _TEXT_MAX = 200

@@ -28,7 +28,7 @@ from dcedge.credentials import Secret
 from dcedge.explain.evidence import Capture, OpenLook, SynAnswer, TaggedSender
 from dcedge.explain.looks import BGP_PORT, tcp_md5
 from dcedge.health.verdict import DigestFault
-from dcedge.order.model import Address, Seconds
+from dcedge.order.kinds import Address, Seconds
 
 _SO_ATTACH_FILTER = 26
 _FRAMES_MAX = 20_000

@@ -9,7 +9,7 @@ from typing import Literal
 from dcedge.health.verdict import DigestFault, Facts, Layer, Side
 from dcedge.kernel.ethtool import LinkMode
 from dcedge.kernel.optics import Optics
-from dcedge.order.model import Seconds
+from dcedge.order.kinds import Seconds
 from dcedge.order.resolve import ResolvedInterface
 
 # What came back to a SYN: nothing at all is a filter's way, or a wrong MD5 digest's.

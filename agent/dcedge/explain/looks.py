@@ -18,7 +18,7 @@ from dataclasses import dataclass
 
 from dcedge.credentials import Secret
 from dcedge.explain.evidence import PathLook
-from dcedge.order.model import Address, Family, Seconds
+from dcedge.order.kinds import Address, Family, Seconds
 from dcedge.order.resolve import Session
 
 BGP_PORT = 179

@@ -20,7 +20,7 @@ from dcedge.health.verdict import Verdict
 from dcedge.kernel.counters import LinkCounters, ShaperCounters
 from dcedge.kernel.ethtool import LinkMode
 from dcedge.kernel.optics import Optics
-from dcedge.order.model import Family
+from dcedge.order.kinds import Family
 from dcedge.order.resolve import Session
 from dcedge.probe.histogram import HistogramCounts
 from dcedge.probe.prober import ProberStats

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from ipaddress import IPv4Address, IPv6Address, summarize_address_range
 from typing import NamedTuple
 
-from dcedge.order.model import Prefix
+from dcedge.order.kinds import Prefix
 from dcedge.order.resolve import last_address
 
 

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from dcedge.errors import KernelError
 from dcedge.health.verdict import DigestFault
-from dcedge.order.model import Seconds
+from dcedge.order.kinds import Seconds
 
 # What a peer that is refused sends again within: a connect-retry time is 120 s at most by RFC 4271, 10, and far less
 # in practice.

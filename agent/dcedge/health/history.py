@@ -14,7 +14,7 @@ from typing import get_args
 from dcedge.errors import StateError
 from dcedge.health.tracker import KEPT, Transition
 from dcedge.health.verdict import State
-from dcedge.order.model import Seconds
+from dcedge.order.kinds import Seconds
 from dcedge.store import give_to_owner
 
 BYTES_MAX = 8 * 1024 * 1024

@@ -10,7 +10,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from dcedge.order.model import Preference, Prefix
+from dcedge.order.kinds import Prefix
+from dcedge.order.model import Preference
 from dcedge.order.resolve import ResolvedInterface
 
 FAILED_SECONDS = 3.0  # a neighbour must be silent so long; a lost carrier counts at once

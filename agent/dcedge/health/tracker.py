@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 
 from dcedge.health.verdict import State, Verdict
-from dcedge.order.model import Seconds
+from dcedge.order.kinds import Seconds
 
 STEADY: Seconds = 3.0
 KEPT: Seconds = 24 * 3600.0

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from dcedge.order.model import Family, Seconds
+from dcedge.order.kinds import Family, Seconds
 from dcedge.probe.stream import SILENT_IN_A_ROW
 from dcedge.units import format_rate, format_seconds
 

@@ -12,7 +12,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import lru_cache
 
-from dcedge.order.model import ADDRESSES_MAX, Address
+from dcedge.order.kinds import Address
+from dcedge.order.model import ADDRESSES_MAX
 
 BGP_PORT = 179
 BFD_PORTS = (3784, 3785, 4784)

@@ -26,7 +26,7 @@ from dcedge.kernel.objects import (
 )
 from dcedge.kernel.shaping import interface_tree
 from dcedge.kernel.sharing import shared_shapers
-from dcedge.order.model import Prefix
+from dcedge.order.kinds import Prefix
 from dcedge.order.resolve import ResolvedInterface, Tag
 from dcedge.resource import Resource
 

@@ -20,7 +20,7 @@ from dcedge.kernel.netlink import (
 )
 from dcedge.kernel.objects import ROUTE_PROTOCOL
 from dcedge.kernel.shaping import CONTROL, SHARED_MINORS, HtbClass, QueueParameters
-from dcedge.order.model import Address, Interface, Prefix
+from dcedge.order.kinds import Address, Interface, Prefix
 from dcedge.order.resolve import Tag
 
 RTM_NEWLINK, RTM_DELLINK, RTM_GETLINK, RTM_SETLINK = 16, 17, 18, 19

@@ -9,7 +9,7 @@ from ipaddress import ip_address
 from dcedge.kernel import messages as m
 from dcedge.kernel.netlink import RouteSocket, attributes
 from dcedge.kernel.view import dump
-from dcedge.order.model import Address
+from dcedge.order.kinds import Address
 
 
 class NeighbourState(IntFlag):

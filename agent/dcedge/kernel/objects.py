@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, fields
 
 from dcedge.kernel.shaping import HtbClass, Leaf, Tree
-from dcedge.order.model import Address, Interface, Prefix
+from dcedge.order.kinds import Address, Interface, Prefix
 from dcedge.order.resolve import Tag
 from dcedge.resource import Change, Disruption, Key
 from dcedge.units import format_rate

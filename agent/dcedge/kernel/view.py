@@ -22,7 +22,7 @@ from dcedge.kernel.classify import Classifier
 from dcedge.kernel.netlink import RouteSocket, Span, attributes, each_attribute, string_at, u32
 from dcedge.kernel.objects import IPV4_CONF, IPV6_CONF, ROUTE_PROTOCOL
 from dcedge.kernel.shaping import HtbClass, Leaf, QueueParameters, Tree
-from dcedge.order.model import Address, Interface, Prefix
+from dcedge.order.kinds import Address, Interface, Prefix
 from dcedge.order.resolve import Tag
 
 # A second or two after thousands of links have come up, their IPv6 addresses settle one by one (duplicate address

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from dcedge.order.model import BfdTimers, Preference, Prefix, Seconds
+from dcedge.order.kinds import Prefix, Seconds
+from dcedge.order.model import BfdTimers, Preference
 
 Demand = Literal["required", "optional", "unsupported"]
 Means = Literal["communities", "prepend", "med"]

@@ -18,7 +18,7 @@ from dcedge.units import parse_duration, parse_rate
 def _bfd(data: Mapping[str, Any]) -> BfdRange:
     low, high = (parse_duration(text) for text in data["intervals"])
     return BfdRange(
-        default=BfdTimers.model_validate({"interval": data["interval"], "multiplier": data["multiplier"]}),
+        default=BfdTimers(interval=parse_duration(data["interval"]), multiplier=data["multiplier"]),
         on_by_default=data["by_default"],
         interval_min=low,
         interval_max=high,

@@ -11,21 +11,18 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Literal
 
+from dcedge.order.kinds import Address, Family, Interface, Prefix, Seconds
 from dcedge.order.model import (
     AcceptedPrefix,
-    Address,
     AddressPair,
     BfdTimers,
     Bgp,
     Bond,
     Connection,
     Credential,
-    Family,
-    Interface,
     Order,
     Preference,
-    Prefix,
-    Seconds,
+    Probe,
     VirtualGateway,
     VirtualInterface,
 )
@@ -150,6 +147,7 @@ def resolve_interface(order: Order, name: str) -> ResolvedInterface:
     if port is None:
         raise ValueError(f"no port under connection {vi.connection}: the order was not checked")
     overhead = vi.shaping.overhead
+    probe = vi.probe or Probe()
     sessions = () if vi.static is not None else tuple(_sessions(order, name, vi, gateway, profile))
     return ResolvedInterface(
         name=name,
@@ -175,8 +173,8 @@ def resolve_interface(order: Order, name: str) -> ResolvedInterface:
         accept=None if gateway.accept == "any" else gateway.accept,
         advertise=order.router.advertise if gateway.advertise is None else gateway.advertise,
         vrf=gateway.vrf,
-        probe_interval=vi.probe.interval,
-        stamp=vi.probe.stamp,
+        probe_interval=probe.interval,
+        stamp=probe.stamp,
         profile=profile,
         bond=root.port if isinstance(root.port, Bond) and root.port.members else None,
     )

@@ -1,7 +1,6 @@
 """From the file's tree to models, piece by piece: what is wrong is said in an engineer's words, what is right is kept.
 
-A good piece goes through pydantic in one step. A bad one is taken apart field by field, so that every field's
-problem is said, and the rest of it is kept: a model that lacks just its broken attributes. The checks run on
+Every field's problem is said, and the rest is kept: a model that lacks just its broken attributes. The checks run on
 such a model too, and pass over what they cannot know.
 """
 
@@ -9,18 +8,15 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import MISSING, dataclass, fields
 from difflib import get_close_matches
-from functools import cache, lru_cache
 from types import NoneType, UnionType
-from typing import Annotated, Any, Final, Literal, TypeAlias, Union, get_args, get_origin
-
-from annotated_types import MaxLen, MinLen
-from pydantic import BaseModel, BeforeValidator, TypeAdapter, ValidationError
+from typing import Annotated, Any, Final, Literal, TypeAlias, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from dcedge.order.finding import Path, Problem
+from dcedge.order.kinds import NAME_PATTERN, Entries, Kind, NotOfKindError, Short
 from dcedge.order.model import (
-    NAME_PATTERN,
     AcceptedPrefix,
     AddressPair,
     Agent,
@@ -29,7 +25,7 @@ from dcedge.order.model import (
     Bond,
     Connection,
     Credential,
-    Kind,
+    Digests,
     Order,
     Probe,
     Router,
@@ -39,16 +35,17 @@ from dcedge.order.model import (
 )
 from dcedge.units import shown
 
+T = TypeVar("T")
 Tree: TypeAlias = "bool | int | str | tuple[Tree, ...] | dict[str, Tree] | None"
 
-SECTIONS: Mapping[str, type[BaseModel]] = {
+SECTIONS: Mapping[str, type[Any]] = {
     "connections": Connection,
     "virtual_gateways": VirtualGateway,
     "virtual_interfaces": VirtualInterface,
 }
 MAX_PROBLEMS = 10_000
 
-_NOUNS: Mapping[type[BaseModel], str] = {
+_NOUNS: Mapping[type[Any], str] = {
     Router: "router",
     Agent: "agent",
     Connection: "connection",
@@ -99,54 +96,34 @@ class _Broken:
 _BROKEN: Final = _Broken()
 
 
-class _Pool:
-    """Keeps one of each of the parts that thousands of virtual interfaces have alike: a third of their memory."""
-
-    def __init__(self) -> None:
-        self._models: dict[BaseModel, BaseModel] = {}
-        self._sets: dict[frozenset[str], set[str]] = {}
-
-    def thin(self, model: BaseModel) -> None:
-        """Replace equal parts of a model by the same ones. Nobody has seen the model yet, so it may still change."""
-        names = model.__pydantic_fields_set__
-        object.__setattr__(model, "__pydantic_fields_set__", self._sets.setdefault(frozenset(names), names))
-        parts = model.__dict__
-        for name, part in parts.items():
-            if isinstance(part, BaseModel):
-                self.thin(part)
-                parts[name] = self._models.setdefault(part, part)
-            elif isinstance(part, tuple):
-                for item in part:
-                    if isinstance(item, BaseModel):
-                        self.thin(item)
-
-
 class Draft:
     """An order in the making: fed by the loader, complete (as far as it goes) after `finish`."""
 
     def __init__(self, previous: Order | None) -> None:
-        self.order = Order.model_construct(connections={}, virtual_gateways={}, virtual_interfaces={})
+        self.order = _lacking(Order, connections={}, virtual_gateways={}, virtual_interfaces={}, digests=Digests())
         self.problems: list[Problem] = []
-        self.whole = True  # nothing had to be left out
         self._previous = previous
         self._tops: set[str] = set()
         self._fresh: set[tuple[str, str]] = set()  # entries that are not the previous order's
-        self._pool = _Pool()
-        del self.order.__dict__["agent"]
+        # One of each of the parts that thousands of virtual interfaces have alike.
+        self._parts: dict[object, object] = {}
+
+    @property
+    def whole(self) -> bool:
+        """Whether nothing had to be left out."""
+        return not self.problems
 
     def entry(self, section: str, name: str, tree: Tree) -> None:
         """One entry of a section; the model that `previous` has of the same text is used again."""
         key = (section, name)
         if not _NAME.match(name):
-            self._add(
-                key, f"{shown(name)} is not a name (1-40 small letters, digits and '-', no '-' first)", part="key"
-            )
+            self.add(key, f"{shown(name)} is not a name (1-40 small letters, digits and '-', no '-' first)", part="key")
         digest = hashlib.blake2b(repr(tree).encode("utf-8", "surrogatepass"), digest_size=12).digest()
-        models: dict[str, BaseModel] = getattr(self.order, section)
+        models: dict[str, object] = getattr(self.order, section)
         if self._previous is not None and self._previous.digests.get(key) == digest:
             models[name] = getattr(self._previous, section)[name]
         else:
-            models[name] = self._model(SECTIONS[section], tree, key)
+            models[name] = self.model(SECTIONS[section], tree, key)
             self._fresh.add(key)
         self.order.digests[key] = digest
 
@@ -156,198 +133,250 @@ class Draft:
             return
         self._tops.add(key)
         if key == "router":
-            self.order.__dict__["router"] = self._model(Router, tree, (key,))
+            _set(self.order, router=self.model(Router, tree, (key,)))
         elif key == "agent":
-            self.order.__dict__["agent"] = Agent() if tree is None else self._model(Agent, tree, (key,))
+            _set(self.order, agent=Agent() if tree is None else self.model(Agent, tree, (key,)))
         elif key not in SECTIONS:
-            self._unknown(key, (key,), _ROUTER_KEYS)
+            self.unknown(key, (key,), _ROUTER_KEYS)
         elif tree is not None:
             noun = _NOUNS[SECTIONS[key]]
-            self._add((key,), f"{shown(tree)} is not a map from each {noun}'s name to what it is")
-            self.whole = False
+            self.add((key,), f"{shown(tree)} is not a map from each {noun}'s name to what it is")
 
     def finish(self) -> None:
         """After the last piece: what is not there at all."""
         if "router" not in self._tops:
-            self._add(("router",), "is missing; an order needs it, with the keys asn and router_id")
-            self.whole = False
-        self.order.__dict__.setdefault("agent", Agent())
+            self.add(("router",), "is missing; an order needs it, with the keys asn and router_id")
+        if "agent" not in self._tops:
+            _set(self.order, agent=Agent())
         if self._previous is not None:
             fresh = {name for section, name in self._fresh if section == "virtual_interfaces"}
             gone = self._previous.virtual_interfaces.keys() - self.order.virtual_interfaces.keys()
             self.order.digests.since = self._previous.digests.mark
             self.order.digests.changed = frozenset(fresh | gone)
 
-    def _add(self, path: Path, message: str, part: Literal["key", "value"] = "value") -> None:
+    def add(self, path: Path, message: str, part: Literal["key", "value"] = "value") -> None:
+        """Note a problem. Raises TooManyProblemsError."""
         self.problems.append(Problem(path, message, part))
         if len(self.problems) >= MAX_PROBLEMS:
             raise TooManyProblemsError
 
-    def _unknown(self, key: str, path: Path, options: Collection[str], within: str = "") -> str | None:
+    def unknown(self, key: str, path: Path, options: Collection[str], cls: type[Any] | None = None) -> str | None:
         """Note an unknown key; the option that it was most likely meant to be, if any."""
         meant = _closest(key, options) or (_SYNONYMS.get(key) if _SYNONYMS.get(key) in options else None)
+        within = _elsewhere(cls, key) if cls is not None and not meant else ""
         hint = f"; did you mean {meant!r}?" if meant else within or f"; known here: {', '.join(options)}"
-        self._add(path, f"unknown key {shown(key)}{hint}", part="key")
+        self.add(path, f"unknown key {shown(key)}{hint}", part="key")
         return meant
 
-    def _model(self, cls: type[BaseModel], tree: Tree, path: Path) -> BaseModel:
-        try:
-            model = cls.model_validate(tree)
-        except ValidationError:
-            self.whole = False
-            return self._salvage(cls, tree, path)
-        self._pool.thin(model)
-        return model
-
-    def _salvage(self, cls: type[BaseModel], tree: Tree, path: Path, kind: Kind | None = None) -> BaseModel:
+    def model(self, cls: type[T], tree: Tree, path: Path, kind: Kind | None = None) -> T:
         """A model with what is right of a tree; attributes that are not are absent."""
-        values: dict[str, object] = {}
-        absent = set(cls.model_fields)
-        if isinstance(tree, dict):
-            noted = len(self.problems)
-            values, absent = self._fields(cls, tree, path)
-            if len(self.problems) == noted:
-                self._whole_model(cls, tree, path)
-        else:
-            needed = [name for name, field in cls.model_fields.items() if field.is_required()]
+        form = _form(cls)
+        if not isinstance(tree, dict):
+            needed = [name for name, field in form.items() if field.needed]
             keys = f" with the keys {', '.join(needed)}" if needed else ""
-            self._add(path, _is_not(tree, kind or Kind(f"a {_NOUNS[cls]}: a map{keys}")))
-        model = cls.model_construct(_fields_set=set(values), **values)
-        for name in absent:
-            model.__dict__.pop(name, None)
-        return model
+            self.add(path, _is_not(tree, kind or Kind(f"a {_NOUNS[cls]}: a map{keys}")))
+            return _lacking(cls)
+        noted = len(self.problems)
+        values, absent = self._values(cls, form, tree, path)
+        if len(self.problems) == noted:
+            try:
+                return cls(**values)
+            except ValueError as error:  # what it says of itself once each of its fields is right
+                self.add(path, str(error))
+        defaults = {name: field.default for name, field in form.items() if not field.needed and name not in absent}
+        return _lacking(cls, **(defaults | values))
 
-    def _fields(self, cls: type[BaseModel], tree: dict[str, Tree], path: Path) -> tuple[dict[str, object], set[str]]:
+    def _values(
+        self, cls: type[Any], form: Mapping[str, _Field], tree: dict[str, Tree], path: Path
+    ) -> tuple[dict[str, Any], set[str]]:
         """The good fields' values, and the names of the broken ones. A misspelt key breaks the one it was to be."""
-        fields = cls.model_fields
-        values: dict[str, object] = {}
+        values: dict[str, Any] = {}
         absent: set[str] = set()
-        for key in tree:
-            if key not in fields and (meant := self._unknown(key, (*path, key), fields, _elsewhere(cls, key))):
-                absent.add(meant)
-        for name, field in fields.items():
-            if name in tree:
-                read = self._value(field.annotation, field.metadata, tree[name], (*path, name))
-                if isinstance(read, _Broken):
-                    absent.add(name)
-                else:
-                    values[name] = read
-                    absent.discard(name)
-            elif field.is_required() and name not in absent:
-                self._add((*path, name), f"is missing; every {_NOUNS[cls]} needs it", part="key")
+        for key, value in tree.items():
+            field = form.get(key)
+            if field is None:
+                if meant := self.unknown(key, (*path, key), form, cls):
+                    absent.add(meant)
+                continue
+            read = field.read(self, value, (*path, key))
+            if read is _BROKEN:
+                absent.add(key)
+            else:
+                values[key] = read
+        absent -= values.keys()
+        for name, field in form.items():
+            if field.needed and name not in values and name not in absent:
+                self.add((*path, name), f"is missing; every {_NOUNS[cls]} needs it", part="key")
                 absent.add(name)
         return values, absent
 
-    def _whole_model(self, cls: type[BaseModel], tree: Tree, path: Path) -> None:
-        """Note what a model says of itself once each of its fields is right."""
+    def shared(self, part: T) -> T:
+        """The one of all parts that are equal to this one."""
+        return self._parts.setdefault(part, part)  # type: ignore[return-value]  # it is equal, so of the same class
+
+
+# How a value is read: it is given the draft for what is wrong, the file's tree and its path.
+_Reader: TypeAlias = Callable[[Draft, Tree, Path], object]
+
+
+@dataclass(frozen=True, slots=True)
+class _Field:
+    read: _Reader
+    needed: bool
+    default: object
+
+
+_forms: dict[type[Any], Mapping[str, _Field]] = {}
+
+
+def _form(cls: type[Any]) -> Mapping[str, _Field]:
+    """A model's fields by name."""
+    if cls not in _forms:
+        hints = get_type_hints(cls, include_extras=True)
+        _forms[cls] = {
+            field.name: _Field(_reader(hints[field.name]), field.default is MISSING, field.default)
+            for field in fields(cls)
+        }
+    return _forms[cls]
+
+
+def _lacking(cls: type[T], **values: object) -> T:
+    """A model with these attributes only."""
+    model = object.__new__(cls)
+    _set(model, **values)
+    return model
+
+
+def _set(model: object, **values: object) -> None:
+    for name, value in values.items():
+        object.__setattr__(model, name, value)
+
+
+def _reader(annotation: Any, metadata: tuple[Any, ...] = ()) -> _Reader:
+    """What reads values of a type."""
+    origin = get_origin(annotation)
+    if origin is Annotated:
+        inner, *more = get_args(annotation)
+        return _reader(inner, (*more, *metadata))
+    kind = next((entry for entry in metadata if isinstance(entry, Kind)), None)
+    if kind is not None and kind.read is not None:
+        return _leaf(kind, kind.read, annotation)
+    if origin in {Union, UnionType}:
+        return _one_of(get_args(annotation), kind)
+    if origin is tuple:
+        return _list(get_args(annotation)[0], next((entry for entry in metadata if isinstance(entry, Entries)), None))
+    if origin is Literal:
+        return _choice(get_args(annotation))
+    return _part(annotation, kind, next((entry.key for entry in metadata if isinstance(entry, Short)), None))
+
+
+def _leaf(kind: Kind, make: Callable[[object], object], wanted: Any) -> _Reader:
+    def read(draft: Draft, tree: Tree, path: Path) -> object:
         try:
-            cls.model_validate(tree)
-        except ValidationError as error:
-            for detail in error.errors(include_url=False, include_input=False):
-                self._add(path, _own_words(detail) or f"is not a {_NOUNS[cls]}")
-
-    def _value(self, annotation: Any, metadata: Iterable[Any], tree: Tree, path: Path) -> object:
-        """One field's value; _BROKEN after its problem is noted."""
-        metadata = tuple(metadata)
-        origin = get_origin(annotation)
-        if origin is Annotated:
-            inner, *more = get_args(annotation)
-            return self._value(inner, (*more, *metadata), tree, path)
-        if origin in {Union, UnionType} and not any(isinstance(entry, BeforeValidator) for entry in metadata):
-            return self._union(get_args(annotation), metadata, tree, path)
-        if origin is tuple:
-            return self._items(get_args(annotation)[0], metadata, tree, path)
-        if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-            return self._nested(annotation, metadata, tree, path)
-        if origin is Literal:
-            options = [str(option) for option in get_args(annotation)]
-            if tree in options:
-                return tree
-            meant = _closest(tree, options) if isinstance(tree, str) else None
-            hint = f"; did you mean {meant}?" if meant else ""
-            self._add(path, _is_not(tree, Kind(_or(options))) + hint)
+            return make(tree)
+        except ValueError as error:
+            own = not (isinstance(error, NotOfKindError) or kind.secret or tree is None)
+            draft.add(path, str(error) if own else _is_not(tree, kind, wanted))
             return _BROKEN
-        return self._leaf(annotation, metadata, tree, path)
 
-    def _union(self, members: tuple[Any, ...], metadata: tuple[Any, ...], tree: Tree, path: Path) -> object:
-        if tree is None and NoneType in members:
-            return None
-        leaves = []
-        for member in members:
-            bare = _base(member)
-            if isinstance(bare, type) and issubclass(bare, BaseModel):
-                if isinstance(tree, dict):
-                    return self._value(member, (), tree, path)
-            elif get_origin(bare) is tuple:
-                if isinstance(tree, tuple):
-                    return self._value(member, (), tree, path)
-            elif bare is not NoneType:
-                leaves.append(member)
-        kind = _kind(metadata)
-        if kind is None:
-            return self._value(next(m for m in members if m is not NoneType), metadata, tree, path)
-        for leaf in leaves:
-            try:
-                return _adapter(leaf).validate_python(tree, strict=True)
-            except ValidationError as error:
-                words = _own_words(error.errors(include_url=False)[0])
-                if words and isinstance(tree, str) and len(leaves) == 1:
-                    self._add(path, words)
-                    return _BROKEN
-        self._add(path, _is_not(tree, kind, str if str in map(_base, leaves) else None))
+    return read
+
+
+def _choice(options: tuple[str, ...]) -> _Reader:
+    kind = Kind(_or(options))
+
+    def read(draft: Draft, tree: Tree, path: Path) -> object:
+        if tree in options:
+            return tree
+        meant = _closest(tree, options) if isinstance(tree, str) else None
+        draft.add(path, _is_not(tree, kind) + (f"; did you mean {meant}?" if meant else ""))
         return _BROKEN
 
-    def _items(self, item: Any, metadata: tuple[Any, ...], tree: Tree, path: Path) -> object:
+    return read
+
+
+def _list(item: Any, bounds: Entries | None) -> _Reader:
+    read_item = _reader(item)
+
+    def read(draft: Draft, tree: Tree, path: Path) -> object:
         if not isinstance(tree, tuple):
             one = "" if isinstance(tree, (dict, NoneType)) else "; a single entry is written in brackets: [...]"
-            self._add(path, _is_not(tree, Kind(f"a list{one}")))
+            draft.add(path, _is_not(tree, Kind(f"a list{one}")))
             return _BROKEN
-        read = [self._value(item, (), value, (*path, index)) for index, value in enumerate(tree)]
-        low = next((entry.min_length for entry in metadata if isinstance(entry, MinLen)), 0)
-        high = next((entry.max_length for entry in metadata if isinstance(entry, MaxLen)), len(tree))
-        if not low <= len(tree) <= high:
-            self._add(path, f"has {len(tree) or 'no'} entries; there must be {low} to {high}")
+        values = tuple(read_item(draft, value, (*path, index)) for index, value in enumerate(tree))
+        if bounds is not None and not bounds.low <= len(tree) <= bounds.high:
+            draft.add(path, f"has {len(tree) or 'no'} entries; there must be {bounds.low} to {bounds.high}")
             return _BROKEN
-        return _BROKEN if any(isinstance(value, _Broken) for value in read) else tuple(read)
+        return _BROKEN if _BROKEN in values else values
 
-    def _nested(self, cls: type[BaseModel], metadata: tuple[Any, ...], tree: Tree, path: Path) -> BaseModel | _Broken:
-        short = next((entry.func for entry in metadata if isinstance(entry, BeforeValidator)), None)
-        try:
-            return cls.model_validate(short(tree) if short and not isinstance(tree, dict) else tree)  # type: ignore[call-arg, arg-type, unused-ignore]
-        except ValidationError:
-            pass
-        if cls is AcceptedPrefix and isinstance(tree, str):
-            field = cls.model_fields["prefix"]
-            self._value(field.annotation, field.metadata, tree, path)
-            return _BROKEN
-        return self._salvage(cls, tree, path, _kind(metadata))
-
-    def _leaf(self, annotation: Any, metadata: tuple[Any, ...], tree: Tree, path: Path) -> object:
-        full = Annotated[(annotation, *metadata)] if metadata else annotation
-        try:
-            return _adapter(full).validate_python(tree, strict=True)
-        except ValidationError as error:
-            kind = _kind(metadata) or Kind("what belongs here")
-            words = _own_words(error.errors(include_url=False)[0])
-            self._add(
-                path, words if words and not kind.secret and tree is not None else _is_not(tree, kind, annotation)
-            )
-            return _BROKEN
+    return read
 
 
-@cache
-def _adapter(annotation: Any) -> TypeAdapter[Any]:
-    return TypeAdapter(annotation)
+def _part(cls: type[Any], kind: Kind | None, short: str | None) -> _Reader:
+    form = _form(cls)
+
+    def read(draft: Draft, tree: Tree, path: Path) -> object:
+        if short is not None and isinstance(tree, str):
+            value = form[short].read(draft, tree, path)
+            return value if value is _BROKEN else draft.shared(cls(**{short: value}))
+        noted = len(draft.problems)
+        model = draft.model(cls, tree, path, kind)
+        return draft.shared(model) if len(draft.problems) == noted else model
+
+    return read
 
 
-def _kind(metadata: Iterable[Any]) -> Kind | None:
-    return next((entry for entry in metadata if isinstance(entry, Kind)), None)
+def _one_of(members: tuple[Any, ...], kind: Kind | None) -> _Reader:
+    """What reads one of several forms: a map and a list are told by their shape, the others are tried."""
+    optional = NoneType in members
+    forms = [member for member in members if member is not NoneType]
+    if kind is None:
+        only = _reader(forms[0])
+        return lambda draft, tree, path: None if optional and tree is None else only(draft, tree, path)
+    shapes: dict[type, _Reader] = {}
+    makers: list[Callable[[object], object]] = []
+    for member in forms:
+        bare = _base(member)
+        if get_origin(bare) is tuple:
+            shapes[tuple] = _reader(member)
+        elif bare in _NOUNS:
+            shapes[dict] = _reader(member)
+        else:
+            makers.append(_maker(member))
+    wanted = str if str in map(_base, forms) else None
+
+    def read(draft: Draft, tree: Tree, path: Path) -> object:
+        if optional and tree is None:
+            return None
+        if (shaped := shapes.get(type(tree))) is not None:
+            return shaped(draft, tree, path)
+        words = None
+        for make in makers:
+            try:
+                return make(tree)
+            except NotOfKindError:
+                pass
+            except ValueError as error:
+                words = str(error) if len(makers) == 1 and isinstance(tree, str) else None
+        draft.add(path, words or _is_not(tree, kind, wanted))
+        return _BROKEN
+
+    return read
 
 
-def _own_words(detail: Mapping[str, Any]) -> str | None:
-    """What a validator of ours said; None where pydantic speaks."""
-    error = detail.get("ctx", {}).get("error")
-    return str(error) if isinstance(error, ValueError) else None
+def _maker(annotation: Any) -> Callable[[object], object]:
+    """What makes a single value, and raises ValueError: of a Kind, or one of the words of a Literal."""
+    for entry in getattr(annotation, "__metadata__", ()):
+        if isinstance(entry, Kind) and entry.read is not None:
+            return entry.read
+    options = get_args(annotation)
+
+    def make(value: object) -> object:
+        if value not in options:
+            raise NotOfKindError
+        return value
+
+    return make
 
 
 def _base(annotation: Any) -> Any:
@@ -370,7 +399,7 @@ def _is_not(tree: Tree, kind: Kind, wanted: Any = None) -> str:
     return f"{shown(tree)} is not {kind.text}{hint}"
 
 
-def _or(options: list[str]) -> str:
+def _or(options: Sequence[str]) -> str:
     return ", ".join(options[:-1]) + " or " + options[-1] if len(options) > 1 else options[0]
 
 
@@ -381,18 +410,17 @@ def _closest(word: str, options: Collection[str]) -> str | None:
     return next(iter(get_close_matches(plain, options, n=1, cutoff=0.7)), None)
 
 
-@lru_cache(256)
-def _elsewhere(cls: type[BaseModel], key: str) -> str:
-    """Where a key belongs that is unknown in `cls`, but known in a part of it."""
-    for name, field in cls.model_fields.items():
-        for inner in _models_in(field.annotation):
-            if key in inner.model_fields:
-                return f"; it belongs under {name!r}"
+def _elsewhere(cls: type[Any], key: str) -> str:
+    """Where a key belongs that is unknown in a model, but known in a part of it."""
+    hints = get_type_hints(cls, include_extras=True)
+    for field in fields(cls):
+        if any(key in _form(part) for part in _models_in(hints[field.name])):
+            return f"; it belongs under {field.name!r}"
     return ""
 
 
-def _models_in(annotation: Any) -> Iterable[type[BaseModel]]:
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+def _models_in(annotation: Any) -> Iterable[type[Any]]:
+    if annotation in _NOUNS:
         yield annotation
     else:
         for part in get_args(annotation):

@@ -23,7 +23,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from dcedge.errors import KernelError
-from dcedge.order.model import Address, Family
+from dcedge.order.kinds import Address, Family
 from dcedge.probe.batch import BATCH, Datagrams, ancillary, pack_ancillary
 
 ECHO_REQUEST: dict[Family, int] = {"ipv4": 8, "ipv6": 128}

@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from dcedge.order.model import Family, Seconds
+from dcedge.order.kinds import Family, Seconds
 from dcedge.probe.icmp import Arrival, Departure, EchoSocket, Path
 from dcedge.probe.schedule import Request, Slot, arrange
 from dcedge.probe.stream import LOST_AFTER, ProbeStats, Stream

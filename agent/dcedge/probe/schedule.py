@@ -10,7 +10,7 @@ from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-from dcedge.order.model import Seconds
+from dcedge.order.kinds import Seconds
 
 K = TypeVar("K", bound=Hashable)
 

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 
-from dcedge.order.model import Address, Seconds
+from dcedge.order.kinds import Address, Seconds
 from dcedge.order.resolve import ResolvedInterface
 from dcedge.probe.stamp import (
     REFLECTOR_PORT,

@@ -9,7 +9,7 @@ import secrets
 from array import array
 from typing import NamedTuple
 
-from dcedge.order.model import Family, Seconds
+from dcedge.order.kinds import Family, Seconds
 from dcedge.probe.histogram import HistogramCounts, count, zeros
 from dcedge.probe.icmp import path_to
 from dcedge.probe.schedule import Slot

@@ -8,9 +8,10 @@ from dataclasses import dataclass, field
 from dcedge.bgp.render import derive_frr
 from dcedge.bgp.resources import FrrBlock
 from dcedge.credentials import Secret
-from dcedge.order.model import Credential, Order, Router
+from dcedge.order.model import Credential, Router
 from dcedge.order.resolve import ResolvedInterface, resolve_interface
 from dcedge.resource import Key
+from tests.unit.order.tree import order_of_tree
 
 SECRET = "s3cret"
 ADVERTISE = ("192.0.2.0/24", "2001:db8:10::/48")
@@ -69,7 +70,7 @@ def derived(
     drained: frozenset[str] = frozenset(),
 ) -> Derived:
     """Resolve the interfaces; every credential that they name holds `secret`."""
-    order = Order.model_validate(
+    order = order_of_tree(
         {
             "router": {"asn": asn, "router_id": router_id, "advertise": advertise},
             "connections": {

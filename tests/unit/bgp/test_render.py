@@ -6,7 +6,7 @@ import pytest
 
 from dcedge.bgp.config import Line
 from dcedge.bgp.render import FrrRenderError, canonical_communities, community_value, numbered
-from dcedge.order.model import Community
+from dcedge.order.kinds import Community
 from tests.unit.bgp.orders import Derived, derived, keyed, pair, vi
 
 IN_V4 = "ip prefix-list dcedge-prod-v4-in seq "

@@ -21,7 +21,8 @@ from dcedge.expose.snapshot import (
 from dcedge.health.verdict import Verdict
 from dcedge.kernel.counters import LinkCounters, ShaperCounters
 from dcedge.kernel.optics import Lane, Optics
-from dcedge.order.model import BfdTimers, Family
+from dcedge.order.kinds import Family
+from dcedge.order.model import BfdTimers
 from dcedge.order.resolve import Session
 from dcedge.probe.histogram import Histogram
 from dcedge.probe.prober import ProberStats
@@ -84,7 +85,7 @@ def ordered(family: Family = "ipv4") -> Session:
         password=None,
         keepalive=20,
         hold=60,
-        bfd=BfdTimers.model_validate({"interval": "300ms", "multiplier": 3}),
+        bfd=BfdTimers(interval=0.3, multiplier=3),
         receive_limit=200,
         advertise_limit=100,
         ttl_security=False,

@@ -9,6 +9,7 @@ from dcedge.firewall.derive import derive_firewall
 from dcedge.order.model import Order
 from dcedge.order.resolve import resolve_interface
 from dcedge.resource import Key, Resource
+from tests.unit.order.tree import order_of_tree
 
 
 @dataclass(frozen=True)
@@ -44,7 +45,7 @@ DEV: Mapping[str, object] = {"accept": ("10.30.0.0/16", "2001:db8:30::/48")}
 def order_of(*lines: Line, isolation: bool = True, prod: Mapping[str, object] = PROD, **dev: object) -> Order:
     """An order of these lines; `dev`: what else is said of the gateway dev."""
     gateways = {"prod": dict(prod), "dev": {**DEV, **dev}}
-    return Order.model_validate(
+    return order_of_tree(
         {
             "router": {"asn": 65010, "router_id": "10.255.0.1", "isolation": isolation},
             "connections": {

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import TypeVar
 
-from dcedge.order.model import Order
 from dcedge.order.resolve import ResolvedInterface, resolve_interface
 from dcedge.resource import Resource
+from tests.unit.order.tree import order_of_tree
 
 R = TypeVar("R", bound=Resource)
 
@@ -33,7 +33,7 @@ def interfaces_of(
     **interfaces: Mapping[str, object],
 ) -> list[ResolvedInterface]:
     """The virtual interfaces, resolved; without the checks of whole orders."""
-    order = Order.model_validate(
+    order = order_of_tree(
         {
             "router": {"asn": 65010, "router_id": "10.255.0.1"},
             "connections": connections or {"fra-1": {"provider": "generic", "port": "eth1", "bandwidth": "1G"}},

@@ -11,6 +11,7 @@ from dcedge.order.checks.facts import (
     UnknownError,
     connection_at,
     having,
+    known,
     only_with,
     sold_bandwidth,
     vi_at,
@@ -20,6 +21,7 @@ from dcedge.order.finding import Path, Problem
 from dcedge.order.model import (
     Bond,
     Connection,
+    Probe,
     VirtualInterface,
 )
 from dcedge.order.profiles import PROFILES
@@ -95,9 +97,9 @@ def port_used_once(facts: Facts) -> Found:
         if not isinstance(port, Bond):
             uses.append((port, connection_at(name, "port")))
         else:
-            if "bond" in port.__dict__:
+            if known(port, "bond"):
                 uses.append((port.bond, connection_at(name, "port", "bond")))
-            if "members" in port.__dict__:
+            if known(port, "members"):
                 uses += [(m, connection_at(name, "port", "members", i)) for i, m in enumerate(port.members)]
         for interface, path in uses:
             if interface in first:
@@ -160,7 +162,7 @@ def outer_tag_once(facts: Facts) -> Found:
     for below, hosted in facts.hosted_on.items():
         first: dict[tuple[str, int], str] = {}
         for name, connection in hosted:
-            if not {"outer", "protocol"} <= connection.__dict__.keys() or connection.outer is None:
+            if not known(connection, "outer", "protocol") or connection.outer is None:
                 continue
             path = connection_at(name, "outer")
             tag = (connection.protocol, connection.outer)
@@ -170,7 +172,7 @@ def outer_tag_once(facts: Facts) -> Found:
                 yield Problem(path, message, others=(connection_at(other, "outer"),))
             first.setdefault(tag, name)
             for other, vi in facts.interfaces_on.get(below, ()):
-                if connection.protocol == "802.1Q" and vi.__dict__.get("vlan") == connection.outer:
+                if connection.protocol == "802.1Q" and getattr(vi, "vlan", None) == connection.outer:
                     message = f"outer tag {connection.outer} is virtual interface {other}'s VLAN on {below} ({{line}})"
                     yield Problem(path, message, others=(vi_at(other, "vlan"),))
 
@@ -211,15 +213,17 @@ def probe_budget(facts: Facts) -> Found:
         except (UnknownError, AttributeError):
             continue
         budget = profile.probe_budget_per_second
-        asked = [vi for _, vi in members if "probe" in vi.model_fields_set]
+        asked = {
+            name: vi.probe.interval for name, vi in members if vi.probe is not None and known(vi.probe, "interval")
+        }
         if budget is None or (total := _probes_per_second(vi for _, vi in members)) <= budget:
             continue
         told = f"{total:.4g} probes a second; {profile.name} answers {budget:.4g} on one connection"
-        rest = _probes_per_second(vi for _, vi in members if "probe" not in vi.model_fields_set)
+        rest = _probes_per_second(vi for _, vi in members if vi.probe is None)
         if (total - rest) > budget:
-            fastest = min((entry for entry in members if entry[1] in asked), key=lambda entry: entry[1].probe.interval)
+            fastest = min(asked, key=asked.__getitem__)
             longer = write_duration(float(-(-len([p for _, vi in members for p in vi.addresses]) // budget)))
-            path = vi_at(fastest[0], "probe", "interval")
+            path = vi_at(fastest, "probe", "interval")
             yield Problem(path, f"all on {connection} send {told}: an interval of {longer} for each fits")
         else:
             yield warning(
@@ -230,7 +234,7 @@ def probe_budget(facts: Facts) -> Found:
 
 def _probes_per_second(interfaces: Iterable[VirtualInterface]) -> float:
     return sum(
-        len(vi.addresses) / vi.probe.interval
+        len(vi.addresses) / probe.interval
         for vi in interfaces
-        if "interval" in vi.probe.__dict__ and vi.probe.interval > 0
+        if known(probe := vi.probe or Probe(), "interval") and probe.interval > 0
     )

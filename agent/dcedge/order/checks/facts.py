@@ -9,14 +9,8 @@ from ipaddress import IPv4Network, IPv6Network
 from typing import TypeVar
 
 from dcedge.order.finding import Path, Problem
-from dcedge.order.model import (
-    Bgp,
-    Connection,
-    Order,
-    Prefix,
-    VirtualGateway,
-    VirtualInterface,
-)
+from dcedge.order.kinds import Prefix
+from dcedge.order.model import Bgp, Connection, Order, VirtualGateway, VirtualInterface
 from dcedge.order.profile import Profile
 from dcedge.order.profiles import PROFILES
 from dcedge.units import format_rate
@@ -119,7 +113,12 @@ def _known(table: Mapping[str, T], name: str) -> T:
 
 def having(table: Mapping[str, T], *attributes: str) -> Iterator[tuple[str, T]]:
     """The entries whose attributes could all be read."""
-    return ((name, entry) for name, entry in table.items() if all(a in entry.__dict__ for a in attributes))
+    return ((name, entry) for name, entry in table.items() if known(entry, *attributes))
+
+
+def known(model: object, *attributes: str) -> bool:
+    """Whether these attributes of a model could all be read."""
+    return all(hasattr(model, attribute) for attribute in attributes)
 
 
 def vi_at(name: str, *more: str | int) -> Path:
@@ -144,7 +143,7 @@ def bgp_of(vi: VirtualInterface) -> Bgp | None:
 
 
 def only_with(entries: Iterable[tuple[str, T]], attribute: str) -> list[tuple[str, T]]:
-    return [(name, entry) for name, entry in entries if attribute in entry.__dict__]
+    return [(name, entry) for name, entry in entries if known(entry, attribute)]
 
 
 _SPECIAL: tuple[tuple[Prefix, str], ...] = (

@@ -11,17 +11,15 @@ from dcedge.order.checks.facts import (
     bgp_of,
     gateway_at,
     having,
+    known,
     only_with,
     overlapped,
     unroutable,
     warning,
 )
 from dcedge.order.finding import Path, Problem
-from dcedge.order.model import (
-    Bond,
-    Prefix,
-    VirtualGateway,
-)
+from dcedge.order.kinds import Prefix
+from dcedge.order.model import Bond, VirtualGateway
 from dcedge.order.validate import did_you_mean
 from dcedge.units import shown
 
@@ -47,7 +45,7 @@ def vrf_name(facts: Facts, name: str, gateway: VirtualGateway) -> Found:
         yield Problem(path, f"{vrf!r} cannot name a VRF; for the main table leave `vrf` out")
     for other, connection in having(facts.order.connections, "port"):
         port = connection.port
-        names = (port.__dict__.get("bond"), *port.__dict__.get("members", ())) if isinstance(port, Bond) else (port,)
+        names = (getattr(port, "bond", None), *getattr(port, "members", ())) if isinstance(port, Bond) else (port,)
         if vrf is not None and vrf in names:
             yield Problem(path, f"{vrf} is the port of connection {other}; a VRF is an interface of its own")
 
@@ -64,7 +62,7 @@ def accept_sane(_facts: Facts, name: str, gateway: VirtualGateway) -> Found:
         yield warning(gateway_at(name, "accept"), "is empty: nothing is accepted from the cloud")
     seen: set[Prefix] = set()
     for index, accepted in enumerate(gateway.accept):
-        if "prefix" not in accepted.__dict__:
+        if not known(accepted, "prefix"):
             continue
         path = gateway_at(name, "accept", index)
         prefix = accepted.prefix
@@ -73,7 +71,7 @@ def accept_sane(_facts: Facts, name: str, gateway: VirtualGateway) -> Found:
         seen.add(prefix)
         if reason := unroutable(prefix):
             yield Problem(path, f"{prefix} {reason}; no cloud can announce it")
-        if (le := accepted.__dict__.get("le")) is None:
+        if (le := getattr(accepted, "le", None)) is None:
             continue
         if not prefix.prefixlen < le <= prefix.max_prefixlen:
             yield Problem((*path, "le"), f"{le} is not between {prefix.prefixlen + 1} and {prefix.max_prefixlen}")
@@ -105,7 +103,7 @@ def advertised_routable(facts: Facts) -> Found:
             seen.add(prefix)
     for name, gateway in having(facts.order.virtual_gateways, "accept", "advertise"):
         path, own = _advertised(facts, name, gateway)
-        accepted = {a.prefix for a in gateway.accept if "prefix" in a.__dict__} if gateway.accept != "any" else set()
+        accepted = {a.prefix for a in gateway.accept if known(a, "prefix")} if gateway.accept != "any" else set()
         for index, prefix in enumerate(own):
             if prefix in accepted:
                 yield Problem(
@@ -114,8 +112,8 @@ def advertised_routable(facts: Facts) -> Found:
 
 
 def _advertise_lists(facts: Facts) -> Iterator[tuple[Path, tuple[Prefix, ...]]]:
-    router = facts.order.__dict__.get("router")
-    if router is not None and "advertise" in router.__dict__:
+    router = getattr(facts.order, "router", None)
+    if router is not None and known(router, "advertise"):
         yield ("router", "advertise"), router.advertise
     for name, gateway in having(facts.order.virtual_gateways, "advertise"):
         if gateway.advertise is not None:
@@ -147,7 +145,7 @@ def announced_limit(facts: Facts, name: str, gateway: VirtualGateway) -> Found:
     counts = {4: sum(p.version == 4 for p in prefixes), 6: sum(p.version == 6 for p in prefixes)}
     told: set[tuple[int, int | None]] = set()
     for vi_name, vi in only_with(facts.interfaces_to.get(name, ()), "addresses"):
-        if not {"static", "bgp"} <= vi.__dict__.keys():
+        if not known(vi, "static", "bgp"):
             continue
         profile = facts.profile(vi.connection)
         bgp = bgp_of(vi)

@@ -15,6 +15,7 @@ from dcedge.order.checks.facts import (
     gateway_at,
     having,
     inside,
+    known,
     overlapped,
     sold_bandwidth,
     unroutable,
@@ -22,11 +23,8 @@ from dcedge.order.checks.facts import (
     warning,
 )
 from dcedge.order.finding import Path, Problem
-from dcedge.order.model import (
-    AddressPair,
-    Prefix,
-    VirtualInterface,
-)
+from dcedge.order.kinds import Prefix
+from dcedge.order.model import AddressPair, Probe, VirtualInterface
 from dcedge.order.resolve import bfd_timers, cloud_asn, last_address
 from dcedge.order.validate import did_you_mean
 from dcedge.units import format_rate, write_duration
@@ -42,7 +40,7 @@ def references(facts: Facts, name: str, vi: VirtualInterface) -> Found:
         ("connection", "connection", facts.order.connections),
         ("virtual_gateway", "virtual gateway", facts.order.virtual_gateways),
     ):
-        named = vi.__dict__.get(key)
+        named = getattr(vi, key, None)
         if named is not None and named not in table:
             yield Problem(vi_at(name, key), f"there is no {noun} {named!r}{did_you_mean(named, list(table))}")
 
@@ -120,7 +118,7 @@ def bandwidth_range(facts: Facts, name: str, vi: VirtualInterface) -> Found:
 def addresses_fit(_facts: Facts, name: str, vi: VirtualInterface) -> Found:
     """The two ends are different usable addresses of one subnet."""
     for index, pair in enumerate(vi.addresses):
-        if not {"customer", "cloud"} <= pair.__dict__.keys():
+        if not known(pair, "customer", "cloud"):
             continue
         yield from _pair(pair, vi_at(name, "addresses", index))
 
@@ -173,7 +171,7 @@ def addresses_reserved(facts: Facts, name: str, vi: VirtualInterface) -> Found:
     if not profile.reserved:
         return
     for index, pair in enumerate(vi.addresses):
-        if "customer" not in pair.__dict__ or _unusable(pair.customer.network):
+        if not known(pair, "customer") or _unusable(pair.customer.network):
             continue
         if (taken := overlapped(pair.customer.network, profile.reserved)) is not None:
             path = vi_at(name, "addresses", index, "customer")
@@ -184,7 +182,7 @@ def link_length(facts: Facts, name: str, vi: VirtualInterface) -> Found:
     """The subnet has a length that the provider hands out."""
     profile = facts.profile(vi.connection)
     for index, pair in enumerate(vi.addresses):
-        customer = pair.__dict__.get("customer")
+        customer = getattr(pair, "customer", None)
         if profile.prefix_lengths and customer is not None and customer.version == 4:
             length = customer.network.prefixlen
             if length not in profile.prefix_lengths:
@@ -199,7 +197,7 @@ def customer_first(facts: Facts, name: str, vi: VirtualInterface) -> Found:
     if not profile.customer_first:
         return
     for index, pair in enumerate(vi.addresses):
-        customer = pair.__dict__.get("customer")
+        customer = getattr(pair, "customer", None)
         if customer is None:
             continue
         subnet = customer.network
@@ -214,10 +212,10 @@ def subnets_overlap(facts: Facts) -> Found:
     tables: dict[tuple[str | None, int], list[tuple[int, int, int, str, int, AddressPair]]] = defaultdict(list)
     for order, (name, vi) in enumerate(having(facts.order.virtual_interfaces, "virtual_gateway", "addresses")):
         gateway = facts.order.virtual_gateways.get(vi.virtual_gateway)
-        if gateway is None or "vrf" not in gateway.__dict__:
+        if gateway is None or not known(gateway, "vrf"):
             continue
         for index, pair in enumerate(vi.addresses):
-            if {"customer", "cloud"} <= pair.__dict__.keys():
+            if known(pair, "customer", "cloud"):
                 net = pair.customer.network
                 first = int(net.network_address)
                 last = first + (1 << (net.max_prefixlen - net.prefixlen)) - 1
@@ -369,7 +367,7 @@ def bfd_range(facts: Facts, name: str, vi: VirtualInterface) -> Found:
     profile = facts.profile(vi.connection)
     limits = profile.bfd
     path = vi_at(name, "bgp", "bfd")
-    interval = bfd.__dict__.get("interval")
+    interval = getattr(bfd, "interval", None)
     if interval is not None and not limits.interval_min <= interval <= limits.interval_max:
         span = f"{write_duration(limits.interval_min)} to {write_duration(limits.interval_max)}"
         yield Problem(
@@ -377,7 +375,7 @@ def bfd_range(facts: Facts, name: str, vi: VirtualInterface) -> Found:
         )
     elif interval is not None and round(interval * 1000, 6) % 1:
         yield Problem((*path, "interval"), f"{write_duration(interval)} is not a whole number of milliseconds")
-    multiplier = bfd.__dict__.get("multiplier")
+    multiplier = getattr(bfd, "multiplier", None)
     if multiplier is not None and not limits.multiplier_min <= multiplier <= limits.multiplier_max:
         span = f"{limits.multiplier_min}-{limits.multiplier_max}"
         yield Problem((*path, "multiplier"), f"{multiplier} is not a BFD multiplier of {profile.name} ({span})")
@@ -426,7 +424,7 @@ def communities(_facts: Facts, name: str, vi: VirtualInterface) -> Found:
 
 def probe_interval(_facts: Facts, name: str, vi: VirtualInterface) -> Found:
     """Probes are neither a flood nor useless."""
-    interval = vi.probe.interval
+    interval = (vi.probe or Probe()).interval
     if not PROBE_MIN <= interval <= PROBE_MAX:
         path = vi_at(name, "probe", "interval")
         yield Problem(path, f"{write_duration(interval)} is not a probe interval (10ms to 1h)")
