@@ -28,7 +28,7 @@ ROOT = Path(__file__).resolve().parent.parent
 HOME = Path("usr/lib/dcedge")
 SITE = HOME / "lib/python3.11/site-packages"
 UNITS = "usr/lib/systemd/system"
-LAUNCHER = f"#!/{HOME}/bin/python3 -I\nfrom dcedge.cli import main\n\nmain()\n"
+LAUNCHER = f"#!/{HOME}/bin/python3 -I\nfrom dcedge.command import main\n\nmain()\n"
 # What nothing of the agent imports: scapy's protocols beyond those of a port.
 LEFT_OUT = ("bin", "scapy/contrib", "scapy/arch/windows")
 COMPLETIONS = {

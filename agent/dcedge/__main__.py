@@ -1,5 +1,5 @@
 """`python -m dcedge`: the same as the `dcedge` command."""
 
-from dcedge.cli import main
+from dcedge.command import main
 
 main()

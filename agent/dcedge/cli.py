@@ -1,4 +1,4 @@
-"""The command line. Exit status: 0 done, 1 failed, 2 changes pending (plan), 3 order invalid, 4 no daemon."""
+"""The command line."""
 
 from __future__ import annotations
 
@@ -9,13 +9,14 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from dcedge import __version__
-from dcedge.errors import BusyError, DcedgeError, NotRunningError, OrderInvalidError
-from dcedge.settings import Settings
+from dcedge.errors import BusyError, NotRunningError, OrderInvalidError
+from dcedge.exits import EXIT_FAILED, EXIT_INVALID, EXIT_PENDING, fail, told_errors
+from dcedge.settings import VARIABLES, Settings
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -24,8 +25,6 @@ if TYPE_CHECKING:
     from dcedge.order.load import Loaded
     from dcedge.plan import Plan
     from dcedge.reconcile import Preview, Reconciler
-
-EXIT_FAILED, EXIT_PENDING, EXIT_INVALID, EXIT_NO_DAEMON = 1, 2, 3, 4
 
 app = typer.Typer(
     name="dcedge",
@@ -78,7 +77,7 @@ def _verb(command: Callable[..., None]) -> Callable[..., None]:
             annotation=Annotated[
                 kind,
                 # Whether a place can be used is for the verb to say that uses it.
-                typer.Option("--" + name.replace("_", "-"), envvar=f"DCEDGE_{name.upper()}", readable=False, help=text),
+                typer.Option("--" + name.replace("_", "-"), envvar=VARIABLES[name], readable=False, help=text),
             ],
         )
         for name, (kind, text) in _PLACES.items()
@@ -89,26 +88,6 @@ def _verb(command: Callable[..., None]) -> Callable[..., None]:
     del vars(with_settings)["__wrapped__"]
     app.command()(with_settings)
     return command
-
-
-@contextmanager
-def _errors() -> Iterator[None]:
-    """Every expected error as one clear message and its exit status."""
-    try:
-        yield
-    except OrderInvalidError as error:
-        _fail(str(error), EXIT_INVALID)
-    except NotRunningError as error:
-        _fail(f"dcedge: {error}", EXIT_NO_DAEMON)
-    except DcedgeError as error:
-        _fail(f"dcedge: {error}", EXIT_FAILED)
-    except PermissionError as error:
-        _fail(f"dcedge: {error.filename or 'this'}: {error.strerror} (are you root?)", EXIT_FAILED)
-
-
-def _fail(text: str, status: int) -> NoReturn:
-    typer.echo(text, err=True)
-    raise typer.Exit(status)
 
 
 def _console() -> Console:
@@ -167,7 +146,7 @@ def check(
         if as_json:
             _print_json({"valid": False, "problems": [f.as_dict() for f in error.findings], "warnings": []})
             raise typer.Exit(EXIT_INVALID) from None
-        _fail(str(error), EXIT_INVALID)
+        fail(str(error), EXIT_INVALID)
     if as_json:
         _print_json({"valid": True, "problems": [], "warnings": [w.as_dict() for w in loaded.warnings]})
         return
@@ -191,7 +170,7 @@ def plan(
     from dcedge.expose.plan_document import plan_json
     from dcedge.order.load import load_order
 
-    with _errors():
+    with told_errors():
         loaded = load_order(settings.order)
         with _reconciler(settings) as reconciler:
             preview = reconciler.preview(reconciler.intent(loaded.order, reconciler.store.runtime()))
@@ -222,7 +201,7 @@ def apply(
     from dcedge.order.load import load_order
     from dcedge.units import parse_duration
 
-    with _errors():
+    with told_errors():
         loaded = load_order(settings.order)
         seconds = parse_duration(confirm) if confirm is not None else None
         parameters = {} if seconds is None else {"confirm": str(seconds)}
@@ -236,7 +215,7 @@ def apply(
             answer = _apply_alone(settings, loaded, seconds)
         _print_answer(answer, as_json)
         if answer.get("rolled_back"):
-            _fail("An operation failed: rolled back.", EXIT_FAILED)
+            fail("An operation failed: rolled back.", EXIT_FAILED)
         if seconds is not None and not as_json:
             typer.echo(f"In force for {confirm} unless you say: dcedge confirm")
         if not answer["complete"]:
@@ -262,7 +241,7 @@ def reload(
     from dcedge.expose.control import ControlClient
     from dcedge.order.load import load_order
 
-    with _errors():
+    with told_errors():
         client = ControlClient(settings.socket)
         loaded = load_order(settings.order)
         _hand_over_credentials(client, settings, loaded)
@@ -300,7 +279,7 @@ def confirm(settings: Settings) -> None:
     from dcedge.confirm import confirm_pending
     from dcedge.expose.control import ControlClient
 
-    with _errors():
+    with told_errors():
         try:
             ControlClient(settings.socket).command("confirm")
         except NotRunningError:
@@ -320,7 +299,7 @@ def rollback(
     from dcedge.expose.control import ControlClient
     from dcedge.expose.plan_document import applied_json
 
-    with _errors():
+    with told_errors():
         if at_deadline:
             with _reconciler(settings) as reconciler:
                 if wait_for_deadline(reconciler.store) is not None:
@@ -355,7 +334,7 @@ def drain(
     from dcedge.expose.control import ControlClient
     from dcedge.units import parse_duration
 
-    with _errors():
+    with told_errors():
         patience = parse_duration(wait)
         client = ControlClient(settings.socket)
         parameters = {"force": "yes"} if force else {}
@@ -374,7 +353,7 @@ def drain(
             why = "No other path may be left, or the cloud does not heed what it was told."
             if static:
                 why = f"{', '.join(static)} is static: the cloud cannot be told, change its routes there."
-            _fail(f"Traffic has not left: {told}. {why}", EXIT_FAILED)
+            fail(f"Traffic has not left: {told}. {why}", EXIT_FAILED)
         if not as_json:
             typer.echo("Traffic has left.")
 
@@ -386,7 +365,7 @@ def _say_undone(answer: dict[str, Any], what: str, as_json: bool) -> None:
     if not as_json:
         for said in (*(failure["text"] for failure in answer["failures"]), *answer["notes"]):
             typer.echo(said, err=True)
-    _fail(f"Not {what} yet: {', '.join(answer['undone'])}. It is remembered and will be retried.", EXIT_FAILED)
+    fail(f"Not {what} yet: {', '.join(answer['undone'])}. It is remembered and will be retried.", EXIT_FAILED)
 
 
 def _wait_for_silence(client: ControlClient, quiet_bps: dict[str, float], seconds: float) -> dict[str, str]:
@@ -418,7 +397,7 @@ def undrain(
     """Let drained virtual interfaces carry traffic again."""
     from dcedge.expose.control import ControlClient
 
-    with _errors():
+    with told_errors():
         body = json.dumps({"names": names, "all_but": all_but})
         answer = ControlClient(settings.socket).command("undrain", body)
         if as_json:
@@ -448,7 +427,7 @@ def run(
     """Run the daemon: keep the router as ordered, probe, and expose its state. SIGHUP reloads the order."""
     from dcedge.daemon import serve
 
-    with _errors():
+    with told_errors():
         serve(settings)
 
 
@@ -463,7 +442,7 @@ def status(
     from dcedge.expose.one import print_detail
     from dcedge.expose.status import print_status
 
-    with _errors():
+    with told_errors():
         client = ControlClient(settings.socket)
         if as_json:
             _print_json(client.detail(name) if name else client.status())
@@ -486,7 +465,7 @@ def top(
     from dcedge.expose.top import run_top
     from dcedge.units import parse_duration
 
-    with _errors():
+    with told_errors():
         client, wanted = ControlClient(settings.socket), Wanted(text)
         if as_json:
             _print_json(client.overview(wanted._replace(most=MOST_ROWS)))
@@ -505,7 +484,7 @@ def explain(
     from dcedge.explain.report import explanation_json, print_explanation
     from dcedge.explain.walk import explain as walk
 
-    with _errors():
+    with told_errors():
         evidence = gather(settings, name)
         explanation = walk(evidence)
         if as_json:
@@ -525,13 +504,13 @@ def purge(
     from dcedge.expose.plan_document import applied_json
     from dcedge.reconcile import purge_intent
 
-    with _errors(), _reconciler(settings) as reconciler, reconciler.store.writer():
+    with told_errors(), _reconciler(settings) as reconciler, reconciler.store.writer():
         intent = purge_intent(reconciler.store.owned())
         if sys.stdin.isatty() and not yes:
             preview = reconciler.preview(intent)
             print_plan(_console(), preview.plan, notes_of(preview))
             if preview.plan and not typer.confirm("Remove all this?"):
-                _fail("Nothing was removed.", EXIT_FAILED)
+                fail("Nothing was removed.", EXIT_FAILED)
         result = reconciler.run(intent)
         done = result.complete and not result.frr_unsaved
         if done:
@@ -564,13 +543,13 @@ def measure(
     """Find the provider's real policer with a bounded burst past the shaper, and say what fits it."""
     from dcedge.measure.command import Measurement, answer_measurements, place_of
 
-    with _errors():
+    with told_errors():
         if answer:
             typer.echo(f"answered {answer_measurements(*place_of(answer), seconds, typer.echo)} measurements")
             return
         planned = Measurement.planned(settings.order, name, to, token, volume)
         if not yes:
-            _fail(f"dcedge: {planned.describe()}. Say --yes to send it.", EXIT_FAILED)
+            fail(f"dcedge: {planned.describe()}. Say --yes to send it.", EXIT_FAILED)
         found = planned.run()
         if as_json:
             _print_json(found.document())
@@ -587,7 +566,7 @@ def bundle(
     """Write a tarball for support: order, plan, status, kernel, FRR and journal, with every secret taken out."""
     from dcedge.bundle import write_bundle
 
-    with _errors():
+    with told_errors():
         typer.echo(f"{write_bundle(settings, output)}: look through it before you hand it on.")
 
 

@@ -8,7 +8,8 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
-_M_ARENA_MAX = -8  # <malloc.h>
+_M_MMAP_THRESHOLD, _M_ARENA_MAX = -3, -8  # <malloc.h>
+_MAPPED_BYTES = 128 * 1024
 _SWITCH_SECONDS = 0.0005
 _COLLECTOR = (5_000, 10, 1_000_000)  # the oldest generation is left to `collect`
 
@@ -18,12 +19,15 @@ def prepare() -> None:
 
     The event loop asks for the interpreter's lock after every system call; by default a busy worker thread keeps it
     for 5 ms each time, which at some hundred probes a tick holds the loop for seconds. And glibc would give each
-    thread an arena of its own (mallopt(3)), though only one of them runs at a time.
+    thread an arena of its own (mallopt(3)), though only one of them runs at a time; and after the first long text that
+    is given back keep all of its size on the heap, where something small behind it holds it for good.
     """
     sys.setswitchinterval(_SWITCH_SECONDS)
     gc.set_threshold(*_COLLECTOR)
     with suppress(AttributeError):  # another C library
-        ctypes.CDLL(None).mallopt(_M_ARENA_MAX, 1)
+        malloc = ctypes.CDLL(None)
+        malloc.mallopt(_M_ARENA_MAX, 1)
+        malloc.mallopt(_M_MMAP_THRESHOLD, _MAPPED_BYTES)
 
 
 def spare(module: str) -> None:

@@ -42,7 +42,7 @@ from dcedge.health.tracker import Tracker
 from dcedge.health.verdict import STANDS, DigestFault, Facts, LoadFacts, ProbeFacts, judge, refusal
 from dcedge.kernel.counters import Counters
 from dcedge.kernel.naming import interface_link
-from dcedge.kernel.neighbours import Neighbours, NeighbourState
+from dcedge.kernel.neighbours import NeighbourKey, Neighbours, NeighbourState, neighbour_key
 from dcedge.order.kinds import Address, Family
 from dcedge.order.model import Bond, Order
 from dcedge.order.resolve import ResolvedInterface, Session, root_connection
@@ -86,7 +86,7 @@ def path_facts(interface: ResolvedInterface, poll: Poll, indices: Mapping[str, i
 
 def neighbour_answers(poll: Poll, index: int | None, address: Address) -> bool | None:
     """Whether an address on a link answers ARP or neighbour discovery; None where that is not known now."""
-    state = poll.neighbours.get((index, address)) if index is not None else None
+    state = poll.neighbours.get(neighbour_key(index, address)) if index is not None else None
     return state.answers if state is not None else None
 
 
@@ -111,8 +111,8 @@ class Picture:
     hardware: Hardware = field(default_factory=Hardware)
     _since: dict[Place, tuple[str, float]] = field(default_factory=dict)
     _heard: dict[str, tuple[int, float]] = field(default_factory=dict)  # by link: frames received, and since when
-    _answers: dict[tuple[int, Address], bool] = field(default_factory=dict)
-    _asked: dict[tuple[int, Address], float] = field(default_factory=dict)  # since when the kernel asks in vain
+    _answers: dict[NeighbourKey, bool] = field(default_factory=dict)
+    _asked: dict[NeighbourKey, float] = field(default_factory=dict)  # since when the kernel asks in vain
     _refused: dict[Place, tuple[str, float]] = field(default_factory=dict)  # what a NOTIFICATION said, and when
     _digests: Mapping[str, DigestFault] = field(default_factory=dict)  # by peer
     _interfaces: tuple[VirtualInterfaceSnapshot, ...] = ()
@@ -252,7 +252,7 @@ class Picture:
                 str(pair.cloud)
                 for interface in interfaces
                 for pair in interface.addresses
-                if self._answers.get((indices.get(interface_link(interface), 0), pair.cloud)) is False
+                if self._answers.get(neighbour_key(indices.get(interface_link(interface), 0), pair.cloud)) is False
             )
             suspects = digest_suspects(interfaces, poll.sessions, unreachable)
         self.digest.feed(poll.digests, suspects, poll.at)
@@ -349,7 +349,7 @@ class Picture:
             probe.window_probes,
             probe.window_lost,
             probe.error,
-            self._answers.get((index or 0, ip_address(probe.destination))) if asked else None,
+            self._answers.get(neighbour_key(index or 0, ip_address(probe.destination))) if asked else None,
             lost_in_a_row=probe.lost_in_a_row,
             full_size=full_size_passes(probe),
             span=probe.interval * probe.window_probes,

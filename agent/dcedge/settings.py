@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, fields
 from pathlib import Path
 
@@ -17,6 +18,12 @@ class Settings:
     listen: str | None = None  # None: as the order's agent.listen says
     frr_pathspace: str | None = None
 
+    @classmethod
+    def from_environment(cls) -> Settings:
+        """As the variables say; what they do not say is as installed. An empty variable says nothing."""
+        said = {name: value for name, variable in VARIABLES.items() if (value := os.environ.get(variable))}
+        return cls(**{name: value if name in _WORDS else Path(value) for name, value in said.items()})  # type: ignore[arg-type]
+
     def arguments(self) -> list[str]:
         """The same as command-line options."""
         return [
@@ -25,3 +32,7 @@ class Settings:
             if (value := getattr(self, field.name)) is not None
             for word in ("--" + field.name.replace("_", "-"), str(value))
         ]
+
+
+VARIABLES = {field.name: f"DCEDGE_{field.name.upper()}" for field in fields(Settings)}
+_WORDS = frozenset({"listen", "frr_pathspace"})  # which are no paths

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from decimal import Decimal
 
 from dcedge.errors import UnitError
 
@@ -12,8 +11,9 @@ _NUMBER = r"([0-9]{1,15}(?:\.[0-9]{1,15})?)"
 _RATE = re.compile(_NUMBER + r"([KMG])\Z")
 _RATE_UNITS = {"K": 1_000, "M": 1_000_000, "G": 1_000_000_000}
 _DURATION = re.compile(_NUMBER + r"(ms|s|m|h)\Z")
-_DURATION_UNITS = {"ms": Decimal("0.001"), "s": Decimal(1), "m": Decimal(60), "h": Decimal(3600)}
+_DURATION_UNITS_MS = {"ms": 1, "s": 1000, "m": 60_000, "h": 3_600_000}
 _SHOWN_MAX = 60
+_PLACES_MAX = 15  # behind the point
 
 
 def shown(value: object) -> str:
@@ -37,10 +37,11 @@ def parse_rate(text: str) -> int:
     match = _RATE.match(text)
     if match is None:
         raise UnitError(f"{shown(text)} is not a rate (a number with K, M or G bits a second, such as 500M)")
-    rate = Decimal(match[1]) * _RATE_UNITS[match[2]]
-    if rate != int(rate) or rate < 1:
+    digits, scale = _scaled(match[1])
+    rate, rest = divmod(digits * _RATE_UNITS[match[2]], scale)
+    if rest or not rate:
         raise UnitError(f"{shown(text)} is not a whole, positive number of bits a second")
-    return int(rate)
+    return rate
 
 
 def parse_duration(text: str) -> float:
@@ -48,7 +49,14 @@ def parse_duration(text: str) -> float:
     match = _DURATION.match(text)
     if match is None:
         raise UnitError(f"{shown(text)} is not a duration (a number with ms, s, m or h, such as 300ms)")
-    return float(Decimal(match[1]) * _DURATION_UNITS[match[2]])
+    digits, scale = _scaled(match[1])
+    return digits * _DURATION_UNITS_MS[match[2]] / (1000 * scale)  # exact but for this one rounding
+
+
+def _scaled(number: str) -> tuple[int, int]:
+    """A decimal number as a whole one and the power of ten that it is to be divided by."""
+    whole, _, fraction = number.partition(".")
+    return int(whole + fraction), 10 ** len(fraction)
 
 
 def write_rate(rate_bps: int) -> str:
@@ -56,15 +64,18 @@ def write_rate(rate_bps: int) -> str:
     for unit in ("G", "M", "K"):
         if rate_bps % _RATE_UNITS[unit] == 0:
             return f"{rate_bps // _RATE_UNITS[unit]}{unit}"
-    return f"{Decimal(rate_bps).scaleb(-3):f}K"
+    return f"{rate_bps // 1000}.{rate_bps % 1000:03d}K"
 
 
 def write_duration(seconds: float) -> str:
     """A duration in the order's notation, exact: `parse_duration` gives it back."""
-    exact = Decimal(repr(seconds))
-    number, unit = (exact, "s") if exact == exact.to_integral_value() else (exact.scaleb(3), "ms")
-    text = f"{number:f}"
-    return (text.rstrip("0").rstrip(".") if "." in text else text) + unit
+    if seconds == int(seconds):
+        return f"{int(seconds)}s"
+    for places in range(_PLACES_MAX):
+        text = f"{seconds * 1000:.{places}f}ms"
+        if parse_duration(text) == seconds:
+            return text
+    return f"{seconds * 1000:.{_PLACES_MAX}f}ms"
 
 
 def format_rate(rate_bps: float) -> str:

@@ -49,7 +49,7 @@ def main(file: Path) -> None:
     memory.spare("_hashlib")
     memory.spare("ssl")
 
-    from dcedge.cli import main as dcedge
+    from dcedge.command import main as dcedge
     from dcedge.service import Service
 
     serve_unwatched = Service.serve

@@ -17,7 +17,7 @@ import pytest
 from dcedge.bgp.vty import FrrClient
 from dcedge.kernel import messages as m
 from dcedge.kernel.naming import vrf_tables
-from dcedge.kernel.neighbours import read_neighbours
+from dcedge.kernel.neighbours import neighbour_key, read_neighbours
 from dcedge.kernel.objects import ROUTE_PROTOCOL
 from dcedge.order.load import load_order
 from dcedge.order.model import Order
@@ -481,7 +481,8 @@ def test_neighbours_say_who_answers(router: Router) -> None:
     answers(router.edge, "10.255.1.1")
     router.edge.run("ping", "-c1", "-W1", "10.255.2.1", check=False)
     index = {name: router.link(name)["ifindex"] for name in ("p1.10", "p2.10")}
-    here, dead = (index["p1.10"], ip_address("10.255.1.1")), (index["p2.10"], ip_address("10.255.2.1"))
+    here = neighbour_key(index["p1.10"], ip_address("10.255.1.1"))
+    dead = neighbour_key(index["p2.10"], ip_address("10.255.2.1"))
 
     def seen() -> tuple[bool | None, bool | None]:
         found = router.edge.call(read_neighbours, router.reconciler.sock)

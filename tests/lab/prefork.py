@@ -29,6 +29,7 @@ from tests.lab.netns import enter
 REQUEST_BYTES = 1 << 20
 # What the verbs import when they are called.
 IMPORTED = (
+    "dcedge.cli",
     "dcedge.confirm",
     "dcedge.daemon",
     "dcedge.explain.gather",
@@ -140,7 +141,7 @@ def _all(file: IO[str]) -> str:
 
 def serve(requests: socket.socket) -> None:
     """Fork for every request until the other end is closed."""
-    main = import_module("dcedge.cli").main
+    main = import_module("dcedge.command").main
     for module in IMPORTED:
         import_module(module)
     gc.freeze()  # what is shared with every fork is not copied to be looked through

@@ -5,9 +5,9 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
-from importlib import resources
+from pathlib import Path
 
-PAGE = resources.files("dcedge.expose").joinpath("page.html").read_bytes()
+PAGE = Path(__file__).with_name("page.html").read_bytes()
 
 
 def _hashes(tag: str) -> str:
