@@ -8,7 +8,8 @@ PYTHON   := .venv/bin/python
 LAB      := tests/lab/run
 PACKAGES := python3-venv frr frr-pythontools bird2 user-mode-linux kmod iproute2 nftables ethtool \
             iputils-ping iperf3 fping tcpdump procps e2fsprogs ca-certificates
-JUDGES   := prometheus chromium  # promtool and Prometheus itself, and a browser for the status page
+# promtool and Prometheus itself, a browser for the status page, what judges the Vagrantfile
+JUDGES   := prometheus chromium vagrant vagrant-libvirt
 PYTEST   := $(PYTHON) -m pytest
 # Which kernel tests share a boot of the lab kernel; `others` is whatever stands in none of these lists.
 # The longest come first.
