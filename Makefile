@@ -8,7 +8,8 @@ PYTHON   := .venv/bin/python
 LAB      := tests/lab/run
 PACKAGES := python3-venv frr frr-pythontools bird2 user-mode-linux kmod iproute2 nftables ethtool \
             iputils-ping iperf3 fping tcpdump procps e2fsprogs ca-certificates
-JUDGES   := prometheus chromium  # promtool and Prometheus itself, and a browser for the status page
+# promtool and Prometheus itself, a browser for the status page, what judges the Vagrantfile
+JUDGES   := prometheus chromium vagrant vagrant-libvirt
 PYTEST   := $(PYTHON) -m pytest
 # Which kernel tests share a boot of the lab kernel; `others` is whatever stands in none of these lists.
 # The longest come first.
@@ -62,9 +63,14 @@ kernel: deps judges venv ## the tests on a kernel with 802.1Q, VRF, HTB and fq_c
 thorough: deps judges venv ## the scenarios that `make test` runs small, at their full size
 	@echo "scenarios at full size" && $(LAB) --timeout 2700 $(PYTEST) -q -m sized --thorough tests/kernel
 
-# One boot of the lab kernel with systemd as process 1: the package is installed, used, upgraded and removed there.
-system: deps judges venv ## the tests of the installed package, as a service under systemd
-	@echo "system tests" && rm -rf build/deb && $(PYTHON) -m package.deb --and-next && $(LAB) --systemd --timeout 600 $(PYTEST) -q tests/system
+# Boots of the lab kernel with systemd as process 1, a story each: the package is installed, used, upgraded and removed;
+# the machines of vagrant/ are provisioned, and what their README says is tried.
+system: deps judges venv ## the installed package as a service under systemd; the Vagrant lab's machines and scripts
+	@rm -rf build/deb && $(PYTHON) -m package.deb --and-next
+	@$(MAKE) -j2 --output-sync=target system-vagrant_lab system-service
+
+system-%:
+	@echo "system tests: $*" && $(LAB) --systemd --timeout 900 $(PYTEST) -qx tests/system/test_$*.py
 
 soak: deps venv ## MINUTES=20 of all that can happen to a router, at random; afterwards nothing may be left (SEED=n: again)
 	@$(LAB) $(PYTHON) -m tests.soak $(or $(MINUTES),20)

@@ -5,7 +5,7 @@ set -euo pipefail
 
 export DEBIAN_FRONTEND=noninteractive
 apt-get -q update
-apt-get -q -y install --no-install-recommends bird2 frr
+apt-get -q -y install --no-install-recommends --no-upgrade bird2 frr
 sysctl -q -w net.ipv4.ip_forward=1 net.ipv6.conf.all.forwarding=1
 
 vlan() { # PORT VLAN ADDRESS…
@@ -23,23 +23,28 @@ ip link set dev vpc-prod up
 ip address replace 10.20.0.10/16 dev vpc-prod
 ip address replace 2001:db8:20::10/48 dev vpc-prod
 
+# After an error a session comes back in seconds. Between virtual machines the light stays when the far end's port goes
+# down, and what is not watched by BFD ends with its hold time.
 cat >/etc/bird/bird.conf <<'EOF'
+template bgp customer {
+  connect delay time 1; connect retry time 2; error wait time 1, 4; hold time 15; direct;
+}
 router id 10.20.0.1;
 protocol device { scan time 2; }
 protocol direct { ipv4; ipv6; }
 protocol kernel { ipv4 { export where source = RTS_BGP; import none; }; }
 protocol kernel { ipv6 { export where source = RTS_BGP; import none; }; }
 protocol bfd { }
-protocol bgp prod_a {
-  local 10.255.101.1 as 64512; neighbor 10.255.101.2 as 65010; direct; password "Kaiserlei-101";
+protocol bgp prod_a from customer {
+  local 10.255.101.1 as 64512; neighbor 10.255.101.2 as 65010; password "Kaiserlei-101";
   ipv4 { import all; export where net = 10.20.0.0/16; };
 }
-protocol bgp prod_b {
-  local 10.255.102.1 as 64512; neighbor 10.255.102.2 as 65010; direct; bfd { interval 300 ms; multiplier 3; };
+protocol bgp prod_b from customer {
+  local 10.255.102.1 as 64512; neighbor 10.255.102.2 as 65010; bfd { interval 300 ms; multiplier 3; };
   ipv4 { import all; export where net = 10.20.0.0/16; };
 }
-protocol bgp prod_b_v6 {
-  local 2001:db8:102::1 as 64512; neighbor 2001:db8:102::2 as 65010; direct; bfd { interval 300 ms; multiplier 3; };
+protocol bgp prod_b_v6 from customer {
+  local 2001:db8:102::1 as 64512; neighbor 2001:db8:102::2 as 65010; bfd { interval 300 ms; multiplier 3; };
   ipv6 { import all; export where net = 2001:db8:20::/48; };
 }
 EOF

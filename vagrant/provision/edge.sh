@@ -4,10 +4,12 @@ set -euo pipefail
 
 cd /dcedge
 export DEBIAN_FRONTEND=noninteractive
-packages=(build/deb/dcedge_*_amd64.deb)
-[[ -e ${packages[0]} ]] || { echo "there is no package in build/deb: make deb, then vagrant rsync edge" >&2; exit 1; }
+package=$(printf '%s\n' build/deb/dcedge_*_amd64.deb | sort -V | tail -n 1)
+[[ -e $package ]] || { echo "there is no package in build/deb: make deb, then vagrant rsync edge" >&2; exit 1; }
 apt-get -q update
-apt-get -q -y install --no-install-recommends frr "./${packages[0]}"
+apt-get -q -y install --no-install-recommends --no-upgrade frr
+# The same version may have been built anew since the last time.
+apt-get -q -y install --no-install-recommends --reinstall "./$package"
 vagrant/provision/frr.sh
 systemctl restart frr
 
@@ -20,8 +22,8 @@ ip address replace 2001:db8:10::1/48 dev lan0
 install -m 0600 /dev/stdin /etc/dcedge/credentials/prod-a <<<Kaiserlei-101
 install -m 0600 /dev/stdin /etc/dcedge/credentials/dev-a <<<Griesheim-201
 {
-    cat tests/lab/demo-order.yaml
     echo 'agent: {listen: "192.168.61.2:9478"}'
+    cat tests/lab/demo-order.yaml
 } >/etc/dcedge/order.yaml
 dcedge check
 systemctl enable --now dcedge
