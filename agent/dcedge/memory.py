@@ -33,7 +33,7 @@ def prepare() -> None:
 def spare(module: str) -> None:
     """Have a module that others import only where they can (an optional one) not be loaded, as if it were not there.
 
-    OpenSSL takes 7 MB: asyncio, aiohttp and hashlib load it just in case.
+    OpenSSL takes 7 MB: asyncio and hashlib load it just in case.
     """
     sys.modules.setdefault(module, None)  # type: ignore[arg-type]
 

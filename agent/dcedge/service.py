@@ -24,7 +24,7 @@ from dcedge.bgp.vty import FrrClient
 from dcedge.confirm import accept_again, kept_secrets, restored_secrets, roll_back, way_back
 from dcedge.drain import quiet_bps, refuse_last_paths, select, undone
 from dcedge.errors import BusyError, DcedgeError, FrrError, KernelError, OrderInvalidError, StateError
-from dcedge.expose.control import Command, Reply, start_control
+from dcedge.expose.control_server import Command, Reply, start_control
 from dcedge.expose.hour import Hour
 from dcedge.expose.http import start_http
 from dcedge.expose.plan_document import applied_json, notes

@@ -5,36 +5,26 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import Callable, Iterator
-from contextlib import suppress
+from collections.abc import AsyncGenerator, Callable, Iterator
 from itertools import islice
-
-from aiohttp import web
 
 _PIECES_A_CHUNK = 5_000
 _LOOK_SECONDS = 0.005
 _COURTESY_SECONDS = 1.0  # so long in all an answer stands back; then it goes on beside whatever there is
 
 
-async def send_chunks(
-    response: web.StreamResponse, request: web.Request, chunks: Iterator[bytes], urgent: Callable[[], bool]
-) -> web.StreamResponse:
-    """Send an answer's body as it is made; the answer. A client that gives up is none of the log's business.
+async def paced(chunks: Iterator[bytes], urgent: Callable[[], bool]) -> AsyncGenerator[bytes, None]:
+    """An answer's pieces as they are made.
 
     While `urgent` says so nothing is made: threads share the interpreter, and a pass would take twice as long.
     """
     courtesy = _COURTESY_SECONDS
-    with suppress(ConnectionError):
-        await response.prepare(request)
-        if request.method != "HEAD":
-            while True:
-                courtesy -= await _stand_back(urgent, courtesy)
-                chunk = await asyncio.to_thread(next, chunks, None)
-                if chunk is None:
-                    break
-                await response.write(chunk)
-        await response.write_eof()
-    return response
+    while True:
+        courtesy -= await _stand_back(urgent, courtesy)
+        chunk = await asyncio.to_thread(next, chunks, None)
+        if chunk is None:
+            return
+        yield chunk
 
 
 async def _stand_back(urgent: Callable[[], bool], at_most: float) -> float:

@@ -6,21 +6,20 @@ import asyncio
 import json
 import socket
 import time
-from collections.abc import AsyncIterator, Callable
+import zlib
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING, Protocol
 
-from aiohttp import web
-from aiohttp.typedefs import Middleware
-
 from dcedge.errors import DcedgeError
-from dcedge.expose.chunks import send_chunks
+from dcedge.expose.chunks import paced
 from dcedge.expose.detail import detail_json
-from dcedge.expose.guard import LOG, ConnectionGuard, Handler
 from dcedge.expose.hour import Hour
 from dcedge.expose.metrics import OPENMETRICS_TYPE, TEXT_TYPE, render_chunks
 from dcedge.expose.overview import Wanted, overview_json
 from dcedge.expose.page import CONTENT_SECURITY_POLICY, PAGE
+from dcedge.expose.server import Limits, Request, Response, Routes, Server, plain
 from dcedge.expose.shared import SharedAnswers
 from dcedge.expose.snapshot import Snapshot, unhealthy
 from dcedge.health.tracker import Transition
@@ -31,7 +30,6 @@ if TYPE_CHECKING:
 _MOST_CLIENTS = 64
 _PATIENCE = 10.0
 _LONGEST = 30.0
-_MAX_HEAD_LINE = 4096
 _HEADERS = {
     "Cache-Control": "no-store",
     "Content-Security-Policy": CONTENT_SECURITY_POLICY,
@@ -64,125 +62,91 @@ class HttpServer:
         self._source = source
         self._web = config
         self._longest_pass_age = longest_pass_age
-        self._guard = ConnectionGuard(_MOST_CLIENTS, _PATIENCE, _LONGEST)
         self._answers = SharedAnswers()
-        self._runner: web.AppRunner | None = None
-        self._server: asyncio.Server | None = None
+        context = config.context if config is not None else None
+        self._clients = Server(self._answer, Limits(_MOST_CLIENTS, _PATIENCE, _LONGEST), context)
+        self._routes = Routes(
+            {
+                r"GET /metrics": self._metrics,
+                r"GET /healthz": self._healthz,
+                r"GET /": self._status_page,
+                r"GET /overview\.json": self._overview,
+                r"GET /interfaces/([^/]+)\.json": self._interface,
+            }
+        )
+        self._listening: asyncio.Server | None = None
 
     async def start(self, listen: str) -> tuple[str, int]:
         """Listen on `ADDRESS:PORT` (port 0: any free one); returns what was bound. Raises DcedgeError."""
         address, port = parse_listen(listen)
-        # The guard is outermost: it times what every other middleware and handler takes.
-        application = web.Application(
-            middlewares=[self._guard.middleware(), self._protected(), _read_only], client_max_size=1
-        )
-        application.on_response_prepare.append(self._add_headers)
-        application.router.add_get("/metrics", self._metrics)
-        application.router.add_get("/healthz", self._healthz)
-        application.router.add_get("/", self._status_page)
-        application.router.add_get("/overview.json", self._overview)
-        application.router.add_get("/interfaces/{name}.json", self._interface)
-        self._runner = web.AppRunner(
-            application,
-            access_log=None,
-            logger=LOG,
-            handle_signals=False,
-            max_line_size=_MAX_HEAD_LINE,
-            max_field_size=_MAX_HEAD_LINE,
-            keepalive_timeout=_PATIENCE,
-            lingering_time=0.0,
-        )
-        await self._runner.setup()
-        make = self._runner.server
-        if make is None:
-            raise DcedgeError("the HTTP server could not be set up")
+        loop = asyncio.get_running_loop()
         try:
-            self._server = await asyncio.get_running_loop().create_server(
-                self._secured(self._guard.wrap(make)), address, port, reuse_address=True
-            )
+            self._listening = await loop.create_server(self._clients.new_client, address, port, reuse_address=True)
         except OSError as error:
-            await self._runner.cleanup()
             raise DcedgeError(f"cannot listen on {listen}: {error.strerror or error}") from error
-        bound: tuple[str, int] = self._server.sockets[0].getsockname()[:2]
+        bound: tuple[str, int] = self._listening.sockets[0].getsockname()[:2]
         return bound
 
     async def close(self) -> None:
         """Stop listening and end what is being served."""
-        if self._server is not None:
-            self._server.close()
-        if self._runner is not None:
-            await self._runner.cleanup()
+        if self._listening is not None:
+            self._listening.close()
+        await self._clients.close()
 
-    def _secured(self, make: Callable[[], asyncio.Protocol]) -> Callable[[], asyncio.Protocol]:
-        """The same behind TLS, where that is configured."""
-        context = self._web.context if self._web is not None else None
-        if context is None:
-            return make
+    async def _answer(self, request: Request) -> Response:
+        answer = await self._refusal(request) or await self._routes.answer(request)
+        configured = self._web.headers if self._web is not None else {}
+        return replace(answer, headers={**_HEADERS, **answer.headers, **configured})
 
-        from dcedge.expose.secured import Securing  # noqa: PLC0415  brings OpenSSL, which is not there unless ordered
+    async def _refusal(self, request: Request) -> Response | None:
+        config = self._web
+        if config and config.wants_password and not await config.admits(request.headers.get("authorization", "")):
+            return plain(401, "who are you?\n", {"WWW-Authenticate": 'Basic realm="dcedge"'}, close=True)
+        if request.method not in {"GET", "HEAD"}:
+            return plain(405, "read-only\n", {"Allow": "GET, HEAD"}, close=True)
+        if request.has_body:
+            return plain(413, "no request here has a body\n", close=True)
+        return None
 
-        return lambda: Securing(make, self._guard, context, _PATIENCE)
-
-    def _protected(self) -> Middleware:
-        """Asks for a name and a password, and adds headers, where that is configured."""
-
-        @web.middleware
-        async def protected(request: web.Request, handler: Handler) -> web.StreamResponse:
-            config = self._web
-            if config is None:
-                return await handler(request)
-            if config.wants_password and not await config.admits(request.headers.get("Authorization", "")):
-                refusal = {**_HEADERS, "WWW-Authenticate": 'Basic realm="dcedge"'}
-                response = web.Response(status=401, text="who are you?\n", headers=refusal)
-                response.force_close()
-                return response
-            return await handler(request)
-
-        return protected
-
-    async def _add_headers(self, _: web.Request, response: web.StreamResponse) -> None:
-        if self._web is not None:
-            response.headers.update(self._web.headers)
-
-    async def _metrics(self, request: web.Request) -> web.StreamResponse:
-        openmetrics = wants_openmetrics(request.headers.get("Accept", ""))
-        response = web.StreamResponse(
-            headers={**_HEADERS, "Content-Type": OPENMETRICS_TYPE if openmetrics else TEXT_TYPE}
-        )
+    async def _metrics(self, request: Request) -> Response:
+        openmetrics = wants_openmetrics(request.headers.get("accept", ""))
         chunks = render_chunks(self._source.snapshot(), openmetrics)
-        return await send_chunks(response, request, chunks, self._source.urgent)
+        kind = OPENMETRICS_TYPE if openmetrics else TEXT_TYPE
+        return Response(body=paced(chunks, self._source.urgent), headers={"Content-Type": kind})
 
-    async def _healthz(self, _: web.Request) -> web.Response:
+    async def _healthz(self, _: Request) -> Response:
         reason = unhealthy(self._source.snapshot().passes, time.time(), self._longest_pass_age)
-        return web.Response(text=f"{reason or 'ok'}\n", status=503 if reason else 200, headers=_HEADERS)
+        return plain(503 if reason else 200, f"{reason or 'ok'}\n")
 
-    async def _status_page(self, _: web.Request) -> web.Response:
-        return web.Response(body=PAGE, content_type="text/html", charset="utf-8", headers=_HEADERS)
+    async def _status_page(self, _: Request) -> Response:
+        return Response(body=PAGE, headers={"Content-Type": "text/html; charset=utf-8"})
 
-    async def _overview(self, request: web.Request) -> web.Response:
+    async def _overview(self, request: Request) -> Response:
         wanted = Wanted.from_query(request.query)
 
         def make() -> bytes:
             return _dump(overview_json(self._source.snapshot(), self._source.hour(), wanted))
 
-        return _json(await self._answers.get(wanted, make))
+        return await _json(request, await self._answers.get(wanted, make))
 
-    async def _interface(self, request: web.Request) -> web.Response:
-        name = request.match_info["name"]
+    async def _interface(self, request: Request, name: str) -> Response:
         detail = detail_json(self._source.snapshot(), name, self._source.hour(), self._source.history(name))
         if detail is None:
-            raise web.HTTPNotFound(text="no such virtual interface\n", headers=_HEADERS)
-        return _json(_dump(detail))
+            return plain(404, "no such virtual interface\n")
+        return await _json(request, _dump(detail))
 
 
 def _dump(value: object) -> bytes:
     return json.dumps(value, separators=(",", ":")).encode()
 
 
-def _json(body: bytes) -> web.Response:
-    response = web.Response(body=body, content_type="application/json", charset="utf-8", headers=_HEADERS)
-    response.enable_compression()  # for who accepts it: a phone looks every two seconds
-    return response
+async def _json(request: Request, body: bytes) -> Response:
+    """JSON, packed for who accepts that: a phone looks every two seconds."""
+    headers = {"Content-Type": "application/json; charset=utf-8"}
+    if _weights(request.headers.get("accept-encoding", "")).get("gzip", 0.0) > 0:
+        headers["Content-Encoding"] = "gzip"
+        body = await asyncio.to_thread(zlib.compress, body, wbits=zlib.MAX_WBITS | 16)  # 16: with gzip's frame
+    return Response(body=body, headers=headers)
 
 
 @asynccontextmanager
@@ -196,24 +160,17 @@ async def start_http(listen: str, source: Source, config: WebConfig | None = Non
         await server.close()
 
 
-@web.middleware
-async def _read_only(request: web.Request, handler: Handler) -> web.StreamResponse:
-    if request.method not in {"GET", "HEAD"}:
-        response = web.Response(status=405, text="read-only\n", headers={**_HEADERS, "Allow": "GET, HEAD"})
-        response.force_close()
-        return response
-    if request.can_read_body:
-        response = web.Response(status=413, text="no request here has a body\n", headers=_HEADERS)
-        response.force_close()
-        return response
-    return await handler(request)
-
-
 def wants_openmetrics(accept: str) -> bool:
-    """Whether an Accept header prefers OpenMetrics to the text format (RFC 9110, 12.5.1)."""
-    weights = {"application/openmetrics-text": 0.0, "text/plain": 0.0}
-    for part in accept.lower().split(","):
-        kind, *parameters = (piece.strip() for piece in part.split(";"))
+    """Whether an Accept header prefers OpenMetrics to the text format."""
+    weights = _weights(accept)
+    return weights.get("application/openmetrics-text", 0.0) > weights.get("text/plain", 0.0)
+
+
+def _weights(accepted: str) -> Mapping[str, float]:
+    """What an Accept or Accept-Encoding header names, and how much it is wanted (RFC 9110, 12.4.2)."""
+    weights: dict[str, float] = {}
+    for part in accepted.lower().split(","):
+        what, *parameters = (piece.strip() for piece in part.split(";"))
         weight = 1.0
         for parameter in parameters:
             name, _, value = parameter.partition("=")
@@ -222,9 +179,8 @@ def wants_openmetrics(accept: str) -> bool:
                     weight = float(value)
                 except ValueError:
                     weight = 0.0
-        if kind in weights:
-            weights[kind] = max(weights[kind], weight)
-    return weights["application/openmetrics-text"] > weights["text/plain"]
+        weights[what] = max(weights.get(what, 0.0), weight)
+    return weights
 
 
 def parse_listen(text: str) -> tuple[str, int]:

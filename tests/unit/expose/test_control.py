@@ -18,7 +18,8 @@ from typing import Any, TypeVar
 import pytest
 
 from dcedge.errors import BusyError, DcedgeError, NotRunningError, OrderInvalidError
-from dcedge.expose.control import MAX_BODY, Command, ControlClient, ControlServer, Reply, start_control
+from dcedge.expose.control import MAX_BODY, ControlClient
+from dcedge.expose.control_server import Command, ControlServer, Reply, start_control
 from dcedge.expose.hour import Hour
 from dcedge.expose.snapshot import Snapshot
 from dcedge.health.tracker import Transition

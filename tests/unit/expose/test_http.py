@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from dcedge.errors import DcedgeError
-from dcedge.expose import chunks, guard
+from dcedge.expose import chunks, server
 from dcedge.expose import http as module
 from dcedge.expose.hour import Hour
 from dcedge.expose.http import HttpServer, parse_listen, wants_openmetrics
@@ -76,8 +76,8 @@ def serve(scene: Callable[[Callable[[], Awaitable[Client]]], Awaitable[None]], r
     """Run a scene that is given a way to connect."""
 
     async def run() -> None:
-        server = HttpServer(router or Router())
-        address, port = await server.start("127.0.0.1:0")
+        served = HttpServer(router or Router())
+        address, port = await served.start("127.0.0.1:0")
 
         async def connect() -> Client:
             return await asyncio.open_connection(address, port)
@@ -85,7 +85,7 @@ def serve(scene: Callable[[Callable[[], Awaitable[Client]]], Awaitable[None]], r
         try:
             await scene(connect)
         finally:
-            await server.close()
+            await served.close()
 
     asyncio.run(run())
 
@@ -304,13 +304,13 @@ def test_a_client_that_does_not_read_is_cut_off_and_fills_no_log(
         writer.close()
 
     gone = asyncio.Event()
-    cut_off = guard._abort
+    cut_off = server._Wire.cut_off
 
-    def noted(transport: asyncio.BaseTransport) -> None:
-        cut_off(transport)
+    def noted(wire: server._Wire) -> None:
+        cut_off(wire)
         gone.set()
 
-    monkeypatch.setattr(guard, "_abort", noted)
+    monkeypatch.setattr(server._Wire, "cut_off", noted)
     serve(scene, Router(many))
     assert caplog.text == ""
 

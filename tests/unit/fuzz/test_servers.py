@@ -18,7 +18,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from dcedge.errors import DcedgeError
-from dcedge.expose.control import Command, ControlClient, ControlServer, Reply
+from dcedge.expose.control import ControlClient
+from dcedge.expose.control_server import Command, ControlServer, Reply
 from dcedge.expose.hour import Hour
 from dcedge.expose.http import HttpServer
 from dcedge.expose.snapshot import PassSnapshot, Snapshot
