@@ -110,7 +110,8 @@ class Server:
         self.limits = limits
         self.context = context
         self.closing = False
-        self._clients: dict[_Wire, asyncio.Task[None]] = {}
+        self._clients: set[_Wire] = set()
+        self._talks: set[asyncio.Task[None]] = set()  # with those that go on though their client be gone
 
     def new_client(self) -> asyncio.Protocol:
         """One that is about to connect."""
@@ -121,36 +122,26 @@ class Server:
         if self.closing or len(self._clients) >= self.limits.clients:
             wire.cut_off()
             return
-        # It counts from here, before it has said or proved anything.
-        self._clients[wire] = asyncio.get_running_loop().create_task(_talk(self, wire))
+        self._clients.add(wire)  # it counts before it has said or proved anything
+        talk = asyncio.get_running_loop().create_task(_Talk(self, wire).run())
+        self._talks.add(talk)
+        talk.add_done_callback(self._talks.discard)
 
     def gone(self, wire: _Wire) -> None:
         """There is room for another."""
-        self._clients.pop(wire, None)
+        self._clients.discard(wire)
 
     async def close(self) -> None:
         """End what is being served: who waits for nothing at once, the others when they have their answers."""
         self.closing = True
-        for wire, task in self._clients.items():
+        for wire in self._clients:
             if not wire.busy:
-                task.cancel()
                 wire.cut_off()
-        if talks := set(self._clients.values()):
-            _, late = await asyncio.wait(talks, timeout=_GOODBYE_SECONDS)
-            for task in late:
-                task.cancel()
+        if self._talks:
+            _, late = await asyncio.wait(self._talks, timeout=_GOODBYE_SECONDS)
+            for talk in late:
+                talk.cancel()
             await asyncio.gather(*late, return_exceptions=True)
-
-
-async def _talk(server: Server, wire: _Wire) -> None:
-    """All that is said between the server and one client."""
-    try:
-        if server.context is None or await wire.shake_hands(server.context, server.limits.patience):
-            await _Talk(server, wire).run()
-    except ConnectionError:
-        pass  # a client that gives up is none of the log's business
-    finally:
-        wire.transport.close()  # when it has read the rest, or its time is up
 
 
 class _Talk:
@@ -162,14 +153,25 @@ class _Talk:
         self._http = h11.Connection(h11.SERVER, max_incomplete_event_size=_HEAD_BYTES)
 
     async def run(self) -> None:
-        """Until either end has enough."""
-        self._wire.give(self._server.limits.patience)
+        """All that is said."""
+        context, patience = self._server.context, self._server.limits.patience
+        try:
+            if context is None or await self._wire.shake_hands(context, patience):
+                self._wire.give(patience)
+                await self._converse()
+        except ConnectionError:
+            pass  # a client that gives up is none of the log's business
+        finally:
+            self._wire.transport.close()  # when it has read the rest, or its time is up
+
+    async def _converse(self) -> None:
+        """Answer until either end has enough."""
         try:
             while isinstance(head := await self._next(), h11.Request):
                 await self._exchange(head)
                 if self._server.closing or not self._ready_for_another():
                     return
-                await asyncio.sleep(0)  # many may have come at once; others have their turn between them
+                await asyncio.sleep(0)  # many may have come at once: everything else has its turn between them
         except h11.RemoteProtocolError as error:
             if self._http.our_state in {h11.IDLE, h11.SEND_RESPONSE}:
                 await self._send(plain(error.error_status_hint, f"{error}\n", close=True))

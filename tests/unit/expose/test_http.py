@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import gzip
 import hashlib
 import json
 import time
@@ -179,6 +180,19 @@ def overview(query: str = "", router: Router | None = None) -> dict[str, Any]:
     assert status == 200
     assert headers["content-type"].startswith("application/json")
     return dict(json.loads(body))
+
+
+def test_json_is_packed_for_who_accepts_that() -> None:
+    async def scene(connect: Callable[[], Awaitable[Client]]) -> None:
+        for accepted, packed in (("gzip, br", True), ("br, gzip;q=0", False)):
+            reader, writer = await connect()
+            writer.write(f"GET /overview.json HTTP/1.0\r\nAccept-Encoding: {accepted}\r\n\r\n".encode())
+            head, _, body = (await asyncio.wait_for(reader.read(), 20)).partition(b"\r\n\r\n")
+            writer.close()
+            assert (b"Content-Encoding: gzip" in head) is packed
+            assert json.loads(gzip.decompress(body) if packed else body)["verdicts"] == {"down": 1, "up": 1}
+
+    serve(scene)
 
 
 def names(seen: dict[str, Any]) -> list[str]:
