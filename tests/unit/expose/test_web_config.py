@@ -116,6 +116,24 @@ def test_a_client_certificate_is_demanded_where_that_is_said(folder: Path) -> No
     asyncio.run(scene())
 
 
+def test_who_does_not_shake_hands_takes_a_place_and_not_for_ever(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_MOST_CLIENTS", 2)
+    monkeypatch.setattr(module, "_PATIENCE", 1.0)
+
+    async def scene() -> None:
+        async with served(config(folder, TLS)) as place:
+            mute = [await asyncio.open_connection(*place) for _ in range(2)]
+            with pytest.raises(OSError):  # noqa: PT011  as it comes: reset, or the handshake's end
+                await answer(place, trust=folder / "server.crt")
+            for reader, writer in mute:
+                with contextlib.suppress(ConnectionError):
+                    assert await asyncio.wait_for(reader.read(), PATIENCE_SECONDS) == b""
+                writer.close()
+            assert (await answer(place, trust=folder / "server.crt"))[0] == 200
+
+    asyncio.run(scene())
+
+
 @pytest.mark.parametrize(
     ("headers", "status"),
     [
