@@ -40,7 +40,7 @@ class ControlClient:
 
     def history(self, name: str) -> list[TransitionDocument]:
         """The verdict's transitions of one virtual interface in the last day, oldest first."""
-        return cast("list[TransitionDocument]", self._ask("GET", f"history/{name}")["transitions"])
+        return cast("list[TransitionDocument]", self._ask("GET", f"history/{quote(name, safe='')}")["transitions"])
 
     def overview(self, wanted: Wanted) -> Overview:
         """Sums over everything, and the rows that are wanted."""

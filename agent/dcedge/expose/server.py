@@ -44,6 +44,10 @@ class TooLargeError(Exception):
     """A request's body is larger than the handler takes."""
 
 
+class GoneError(Exception):
+    """The client is gone, or was cut off, which is none of the log's business."""
+
+
 @dataclass(frozen=True, slots=True)
 class Request:
     """What a client asks: the path as it was sent (percent-encoded), of what is there twice the first, the names of
@@ -159,8 +163,8 @@ class _Talk:
             if context is None or await self._wire.shake_hands(context, patience):
                 self._wire.give(patience)
                 await self._converse()
-        except ConnectionError:
-            pass  # a client that gives up is none of the log's business
+        except GoneError:
+            pass
         finally:
             self._wire.transport.close()  # when it has read the rest, or its time is up
 
@@ -182,7 +186,7 @@ class _Talk:
         response = await self._answer(head)
         try:
             await self._send(response, bodiless=head.method == b"HEAD")
-        except ConnectionError:
+        except GoneError:
             raise
         except Exception:  # while the body was being made: all that can still be done is not to end it properly
             log.exception("the answer to %s breaks off", _target(head))
@@ -203,7 +207,7 @@ class _Talk:
         )
         try:
             return await self._server.handler(request)
-        except (ConnectionError, h11.RemoteProtocolError):
+        except (GoneError, h11.RemoteProtocolError):
             raise  # of the client's making
         except Exception:
             log.exception("%s %s", request.method, request.path)
@@ -236,7 +240,7 @@ class _Talk:
         said = self._say(
             h11.Response(
                 status_code=response.status,
-                headers=list(headers.items()),
+                headers=[(name.encode(), value.encode()) for name, value in headers.items()],
                 reason=HTTPStatus(response.status).phrase,
             )
         )
@@ -302,24 +306,24 @@ class _Wire(asyncio.Protocol):
         self.transport.abort()
 
     async def read(self, most: int) -> bytes:
-        """What it says, so many bytes at most; nothing where it says no more. Raises ConnectionError."""
+        """What it says, so many bytes at most; nothing where it says no more. Raises GoneError."""
         if not self._received and not self._ended:
             self._heard.clear()
             self.transport.resume_reading()
             await self._heard.wait()
         if self._lost:
-            raise ConnectionResetError
+            raise GoneError
         data = bytes(self._received[:most])
         del self._received[:most]
         return data
 
     async def write(self, data: bytes) -> None:
-        """Tell it something, and wait until most of it has left. Raises ConnectionError."""
+        """Tell it something, and wait until most of it has left. Raises GoneError."""
         if not self.transport.is_closing():
             self.transport.write(data)
             await self._room.wait()
         if self._lost or self.transport.is_closing():
-            raise ConnectionResetError
+            raise GoneError
 
     async def shake_hands(self, context: ssl.SSLContext, patience: float) -> bool:
         """TLS from here on; whether the client does its part, in so many seconds."""

@@ -132,7 +132,7 @@ class WebConfig:
         for header, value in headers.items():
             if not isinstance(value, str) or not value.isprintable():
                 raise self._error(f"{name}.{header}", "one line of text is needed")
-        return headers
+        return {header: value.strip() for header, value in headers.items()}  # RFC 9110, 5.5
 
     def _make_context(self, data: object) -> ssl.SSLContext:
         tls = self._section(data, "tls_server_config", _TLS_KEYS | _HARMLESS)

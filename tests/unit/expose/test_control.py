@@ -85,7 +85,7 @@ def path(tmp_path: Path) -> Path:
 def test_the_history_of_one_virtual_interface_is_given_with_what_a_peer_said_escaped(path: Path) -> None:
     told = ask(path, Daemon(), lambda client: client.history("prod-a"))
     assert told == [{"at": 5.0, "before": "up", "after": "down", "reason": "no \\x1b[31mcarrier"}]
-    assert ask(path, Daemon(), lambda client: client.history("nobody")) == []
+    assert ask(path, Daemon(), lambda client: client.history("no body/é")) == []
 
 
 def test_status_is_the_snapshot_as_json(path: Path) -> None:

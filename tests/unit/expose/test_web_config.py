@@ -172,8 +172,8 @@ def test_a_user_who_was_struck_off_is_refused_when_the_file_is_read_again(folder
 
 def test_headers_are_added(folder: Path) -> None:
     async def scene() -> None:
-        async with served(config(folder, "http_server_config: {headers: {X-Frame-Options: deny}}")) as place:
-            assert (await answer(place))[1]["x-frame-options"] == "deny"
+        async with served(config(folder, "http_server_config: {headers: {X-Frame-Options: ' deny é '}}")) as place:
+            assert (await answer(place))[1]["x-frame-options"] == "deny é"
 
     asyncio.run(scene())
 
