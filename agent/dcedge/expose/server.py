@@ -188,9 +188,8 @@ class _Talk:
             await self._send(response, bodiless=head.method == b"HEAD")
         except GoneError:
             raise
-        except Exception:  # while the body was being made: all that can still be done is not to end it properly
+        except Exception:  # while the body was being made: the client sees that its end is missing
             log.exception("the answer to %s breaks off", _target(head))
-            self._wire.cut_off()
         self._wire.busy = False
 
     async def _answer(self, head: h11.Request) -> Response:
@@ -291,7 +290,7 @@ class _Wire(asyncio.Protocol):
         self._room.set()
         self._ended = False  # it says no more
         self._lost = False
-        self._secure: bool | None = False  # None: it is about to be
+        self._shaking_hands = False
         self._deadline: asyncio.TimerHandle | None = None
 
     def give(self, seconds: float) -> None:
@@ -328,7 +327,7 @@ class _Wire(asyncio.Protocol):
     async def shake_hands(self, context: ssl.SSLContext, patience: float) -> bool:
         """TLS from here on; whether the client does its part, in so many seconds."""
         insecure = self.transport
-        self._secure = None
+        self._shaking_hands = True
         try:
             secured = await asyncio.get_running_loop().start_tls(
                 insecure, self, context, server_side=True, ssl_handshake_timeout=patience
@@ -342,7 +341,7 @@ class _Wire(asyncio.Protocol):
             insecure.abort()
             self.connection_lost(None)  # during a handshake asyncio does not say
             return False
-        self.transport, self._secure = secured, True
+        self.transport, self._shaking_hands = secured, False
         return True
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -353,14 +352,14 @@ class _Wire(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         self._received += data
-        if self._secure is not None:  # else it came along with the handshake's end
+        if not self._shaking_hands:  # else it came along with the handshake's end
             self.transport.pause_reading()
         self._heard.set()
 
-    def eof_received(self) -> bool:
+    def eof_received(self) -> None:
+        # Nothing is read while an answer is due, so a request is incomplete, or there is none.
         self._ended = True
         self._heard.set()
-        return self._secure is False  # it may listen on, which TLS does not know
 
     def connection_lost(self, error: Exception | None) -> None:
         self._lost = self._ended = True

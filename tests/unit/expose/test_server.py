@@ -120,13 +120,14 @@ def test_who_asks_whether_to_send_a_body_is_told_when_somebody_wants_it() -> Non
     assert unwanted.startswith("HTTP/1.1 403")
 
 
-def test_a_body_that_nobody_read_is_taken_for_no_request() -> None:
+def test_a_body_that_nobody_read_is_taken_for_no_request(caplog: pytest.LogCaptureFixture) -> None:
     async def ignore(_: Request) -> Response:
         return plain(200, "ignored")
 
     smuggled = f"GET /smuggled HTTP/1.1\r\n{HOST}\r\n"
     text = told(f"POST / HTTP/1.1\r\n{HOST}Content-Length: {len(smuggled)}\r\n\r\n{smuggled}", ignore)
     assert text.count("HTTP/1.1 200") == 1
+    assert caplog.text == ""
 
 
 def test_a_body_larger_than_the_handler_takes_is_read_no_further() -> None:
