@@ -132,6 +132,7 @@ def networks() -> tuple[Any, ...]:
 def order(**changes: dict[str, Any]) -> str:
     """The standard order with the depot; `changes` to virtual interfaces, by name with `_` for `-`."""
     data: dict[str, Any] = yaml.safe_load(ORDER.read_text())
+    data["virtual_interfaces"]["prod-a"]["bgp"]["graceful_restart"] = True
     data["connections"]["fra-3"] = {"provider": "otc", "port": "eth3", "bandwidth": "1G"}
     data["virtual_gateways"]["depot"] = {"vpc": "vpc-depot", "asn": 64515, "accept": ["10.40.0.0/16"]}
     data["virtual_interfaces"]["depot-a"] = {

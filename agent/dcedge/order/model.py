@@ -450,6 +450,8 @@ class Bgp(_Model):
     """The MED on what is announced."""
     allowas_in: Annotated[int, *_number(0, 10, "a number of occurrences")] = 0
     """How often the own AS number may be in a received path."""
+    graceful_restart: Flag = False
+    """RFC 4724: a restart of FRR costs no packet, where the cloud helps; not together with BFD."""
 
 
 class Shaping(_Model):

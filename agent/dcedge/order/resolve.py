@@ -78,6 +78,7 @@ class Session:
     communities: tuple[str, ...]
     med: int | None
     allowas_in: int
+    graceful_restart: bool
     admin_up: bool
 
 
@@ -206,6 +207,7 @@ def _sessions(
             communities=bgp.communities,
             med=bgp.med,
             allowas_in=bgp.allowas_in,
+            graceful_restart=bgp.graceful_restart,
             admin_up=vi.admin != "down",
         )
 
