@@ -56,7 +56,7 @@ class FrrPart:
         self.unverified = ""  # why keys cannot be looked for; empty where they can
         self._unsafe: frozenset[KeyedPeer] = frozenset()  # shut, as their keys are not in force
         self._processes: dict[str, int] = {}  # FRR's, as the last pass found them
-        self._lines: tuple[frozenset[str], float] = frozenset(), 0.0  # what FRR had, and since when (monotonic)
+        self._lines: tuple[frozenset[str] | None, float] = None, 0.0  # what FRR had, and since when (monotonic)
 
     def look(self, intent: Intent, owned: Owned) -> FrrObserved:
         """What FRR has now; an error is in the result."""
@@ -64,21 +64,24 @@ class FrrPart:
         try:
             running = self.client.running_config()
             self._observe(running, intent.frr, owned.frr_lines)
-            if self._reads_its_file(owned) and self.plan(intent):
+            if self._reads_its_file(intent, owned):
                 raise FrrUnavailableError("FRR has only just started and still reads its configuration")
         except FrrError as error:
             self.observed = FrrObserved(running, None, str(error))
         return self.observed
 
-    def _reads_its_file(self, owned: Owned) -> bool:
-        """Whether FRR may still be on the way to what it has saved, our part included."""
+    def _reads_its_file(self, intent: Intent, owned: Owned) -> bool:
+        """Whether what FRR lacks may still come out of the file that it started with, which has our part."""
         entries, now = self.observed.running.entries, time.monotonic()
-        if entries != self._lines[0]:
-            self._lines = entries, now
+        seen, since = self._lines
+        if entries != seen:
+            since = 0.0 if seen is None else now
+            self._lines = entries, since
         age = self.client.age()
         if age is None or not owned.frr_saved:
             return False
-        return age < SETTLED_SECONDS or (age < READING_SECONDS_MAX and now - self._lines[1] < QUIET_SECONDS)
+        young = age < SETTLED_SECONDS or (age < READING_SECONDS_MAX and now - since < QUIET_SECONDS)
+        return young and bool(self.plan(intent)) and digest_of(self.observed.blocks or {}) != owned.frr_saved
 
     def _observe(self, running: FrrConfig, wanted: Mapping[Key, FrrBlock], owned: frozenset[Line]) -> None:
         before, before_owned = self._observed_for

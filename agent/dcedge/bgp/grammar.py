@@ -1,6 +1,6 @@
 """What each line that we write means to FRR: what it replaces, how it is undone, what changing it does to a session.
 
-Disruptions are those of FRR 8.4.4, measured on an established session. `timers` and `graceful-restart-disable` take
+Disruptions are those of FRR 8.4.4, measured on an established session. `timers` and `graceful-restart…` take
 effect on the next session, `bfd` at once and without a reset, policy (route-maps, prefix-lists, limits) by route
 refresh or (where `soft-reconfiguration inbound` stands) from what the peer announced before.
 """

@@ -395,12 +395,12 @@ def ttl_security(facts: Facts, name: str, vi: VirtualInterface) -> Found:
 
 
 def graceful_restart_bfd(facts: Facts, name: str, vi: VirtualInterface) -> Found:
-    """BFD ends a session that graceful restart is to outlive, or the other way round: a dead path stays in use."""
+    """The cloud cannot tell a restart, over which it keeps the path, from a dead path, which BFD is to end at once."""
     bgp = bgp_of(vi)
     profile = facts.profile(vi.connection)
     if bgp is None or not bgp.graceful_restart or bfd_timers(bgp, profile) is None:
         return
-    why = "bfd is set" if bgp.bfd else f"{profile.name}'s sessions have BFD: set `bfd: false`, or leave it out"
+    why = "bfd is set" if bgp.bfd else f"{profile.name}'s sessions have BFD unless `bfd: false` is set"
     yield Problem(vi_at(name, "bgp", "graceful_restart"), f"graceful restart and BFD exclude each other, and {why}")
 
 
