@@ -56,6 +56,7 @@ class FrrPart:
         self.unverified = ""  # why keys cannot be looked for; empty where they can
         self._unsafe: frozenset[KeyedPeer] = frozenset()  # shut, as their keys are not in force
         self._processes: dict[str, int] = {}  # FRR's, as the last pass found them
+        self._settled: dict[str, int] = {}  # those that have read their file
         self._lines: tuple[frozenset[str] | None, float] = None, 0.0  # what FRR had, and since when (monotonic)
 
     def look(self, intent: Intent, owned: Owned) -> FrrObserved:
@@ -77,11 +78,19 @@ class FrrPart:
         if entries != seen:
             since = 0.0 if seen is None else now
             self._lines = entries, since
-        age = self.client.age()
-        if age is None or not owned.frr_saved:
+        processes, age = self.client.processes(), self.client.age()
+        if processes == self._settled:
             return False
-        young = age < SETTLED_SECONDS or (age < READING_SECONDS_MAX and now - since < QUIET_SECONDS)
-        return young and bool(self.plan(intent)) and digest_of(self.observed.blocks or {}) != owned.frr_saved
+        young = age is not None and (
+            age < SETTLED_SECONDS or (age < READING_SECONDS_MAX and now - since < QUIET_SECONDS)
+        )
+        if young and owned.frr_saved and self.plan(intent):
+            reads = digest_of(self.observed.blocks or {}) != owned.frr_saved
+        else:
+            reads = False
+        if not reads:
+            self._settled = processes
+        return reads
 
     def _observe(self, running: FrrConfig, wanted: Mapping[Key, FrrBlock], owned: frozenset[Line]) -> None:
         before, before_owned = self._observed_for
