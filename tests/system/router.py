@@ -99,6 +99,9 @@ class Router(Bed):
     def __init__(self) -> None:
         super().__init__(edge_frr=False)
         execute(str(ROOT / "vagrant/provision/frr.sh"))
+        # All of FRR may take longer to start here than the 20 s after which watchfrr would start it once more.
+        with Path("/etc/frr/daemons").open("a") as daemons:
+            daemons.write('watchfrr_options="--restart-timeout 90"\n')
         self.depot = self.work.namespace("depot")
         self.depot.ip(f"address add {DEPOT}/32 dev lo")
         self.plug_depot()
