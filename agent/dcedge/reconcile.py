@@ -21,7 +21,7 @@ from typing import Literal
 from dcedge.bgp.observe import warnings
 from dcedge.bgp.resources import FrrBlock
 from dcedge.bgp.vty import FrrClient
-from dcedge.bgp.zebra import replacement_problem, wait_for_addresses, wait_for_links
+from dcedge.bgp.zebra import replacement_problem, retention_problem, wait_for_addresses, wait_for_links
 from dcedge.credentials import Secret, read_credentials
 from dcedge.errors import FrrError, FrrUnavailableError
 from dcedge.fights import Fights
@@ -286,8 +286,9 @@ class Reconciler:
         peers = sum(len(interface.sessions) for interface in intent.interfaces.values())
         if problem := frr_descriptor_problem(peers, processes):
             yield problem
-        if problem := replacement_problem(intent.interfaces.values(), processes.get("zebra")):
-            yield problem
+        for judge in (replacement_problem, retention_problem):
+            if problem := judge(intent.interfaces.values(), processes.get("zebra")):
+                yield problem
 
     def _without_fights(self, todo: Plan) -> Plan:
         """The repairs, but for those that somebody else keeps undoing."""
