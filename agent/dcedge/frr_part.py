@@ -29,7 +29,7 @@ from dcedge.store import Owned, Store
 log = logging.getLogger(__name__)
 
 # A FRR that starts is empty first and reads its file then (`vtysh -b`): to write that file meanwhile would lose what
-# the operator has in it, and to configure what the file has as well would shut sessions that are up by now.
+# the operator has in it, and to configure what the file has as well shuts sessions that are up by now.
 SETTLED_SECONDS = 10.0
 # A long file takes longer; then it is read as long as lines keep coming.
 READING_SECONDS_MAX, QUIET_SECONDS = 120.0, 2.0
@@ -72,7 +72,11 @@ class FrrPart:
         return self.observed
 
     def _reads_its_file(self, intent: Intent, owned: Owned) -> bool:
-        """Whether what FRR lacks may still come out of the file that it started with, which has our part."""
+        """Whether what FRR lacks may still come out of the file that it started with, which has our part.
+
+        It is waited for only where sessions are graceful: traffic flows meanwhile, and would stop if they were shut.
+        Elsewhere nothing flows until FRR has its part, and it gets it at once.
+        """
         entries, now = self.observed.running.entries, time.monotonic()
         seen, since = self._lines
         if entries != seen:
@@ -84,7 +88,7 @@ class FrrPart:
         young = age is not None and (
             age < SETTLED_SECONDS or (age < READING_SECONDS_MAX and now - since < QUIET_SECONDS)
         )
-        if young and owned.frr_saved and self.plan(intent):
+        if young and owned.frr_saved and _has_graceful(intent) and self.plan(intent):
             reads = digest_of(self.observed.blocks or {}) != owned.frr_saved
         else:
             reads = False
@@ -250,6 +254,10 @@ class FrrPart:
             return
         self.unsaved = ""
         self.store.save_owned(replace(owned, frr_saved=part))
+
+
+def _has_graceful(intent: Intent) -> bool:
+    return any(session.graceful_restart for one in intent.interfaces.values() for session in one.sessions)
 
 
 def _change(operation: Operation) -> tuple[frozenset[str], frozenset[str]]:
