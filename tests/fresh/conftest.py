@@ -1,0 +1,58 @@
+"""The hand that types, what it has typed so far, and clean roots for it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.fresh.pages import ROOT
+from tests.fresh.root import CleanRoot, make_base
+from tests.lab.netns import execute
+
+IN_THE_LAB = os.environ.get("LAB_OUT")
+
+
+@pytest.fixture(scope="session")
+def record(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where each command that was typed is written down: in the lab, where it comes out of it."""
+    return (Path(IN_THE_LAB) if IN_THE_LAB else tmp_path_factory.mktemp("record")) / "typed"
+
+
+@pytest.fixture(scope="session")
+def base() -> Iterator[Path]:
+    """A folder with Debian as debootstrap leaves it, in memory of this process's own mount namespace."""
+    assert os.getpid() == 1, "only in namespaces of its own, in which nothing stays mounted or running: make fresh"
+    place = ROOT / "build/fresh"
+    place.mkdir(parents=True, exist_ok=True)
+    execute("mount", "-t", "tmpfs", "-o", "mode=755,size=100%", "fresh", str(place))
+    try:
+        make_base(place / "base")
+        yield place / "base"
+    finally:
+        execute("umount", "--lazy", str(place))
+
+
+@pytest.fixture(scope="session")
+def builder(base: Path) -> CleanRoot:
+    """The machine on which somebody tries dcedge, and builds it."""
+    return _another(base, "builder")
+
+
+@pytest.fixture(scope="session")
+def router(base: Path, builder: CleanRoot) -> CleanRoot:
+    """The router that the package is put on; the checkout that the package was built in is there too."""
+    made = _another(base, "router")
+    checkout = made.folder / "root/dcedge"
+    checkout.mkdir()
+    execute("mount", "--bind", str(builder.folder / "root/dcedge"), str(checkout))
+    made.home = "/root/dcedge"
+    return made
+
+
+def _another(base: Path, name: str) -> CleanRoot:
+    folder = base.with_name(name)
+    execute("cp", "-a", str(base), str(folder))
+    return CleanRoot(folder)
