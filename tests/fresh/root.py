@@ -64,7 +64,7 @@ class CleanRoot:
 
 
 def make_base(folder: Path) -> None:
-    """What debootstrap makes of this machine's own mirror, as small as it can be, with this checkout's HEAD to clone."""
+    """What debootstrap makes, as small as can be, of this machine's own mirror; with this checkout's HEAD to clone."""
     sources = _sources()
     (mirror,) = {uri for uri, suite in sources if suite == RELEASE}
     execute("debootstrap", "--variant=minbase", RELEASE, str(folder), mirror, timeout=COMMAND_SECONDS)
