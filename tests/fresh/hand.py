@@ -51,6 +51,8 @@ class Hand:
         done = (shell or self._shell)(line, answers)
         said = done.stdout + done.stderr
         account = f"$ {line}\n{said}"
+        with self._record.with_name("transcript").open("a") as transcript:
+            transcript.write(f"{account}\n")
         assert done.returncode == status, f"exit status {done.returncode} instead of {status}:\n{account}"
         missing = [words for words in says if words not in said]
         assert not missing, f"{missing} is not in:\n{account}"

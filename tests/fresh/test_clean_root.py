@@ -31,7 +31,7 @@ TYPED_INSIDE = {
     "dcedge drain nowhere": (1, ("nowhere",)),
 }
 """What somebody types into `make shell`: the exit status, and what is said."""
-LAB = ("user-mode-linux", "kmod", "bird2", "iputils-ping", "openssh-server", "openssh-client", "man-db")
+LAB = ("user-mode-linux", "kmod", "bird2", "ethtool", "iputils-ping", "openssh-server", "openssh-client", "man-db")
 """What the lab and its visitors need on the router, where the package has brought what dcedge needs."""
 
 
@@ -97,11 +97,11 @@ def test_a_router_gets_it_with_all_that_it_needs_and_nothing_is_started(router: 
 def test_what_needs_systemd_is_typed_on_that_router_once_it_has_booted(router: CleanRoot, record: Path) -> None:
     done = router.shell(f"tests/lab/install-packages {' '.join(LAB)}")
     assert done.returncode == 0, done.stdout + done.stderr
-    test = ".venv/bin/python -m pytest -q --fresh tests/fresh/test_router.py"
-    done = router.shell(f"tests/lab/run --systemd --timeout 1100 --out /run/typed {test}")
+    test = ".venv/bin/python -m pytest -q -x --fresh tests/fresh/test_router.py"
+    done = router.shell(f"tests/lab/run --systemd --timeout 1100 --out /root/typed {test}")
     assert done.returncode == 0, done.stdout + done.stderr
     with record.open("a") as whole:
-        whole.write((router.folder / "run/typed/typed").read_text())
+        whole.write((router.folder / "root/typed/typed").read_text())
 
 
 def test_every_command_of_the_pages_has_been_typed(record: Path) -> None:
