@@ -16,9 +16,13 @@ IN_THE_LAB = os.environ.get("LAB_OUT")
 
 
 @pytest.fixture(scope="session")
-def record(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where each command that was typed is written down: in the lab, where it comes out of it."""
-    return (Path(IN_THE_LAB) if IN_THE_LAB else tmp_path_factory.mktemp("record")) / "typed"
+def record() -> Path:
+    """Where it is written down what was typed; the lab's comes out of the lab."""
+    folder = Path(IN_THE_LAB) if IN_THE_LAB else ROOT / "build/typed"
+    folder.mkdir(parents=True, exist_ok=True)
+    for path in folder.iterdir():
+        path.unlink()
+    return folder
 
 
 @pytest.fixture(scope="session")

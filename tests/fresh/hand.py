@@ -24,7 +24,11 @@ Shell = Callable[[str, str], subprocess.CompletedProcess[str]]
 
 
 class Hand:
-    """Somebody who reads the pages and types what they say; `record` has a line for each command that was typed."""
+    """Somebody who reads the pages and types what they say.
+
+    The folder `record` has, when all is done, the `commands` that were typed, as the pages have them, and the
+    `transcript`: what was typed in fact, and what it printed.
+    """
 
     def __init__(self, shell: Shell, record: Path) -> None:
         self._shell = shell
@@ -51,14 +55,16 @@ class Hand:
         done = (shell or self._shell)(line, answers)
         said = done.stdout + done.stderr
         account = f"$ {line}\n{said}"
-        with self._record.with_name("transcript").open("a") as transcript:
-            transcript.write(f"{account}\n")
+        self._note("transcript", account)
         assert done.returncode == status, f"exit status {done.returncode} instead of {status}:\n{account}"
         missing = [words for words in says if words not in said]
         assert not missing, f"{missing} is not in:\n{account}"
-        with self._record.open("a") as record:
-            record.write(f"{command}\n")
+        self._note("commands", command)
         return said
+
+    def _note(self, file: str, text: str) -> None:
+        with (self._record / file).open("a") as noted:
+            noted.write(f"{text}\n")
 
 
 def filled_in(command: str, meaning: Mapping[str, str]) -> str:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import ast
+import re
 from pathlib import Path
 
 import pytest
+from typer.main import get_group
 
+from dcedge.cli import app
 from tests.fresh.hand import filled_in
 from tests.fresh.pages import ELSEWHERE, NOT_TYPED, PAGES, ROOT, Command, commands, every_command
 
@@ -71,6 +74,17 @@ def test_what_is_set_aside_still_stands_in_a_page() -> None:
     typed = {command.text for command in every_command()}
     assert [words for words in NOT_TYPED if f"`{words}`" not in pages] == []
     assert ELSEWHERE.keys() <= typed
+
+
+def test_every_verb_takes_the_options_that_readme_promises_of_each() -> None:
+    (promise,) = re.findall(
+        r"^Every verb \(but `schema`\) takes (.*?),\s+or", (ROOT / "README.md").read_text(), re.MULTILINE | re.DOTALL
+    )
+    promised = set(re.findall(r"`(--[a-z-]+)`", promise))
+    assert "--order" in promised
+    verbs = get_group(app).commands
+    lacking = {verb for verb, command in verbs.items() if not promised <= {o for p in command.params for o in p.opts}}
+    assert lacking == {"schema"}
 
 
 def test_names_in_a_command_are_filled_in_and_nothing_else() -> None:
