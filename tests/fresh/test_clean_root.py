@@ -7,6 +7,7 @@ on that very router once it has booted, by `test_router.py`.
 from __future__ import annotations
 
 import re
+import warnings
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,8 @@ pytestmark = pytest.mark.timeout(1500)
 
 INTERFACES = ("prod-a", "prod-b", "dev-a")
 NOTHING_LEFT = "Nothing is left behind"
+TOO_BUSY = "is the machine busy?"
+DEMO_STATUSES = (0, 2)  # make's 2 where not all is as ordered, which is looked into
 TYPED_INSIDE = {
     "dcedge status": (0, ("FRR answers", *INTERFACES)),
     "dcedge plan": (0, ("as ordered",)),
@@ -48,28 +51,29 @@ def router_hand(router: CleanRoot, record: Path) -> Hand:
 def test_two_lines_on_a_fresh_machine_show_the_demo(builder: CleanRoot, hand: Hand) -> None:
     hand.types("apt-get install --yes git make && git clone <this repository> dcedge && cd dcedge")
     builder.home = "/root/dcedge"  # where `cd` has led
-    said = demonstrated(builder, hand)
-    assert "installing" in said
-    assert NOTHING_LEFT in said
-    for name in INTERFACES:
-        assert re.search(rf"^│ {name} .*│ Established.*│ up +│$", said, re.MULTILINE), said
+    said = hand.types("make demo", status=DEMO_STATUSES, says=("installing",))
+    judge_demo(said)
     assert builder.processes() == []
 
 
-def demonstrated(builder: CleanRoot, hand: Hand) -> str:
-    """The demo, which judges itself: once more where it finds the machine too busy to send what was ordered."""
-    try:
-        return hand.types("make demo")
-    except AssertionError as error:
-        if "is the machine busy?" not in str(error):
-            raise
-        first = str(error)
-    return first + hand.types("make demo")
+def judge_demo(said: str) -> None:
+    """All is up and nothing is left; a rate may have fallen short where the demo found this machine too busy for it."""
+    for name in INTERFACES:
+        (row,) = (line.split("│") for line in said.splitlines() if line.startswith(f"│ {name} "))
+        ratio, _, sessions, verdict = (cell.strip() for cell in row[4:8])
+        assert float(ratio) <= 1.02, said
+        assert set(sessions.split(" + ")) == {"Established"}, said
+        assert verdict == "up", said
+    assert NOTHING_LEFT in said
+    if "Not as ordered" in said:
+        assert TOO_BUSY in said
+        warnings.warn("this machine was too busy to send what was ordered: rates were not judged", stacklevel=2)
 
 
 def test_its_shell_has_dcedge_at_hand(builder: CleanRoot, hand: Hand) -> None:
     lines = "".join(f'{command}\necho "[$?] {number}"\n' for number, command in enumerate(TYPED_INSIDE))
-    said = hand.types("make shell", answers=lines, says=("dcedge status", NOTHING_LEFT))
+    said = hand.types("make shell", status=DEMO_STATUSES, answers=lines)
+    judge_demo(said)
     start = said.index("You are on the edge router.")
     for number, (command, (status, words)) in enumerate(TYPED_INSIDE.items()):
         end = re.compile(rf"^\[(\d+)\] {number}$", re.MULTILINE).search(said, start)
