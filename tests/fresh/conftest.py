@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -41,8 +42,10 @@ def base() -> Iterator[Path]:
 
 @pytest.fixture(scope="session")
 def builder(base: Path) -> CleanRoot:
-    """The machine on which somebody tries dcedge, and builds it."""
-    return _another(base, "builder")
+    """The machine on which somebody tries dcedge and builds it. As in many an image apt has no list of packages yet."""
+    made = _another(base, "builder")
+    shutil.rmtree(made.folder / "var/lib/apt/lists")
+    return made
 
 
 @pytest.fixture(scope="session")

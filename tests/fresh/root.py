@@ -25,9 +25,8 @@ class CleanRoot:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.home = "/root"
+        execute("mount", "--bind", str(folder), str(folder))  # `/` has to be a mount point for `unshare` in there
         for kind, place in (("proc", "proc"), ("sysfs", "sys"), ("devpts", "dev/pts"), ("tmpfs", "dev/shm")):
-            if place == "proc":
-                execute("mount", "--bind", str(folder), str(folder))  # for `unshare` inside `/` is a mount point
             (folder / place).mkdir(exist_ok=True)
             execute("mount", "-t", kind, kind, str(folder / place))
 

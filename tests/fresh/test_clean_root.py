@@ -49,7 +49,7 @@ def router_hand(router: CleanRoot, record: Path) -> Hand:
 
 
 def test_two_lines_on_a_fresh_machine_show_the_demo(builder: CleanRoot, hand: Hand) -> None:
-    hand.types("apt-get install --yes git make && git clone <this repository> dcedge && cd dcedge")
+    hand.types("apt-get update && apt-get install --yes git make && git clone <this repository> dcedge && cd dcedge")
     builder.home = "/root/dcedge"  # where `cd` has led
     said = hand.types("make demo", status=DEMO_STATUSES, says=("installing",))
     judge_demo(said)
