@@ -563,10 +563,12 @@ def measure(
 ) -> None:
     """Find the provider's real policer with a bounded burst past the shaper, and say what fits it."""
     from dcedge.measure.command import Measurement, answer_measurements, place_of
+    from dcedge.units import counted
 
     with _errors():
         if answer:
-            typer.echo(f"answered {answer_measurements(*place_of(answer), seconds, typer.echo)} measurements")
+            count = answer_measurements(*place_of(answer), seconds, typer.echo)
+            typer.echo(f"answered {counted(count, 'measurement')}")
             return
         planned = Measurement.planned(settings.order, name, to, token, volume)
         if not yes:

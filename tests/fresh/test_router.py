@@ -193,6 +193,8 @@ def test_a_changed_order_is_planned_and_carried_out(router: Router, hand: Hand, 
     assert ordered(router) == 150_000_000
     router.edge.order.write_text(order(dev_a={"vlan": 4095}))
     hand.types("systemctl reload dcedge", status=1)
+    hand.types("journalctl -u dcedge", says=("4095 is not a VLAN ID",))
+    hand.types("dcedge status", says=("4095 is not a VLAN ID",))
     assert ordered(router) == 150_000_000
     router.edge.order.write_text(order())
     hand.types("dcedge apply", says=("1 of 1 operations done",))
@@ -247,7 +249,7 @@ def test_the_policer_is_measured_with_the_clouds_consent(router: Router, hand: H
         )
         return subprocess.CompletedProcess([line], answering.wait(60), log.read_text(), "")
 
-    hand.types(command, shell=run, says=("answered 1 measurements",))
+    hand.types(command, shell=run, says=("answered 1 measurement\n",))
 
 
 def test_whoever_helps_gets_a_bundle_without_passwords(router: Router, hand: Hand, desk: Path) -> None:
