@@ -72,4 +72,4 @@ def filled_in(command: str, meaning: Mapping[str, str]) -> str:
     """A command with values for what the page leaves open."""
     known = {**STANDS_FOR, **meaning}
     words = "|".join(sorted(map(re.escape, known), key=len, reverse=True))
-    return re.sub(rf"(?<![\w]){'(' + words + ')'}(?![\w])", lambda found: known[found[1]], command)
+    return re.sub(rf"(?<!\w)({words})(?!\w)", lambda found: known[found[1]], command)
