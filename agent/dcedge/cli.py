@@ -7,7 +7,7 @@ import inspect
 import json
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
@@ -264,7 +264,12 @@ def reload(
 
     with _errors():
         client = ControlClient(settings.socket)
-        loaded = load_order(settings.order)
+        try:
+            loaded = load_order(settings.order)
+        except OrderInvalidError:
+            with suppress(NotRunningError):
+                client.command("reload")  # the daemon refuses it too, and so its status and its metrics tell of it
+            raise
         _hand_over_credentials(client, settings, loaded)
         _print_answer(client.command("reload"), as_json)
 
