@@ -480,8 +480,9 @@ class Reconciler:
             self.sock, self._kernel.indices, self._kernel.deletion_group_in_use, highest=self._highest_index
         )
         told: list[Operation] = []
-        for stage, stretch in groupby(todo.operations, key=_stage):
-            operations = list(stretch)
+        stretches = [(stage, list(stretch)) for stage, stretch in groupby(todo.operations, key=_stage)]
+        following = [stage for stage, _ in stretches[1:]] + [""]
+        for (stage, operations), then in zip(stretches, following, strict=True):
             if stage == "firewall":
                 failures += self.firewall.execute(operations)
                 continue
@@ -492,7 +493,7 @@ class Reconciler:
                 continue
             if stage == "upon links":
                 self._await_zebra(executor)
-            failures += executor.execute(operations)
+            failures += executor.execute(operations, more=(stage, then) == ("links", "upon links"))
             self._have_zebra_list(executor, operations, failures)
         self._highest_index = max(self._highest_index, *executor.created.values(), 0)
         links = {key.name for o in todo.operations for key in (o.key, o.resource.parent) if key and key.kind == "link"}
