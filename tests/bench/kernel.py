@@ -46,8 +46,8 @@ ROOT = Path(__file__).resolve().parents[2]
 SIZES = tuple(int(size) for size in os.environ.get("BENCH_SIZES", "100 1000 4000").split())
 RATE = 50_000_000
 REPEATS_ONE = 9
-# For the kernel to be done with what came and went before, which keeps others waiting: it works off carrier events once a
-# second, of a hundred links at most (net/core/link_watch.c), and for each link that is up walks through all IPv6 routes.
+# For the kernel to be done with what came and went before, which keeps others waiting: it works off carrier events once
+# a second, of a hundred links at most (net/core/link_watch.c), and for each link that is up walks all IPv6 routes.
 QUIET_SECONDS, LINKS_A_SECOND = 1.5, 80
 SETTLING_SECONDS = 10.0
 RTMGRP_LINK, RTMGRP_TC, RTMGRP_IPV4_IFADDR, RTMGRP_IPV4_ROUTE = 0x1, 0x8, 0x10, 0x40  # linux/rtnetlink.h
