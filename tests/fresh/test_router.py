@@ -252,6 +252,26 @@ def test_the_policer_is_measured_with_the_clouds_consent(router: Router, hand: H
     hand.types(command, shell=run, says=("answered 1 measurement\n",))
 
 
+def test_graceful_restart_is_said_to_the_cloud_from_the_next_session_on(router: Router, hand: Hand) -> None:
+    cloud = {"ADDRESS": "10.255.101.1"}
+    router.edge.order.write_text(
+        order(prod_a={"bgp": {"password": {"credential": "prod-a"}, "graceful_restart": True}})
+    )
+    hand.types("systemctl reload dcedge")
+    hand.types("vtysh -c 'clear bgp ADDRESS'", meaning=cloud)
+
+    def negotiated() -> str:
+        return hand.types("vtysh -c 'show bgp neighbors ADDRESS'", meaning=cloud)
+
+    until("the session to be graceful", negotiated, accept=lambda said: "Local GR Mode: Restart" in said)
+    hand.types("systemctl stop frr")
+    until("that to be said", lambda: hand.types("dcedge status"), accept=lambda said: "FRR does not answer" in said)
+    execute("systemctl", "start", "frr")
+    router.wait_up(*EVERY[:3])
+    router.edge.order.write_text(order())
+    hand.types("systemctl reload dcedge")
+
+
 def test_whoever_helps_gets_a_bundle_without_passwords(router: Router, hand: Hand, desk: Path) -> None:
     hand.types("dcedge bundle", says=("look through it",))
     (made,) = desk.glob("*.tar.gz")
