@@ -23,7 +23,7 @@ in_boot    = $(foreach test,$($(1)),tests/kernel/test_$(test).py)
 others     = $(patsubst tests/kernel/test_%.py,%,$(filter-out $(foreach boot,$(filter-out others,$(BOOTS)),$(call in_boot,$(boot))),$(wildcard tests/kernel/test_*.py)))
 KERNEL_TESTS = $(LAB) --timeout 2700 $(PYTEST) -q -m "not alone"
 
-.PHONY: help demo shell test lint types unit native kernel $(addprefix boot-,$(BOOTS)) thorough system soak fuzz deb wheel bench venv deps judges lock format clean
+.PHONY: help demo shell test lint types unit native kernel $(addprefix boot-,$(BOOTS)) thorough system fresh soak fuzz deb wheel bench venv deps judges lock format clean
 
 help: ## this list
 	@sed -nE 's/^([a-z]+):[^#]*## (.*)/  make \1\t\2/p' Makefile | expand -t 18
@@ -71,6 +71,12 @@ system: deps judges venv ## the installed package as a service under systemd; th
 
 system-%:
 	@echo "system tests: $*" && $(LAB) --systemd --timeout 900 $(PYTEST) -qx tests/system/test_$*.py
+
+# In namespaces of its own, so that nothing stays mounted or running however it ends.
+fresh: venv ## what README.md and config/operations.md say to type, typed on a Debian 12 with nothing on it
+	@tests/lab/install-packages debootstrap git
+	@setpriv --pdeathsig KILL unshare --mount --pid --uts --ipc --fork --kill-child --mount-proc \
+	    $(PYTEST) -q --fresh tests/fresh
 
 soak: deps venv ## MINUTES=20 of all that can happen to a router, at random; afterwards nothing may be left (SEED=n: again)
 	@$(LAB) $(PYTHON) -m tests.soak $(or $(MINUTES),20)

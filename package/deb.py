@@ -87,6 +87,8 @@ def install_files(tree: Path) -> None:
     for unit in systemd.glob("*.*"):
         if unit.is_file() and unit.suffix in {".service", ".path", ".timer"}:
             _copy(unit, tree / UNITS / unit.name)
+    _copy(systemd / "frr.service.d/50-dcedge.conf", tree / UNITS / "frr.service.d/50-dcedge.conf")
+    _write(tree / HOME / "frr-before-stop", (systemd / "frr-before-stop").read_text(), 0o755)
     _copy(systemd / "networkd.conf.d/50-dcedge.conf", tree / "usr/lib/systemd/networkd.conf.d/50-dcedge.conf")
     _copy(systemd / "sysctl.d/50-dcedge.conf", tree / "usr/lib/sysctl.d/50-dcedge.conf")
     _copy(systemd / "sysusers.d/dcedge.conf", tree / "usr/lib/sysusers.d/dcedge.conf")

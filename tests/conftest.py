@@ -10,14 +10,16 @@ from hypothesis import settings
 
 KERNEL_TESTS = Path(__file__).parent / "kernel"
 SYSTEM_TESTS = Path(__file__).parent / "system"
+FRESH_TESTS = Path(__file__).parent / "fresh"
 
 # `make fuzz` looks longer.
 settings.register_profile("long", max_examples=5000, deadline=None)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """`--thorough`: what is marked `sized` runs at its full size."""
+    """`--thorough`: what is marked `sized` runs at its full size; `--fresh`: the pages' commands on a clean root."""
     parser.addoption("--thorough", action="store_true", help="scenarios at their full size")
+    parser.addoption("--fresh", action="store_true", help="the commands in the documents (make fresh)")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -25,13 +27,16 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     here: list[pytest.Item] = []
     elsewhere: list[pytest.Item] = []
     lab = os.environ.get("LAB")
+    systemd = os.environ.get("LAB_INIT") == "systemd"
     for item in items:
         native = item.get_closest_marker("native") is not None
         kernel = KERNEL_TESTS in item.path.parents
         everywhere = item.get_closest_marker("everywhere") is not None
         fits = not kernel or everywhere or lab == "native" or native == (lab is None)
         if SYSTEM_TESTS in item.path.parents:
-            fits = os.environ.get("LAB_INIT") == "systemd"  # they install packages and start services
+            fits = systemd  # they install packages and start services
+        if FRESH_TESTS in item.path.parents:
+            fits = config.getoption("--fresh") and systemd == (item.path.name == "test_router.py")
         (here if fits else elsewhere).append(item)
     if elsewhere:
         config.hook.pytest_deselected(items=elsewhere)

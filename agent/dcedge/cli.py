@@ -7,7 +7,7 @@ import inspect
 import json
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -243,7 +243,12 @@ def reload(
 
     with told_errors():
         client = ControlClient(settings.socket)
-        loaded = load_order(settings.order)
+        try:
+            loaded = load_order(settings.order)
+        except OrderInvalidError:
+            with suppress(NotRunningError):
+                client.command("reload")  # the daemon refuses it too, and so its status and its metrics tell of it
+            raise
         _hand_over_credentials(client, settings, loaded)
         _print_answer(client.command("reload"), as_json)
 
@@ -542,10 +547,12 @@ def measure(
 ) -> None:
     """Find the provider's real policer with a bounded burst past the shaper, and say what fits it."""
     from dcedge.measure.command import Measurement, answer_measurements, place_of
+    from dcedge.units import counted
 
     with told_errors():
         if answer:
-            typer.echo(f"answered {answer_measurements(*place_of(answer), seconds, typer.echo)} measurements")
+            count = answer_measurements(*place_of(answer), seconds, typer.echo)
+            typer.echo(f"answered {counted(count, 'measurement')}")
             return
         planned = Measurement.planned(settings.order, name, to, token, volume)
         if not yes:

@@ -7,6 +7,7 @@ where something of the kernel's goes, FRR is told first, so that the peer hears 
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from hashlib import blake2b
@@ -18,7 +19,7 @@ from dcedge.bgp.observe import observe_frr, owned_alike, remember
 from dcedge.bgp.render import keep_unkeyed, session_key
 from dcedge.bgp.resources import FrrBlock
 from dcedge.bgp.vty import FrrClient
-from dcedge.errors import FrrError, KernelError
+from dcedge.errors import FrrError, FrrUnavailableError, KernelError
 from dcedge.intent import Intent
 from dcedge.kernel.execute import Failure
 from dcedge.plan import Operation, Plan, plan
@@ -28,8 +29,10 @@ from dcedge.store import Owned, Store
 log = logging.getLogger(__name__)
 
 # A FRR that starts is empty first and reads its file then (`vtysh -b`): to write that file meanwhile would lose what
-# the operator has in it.
+# the operator has in it, and to configure what the file has as well shuts sessions that are up by now.
 SETTLED_SECONDS = 10.0
+# A long file takes longer; then it is read as long as lines keep coming.
+READING_SECONDS_MAX, QUIET_SECONDS = 120.0, 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +56,8 @@ class FrrPart:
         self.unverified = ""  # why keys cannot be looked for; empty where they can
         self._unsafe: frozenset[KeyedPeer] = frozenset()  # shut, as their keys are not in force
         self._processes: dict[str, int] = {}  # FRR's, as the last pass found them
+        self._settled: dict[str, int] = {}  # those that have read their file
+        self._lines: tuple[frozenset[str] | None, float] = None, 0.0  # what FRR had, and since when (monotonic)
 
     def look(self, intent: Intent, owned: Owned) -> FrrObserved:
         """What FRR has now; an error is in the result."""
@@ -60,9 +65,36 @@ class FrrPart:
         try:
             running = self.client.running_config()
             self._observe(running, intent.frr, owned.frr_lines)
+            if self._reads_its_file(intent, owned):
+                raise FrrUnavailableError("FRR has only just started and still reads its configuration")
         except FrrError as error:
             self.observed = FrrObserved(running, None, str(error))
         return self.observed
+
+    def _reads_its_file(self, intent: Intent, owned: Owned) -> bool:
+        """Whether what FRR lacks may still come out of the file that it started with, which has our part.
+
+        It is waited for only where sessions are graceful: traffic flows meanwhile, and would stop if they were shut.
+        Elsewhere nothing flows until FRR has its part, and it gets it at once.
+        """
+        entries, now = self.observed.running.entries, time.monotonic()
+        seen, since = self._lines
+        if entries != seen:
+            since = 0.0 if seen is None else now
+            self._lines = entries, since
+        processes, age = self.client.processes(), self.client.age()
+        if processes == self._settled:
+            return False
+        young = age is not None and (
+            age < SETTLED_SECONDS or (age < READING_SECONDS_MAX and now - since < QUIET_SECONDS)
+        )
+        if young and owned.frr_saved and _has_graceful(intent) and self.plan(intent):
+            reads = digest_of(self.observed.blocks or {}) != owned.frr_saved
+        else:
+            reads = False
+        if not reads:
+            self._settled = processes
+        return reads
 
     def _observe(self, running: FrrConfig, wanted: Mapping[Key, FrrBlock], owned: frozenset[Line]) -> None:
         before, before_owned = self._observed_for
@@ -110,7 +142,8 @@ class FrrPart:
         `failed` are those of `done` that did not succeed; returned are the failures that remain.
         """
         failures = list(failed)
-        self._doubt_what_is_saved(lacked=bool(done))
+        if done or self.observed.blocks is not None:
+            self._doubt_what_is_saved(lacked=bool(done))
         if done:
             if not self._is_done(done):
                 self.look(intent, self.store.owned())
@@ -221,6 +254,10 @@ class FrrPart:
             return
         self.unsaved = ""
         self.store.save_owned(replace(owned, frr_saved=part))
+
+
+def _has_graceful(intent: Intent) -> bool:
+    return any(session.graceful_restart for one in intent.interfaces.values() for session in one.sessions)
 
 
 def _change(operation: Operation) -> tuple[frozenset[str], frozenset[str]]:

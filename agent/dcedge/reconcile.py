@@ -21,7 +21,7 @@ from typing import Literal
 from dcedge.bgp.observe import warnings
 from dcedge.bgp.resources import FrrBlock
 from dcedge.bgp.vty import FrrClient
-from dcedge.bgp.zebra import replacement_problem, wait_for_addresses, wait_for_links
+from dcedge.bgp.zebra import replacement_problem, retention_problem, wait_for_addresses, wait_for_links
 from dcedge.credentials import Secret, read_credentials
 from dcedge.errors import FrrError, FrrUnavailableError
 from dcedge.fights import Fights
@@ -286,8 +286,9 @@ class Reconciler:
         peers = sum(len(interface.sessions) for interface in intent.interfaces.values())
         if problem := frr_descriptor_problem(peers, processes):
             yield problem
-        if problem := replacement_problem(intent.interfaces.values(), processes.get("zebra")):
-            yield problem
+        for judge in (replacement_problem, retention_problem):
+            if problem := judge(intent.interfaces.values(), processes.get("zebra")):
+                yield problem
 
     def _without_fights(self, todo: Plan) -> Plan:
         """The repairs, but for those that somebody else keeps undoing."""
@@ -479,8 +480,9 @@ class Reconciler:
             self.sock, self._kernel.indices, self._kernel.deletion_group_in_use, highest=self._highest_index
         )
         told: list[Operation] = []
-        for stage, stretch in groupby(todo.operations, key=_stage):
-            operations = list(stretch)
+        stretches = [(stage, list(stretch)) for stage, stretch in groupby(todo.operations, key=_stage)]
+        following = [stage for stage, _ in stretches[1:]] + [""]
+        for (stage, operations), then in zip(stretches, following, strict=True):
             if stage == "firewall":
                 failures += self.firewall.execute(operations)
                 continue
@@ -491,7 +493,7 @@ class Reconciler:
                 continue
             if stage == "upon links":
                 self._await_zebra(executor)
-            failures += executor.execute(operations)
+            failures += executor.execute(operations, more=(stage, then) == ("links", "upon links"))
             self._have_zebra_list(executor, operations, failures)
         self._highest_index = max(self._highest_index, *executor.created.values(), 0)
         links = {key.name for o in todo.operations for key in (o.key, o.resource.parent) if key and key.kind == "link"}

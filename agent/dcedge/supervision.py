@@ -11,6 +11,7 @@ from typing import TypeVar
 
 from cysystemd.daemon import Notification, notify
 
+from dcedge.expose.document import NOT_ISOLATED
 from dcedge.expose.snapshot import Snapshot
 from dcedge.health.verdict import STATES
 from dcedge.units import counted
@@ -78,7 +79,9 @@ def status_line(snapshot: Snapshot) -> str:
         said.append(f"{counted(len(snapshot.passes.failing), 'operation')} failing")
     if snapshot.order.problems:
         said.append(f"order file refused: {snapshot.order.problems[0]}")
-    if snapshot.frr.available and not snapshot.passes.failing and not snapshot.order.problems:
+    if any(note.startswith(NOT_ISOLATED) for note in snapshot.passes.notes):
+        said.append("not as ordered: isolation and guard are not in force")
+    elif snapshot.frr.available and not snapshot.passes.failing and not snapshot.order.problems:
         said.append("everything as ordered")
     return "; ".join(said)
 

@@ -164,6 +164,7 @@ EVERYTHING = derived(
         ),
         "back": vi(2, connection="fra-2", preference="backup", bgp={"multihop": 3, "bfd": True, "allowas_in": 1}),
         "shut": vi(3, gateway="red", admin="down", bgp={"ttl_security": True, "med": 0, "cloud_asn": 4_200_000_009}),
+        "graceful": vi(4, connection="fra-2", bgp={"bfd": False, "graceful_restart": True}),
     },
     gateways={
         "red": {
@@ -445,6 +446,7 @@ def test_changing_one_interface_leaves_the_others_session_alone(edge: Edge, clou
         {"receive_limit": 7, "advertise_limit": 9},
         {"communities": ("1:2",), "med": 9, "allowas_in": 2},
         {"bfd": True},
+        {"graceful_restart": True},
         {"multihop": 2},
         {"cloud_asn": 64999},
         {},
@@ -468,6 +470,7 @@ def test_changing_one_interface_leaves_the_others_session_alone(edge: Edge, clou
         {"receive_limit": 7, "advertise_limit": 9},
         {"communities": ("1:2",), "med": 9, "allowas_in": 2},
         {"bfd": True},
+        {"graceful_restart": True},
     ],
     ids="+".join,
 )
@@ -479,6 +482,9 @@ def test_what_the_plan_calls_harmless_resets_no_session(edge: Edge, cloud: Frr, 
     assert plan(both(**change).blocks, observed).disruption == "none"
     edge.apply(both(**change))
     edge.frr.vtysh("clear bgp ipv4 unicast 10.255.1.1 soft")
+    session = edge.session("10.255.1.1")
+    assert (session.state, session.transitions) == ("Established", 0)
+    edge.apply(both())
     session = edge.session("10.255.1.1")
     assert (session.state, session.transitions) == ("Established", 0)
 

@@ -36,6 +36,7 @@ CHANGES: tuple[Mapping[str, Any], ...] = (
     {"bgp.communities": ["65010:1", "no-export"]},
     {"bgp.med": 9},
     {"bgp.allowas_in": 2},
+    {"bgp.bfd": False, "bgp.graceful_restart": True},
     {"bandwidth": "150M"},
     {"admin": "down"},
     {"admin": "planned"},

@@ -99,6 +99,9 @@ class Router(Bed):
     def __init__(self) -> None:
         super().__init__(edge_frr=False)
         execute(str(ROOT / "vagrant/provision/frr.sh"))
+        # All of FRR may take longer to start here than the 20 s after which watchfrr would start it once more.
+        with Path("/etc/frr/daemons").open("a") as daemons:
+            daemons.write('watchfrr_options="--restart-timeout 90"\n')
         self.depot = self.work.namespace("depot")
         self.depot.ip(f"address add {DEPOT}/32 dev lo")
         self.plug_depot()
@@ -132,6 +135,7 @@ def networks() -> tuple[Any, ...]:
 def order(**changes: dict[str, Any]) -> str:
     """The standard order with the depot; `changes` to virtual interfaces, by name with `_` for `-`."""
     data: dict[str, Any] = yaml.safe_load(ORDER.read_text())
+    data["virtual_interfaces"]["prod-a"]["bgp"]["graceful_restart"] = True
     data["connections"]["fra-3"] = {"provider": "otc", "port": "eth3", "bandwidth": "1G"}
     data["virtual_gateways"]["depot"] = {"vpc": "vpc-depot", "asn": 64515, "accept": ["10.40.0.0/16"]}
     data["virtual_interfaces"]["depot-a"] = {

@@ -44,10 +44,16 @@ PROBES = {
 
 
 @contextlib.contextmanager
-def nothing_lost(router: Router, target: str, host: Namespace) -> Iterator[None]:
-    """A thousand packets a second from the LAN through a virtual interface, of which none may be missing."""
-    until(f"an answer from {target}", lambda: traffic.reaches(router.edge.host, target))
-    with traffic.udp_stream(router.edge.host, host, target, packets_per_second=1000) as stream:
+def nothing_lost(
+    router: Router, target: str, host: Namespace, *, source: Namespace | None = None, port: int = 5301
+) -> Iterator[None]:
+    """A thousand packets a second through a virtual interface, of which none may be missing.
+
+    From the LAN unless `source` says otherwise; streams at the same time need a `port` each.
+    """
+    source = source or router.edge.host
+    until(f"an answer from {target}", lambda: traffic.reaches(source, target))
+    with traffic.udp_stream(source, host, target, packets_per_second=1000, port=port) as stream:
         yield
     assert stream.sent > 200
     assert (stream.lost, stream.reordered, stream.duplicated) == (0, 0, 0), stream
@@ -200,10 +206,34 @@ def test_no_packet_is_lost_to_a_kill_a_restart_and_an_upgrade(router: Router) ->
     assert "+next" in execute("dpkg-query", "-W", "dcedge").stdout
 
 
-def test_a_restart_of_frr_loses_nothing_where_nothing_rests_on_it(router: Router) -> None:
-    with nothing_lost(router, DEPOT, router.depot):
+def test_a_restart_of_frr_loses_nothing_where_it_is_graceful_or_nothing_rests_on_it(router: Router) -> None:
+    lan = router.edge.host_address(4)
+    with (
+        nothing_lost(router, router.prod.host_address(4), router.prod.host),
+        nothing_lost(router, lan, router.edge.host, source=router.prod.host, port=5302),
+        nothing_lost(router, DEPOT, router.depot, port=5303),
+    ):
         systemctl("restart", "frr.service")
         router.wait_up(*EVERY[:3])
+    assert "does not keep its routes" not in router.edge.dcedge("status").stdout
+
+
+def test_frr_that_is_stopped_with_the_router_bids_farewell_to_the_clouds(router: Router) -> None:
+    """The clouds would keep the graceful path of a router that is down for the restart time, two minutes."""
+    systemctl_of_a_router_that_goes_down = Path("/run/going-down/systemctl")
+    systemctl_of_a_router_that_goes_down.parent.mkdir()
+    systemctl_of_a_router_that_goes_down.write_text("#!/bin/sh\necho stopping\n")
+    systemctl_of_a_router_that_goes_down.chmod(0o755)
+    drop_in = Path("/run/systemd/system/frr.service.d/going-down.conf")
+    drop_in.parent.mkdir()
+    drop_in.write_text("[Service]\nEnvironment=PATH=/run/going-down:/usr/sbin:/usr/bin:/sbin:/bin\n")
+    systemctl("daemon-reload")
+    systemctl("stop", "frr.service")
+    router.prod.wait_route("10.255.101.2", "192.0.2.0/24", present=False)
+    drop_in.unlink()
+    systemctl("daemon-reload")
+    systemctl("start", "frr.service")
+    router.wait_up(*EVERY[:3])
 
 
 def test_an_unconfirmed_change_goes_away_even_if_the_agent_never_starts_again(router: Router) -> None:

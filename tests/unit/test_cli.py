@@ -443,6 +443,7 @@ class TestOnARouter:
         outcome = router.dcedge("reload")
         assert (outcome.status, "4095 is not a VLAN ID" in outcome.stderr) == (3, True), outcome.said
         assert router.state_of_kernel() == before
+        assert "4095 is not a VLAN ID" in router.dcedge("status").stdout
         refused = router.dcedge("reload", prefix=NOBODY)
         assert refused.status in {1, 3}, refused.said
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from ipaddress import ip_address
 from pathlib import Path
+from types import SimpleNamespace
 from typing import cast
 
 import pytest
@@ -66,7 +67,7 @@ def part_of(router: Router, folder: Path) -> FrrPart:
 
 def intent_of(order: Derived) -> Intent:
     blocks = order.blocks
-    return replace(NOTHING, later_frr=Later(lambda: blocks))
+    return replace(NOTHING, later_frr=Later(lambda: blocks), interfaces={one.name: one for one in order.interfaces})
 
 
 def make_pass(part: FrrPart, order: Derived) -> list[Failure]:
@@ -80,6 +81,7 @@ def make_pass(part: FrrPart, order: Derived) -> list[Failure]:
 
 
 ONE, OTHER = derived({"a": vi(1, bgp=keyed())}), derived({"a": vi(1, preference="backup", bgp=keyed())})
+GRACEFUL = derived({"a": vi(1, bgp=keyed(graceful_restart=True))})
 
 
 def test_it_is_saved_when_our_part_has_changed_and_only_then(tmp_path: Path) -> None:
@@ -142,6 +144,50 @@ def test_a_frr_that_has_only_just_started_is_let_read_its_file_first(tmp_path: P
     router.seconds = SETTLED_SECONDS + 1
     make_pass(part, ONE)
     assert (router.saved, part.unsaved) == (1, "")
+
+
+def test_a_frr_that_reads_graceful_sessions_from_its_file_is_not_configured_beside_that(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = [1000.0]
+    monkeypatch.setattr("dcedge.frr_part.time", SimpleNamespace(monotonic=lambda: clock[0]))
+    router = Router()
+    part = part_of(router, tmp_path)
+    make_pass(part, GRACEFUL)
+    ours = sorted(router.frr.lines)
+
+    def restarted(seconds: float, lines: int) -> None:
+        router.seconds, router.bgpd, router.frr.lines = seconds, router.bgpd + 1, set(ours[:lines])
+
+    for seconds, lines, waits in (
+        (1.0, 0, True),
+        (5.0, 3, True),
+        (SETTLED_SECONDS + 1, 4, True),  # lines still come
+        (SETTLED_SECONDS + 2, 5, True),
+        (SETTLED_SECONDS + 8, 5, False),  # and no more do
+    ):
+        clock[0] = 2000.0 + seconds
+        restarted(seconds, lines)
+        assert make_pass(part, GRACEFUL) == []
+        assert (part.observed.blocks is None) is waits, seconds
+        assert ("still reads" in part.observed.detail) is waits
+        assert (len(router.frr.lines) == lines) is waits
+    make_pass(part, GRACEFUL)
+    assert router.saved == 2, "it came up without all of our part: others have saved theirs"
+    restarted(1.0, len(ours))
+    for order in (OTHER, GRACEFUL, OTHER):
+        make_pass(part, order)
+        assert part.observed.blocks == order.blocks, "it has read the file: new orders need not wait"
+
+
+def test_a_frr_without_graceful_sessions_is_configured_at_once(tmp_path: Path) -> None:
+    router = Router()
+    part = part_of(router, tmp_path)
+    make_pass(part, ONE)
+    router.seconds, router.bgpd = 1.0, 101
+    router.frr.lines.clear()
+    make_pass(part, ONE)
+    assert part.observed.blocks == ONE.blocks
 
 
 def test_without_frr_nothing_is_planned_and_nothing_saved(tmp_path: Path) -> None:

@@ -89,6 +89,10 @@ def test_the_line_says_what_is_wrong_first() -> None:
     well = snapshot(up("a"), up("b"), passes=PassSnapshot(finished=1.0))
     assert status_line(well) == "2 of 2 virtual interfaces up; everything as ordered"
     assert status_line(snapshot(up("a"), down("b"))).startswith("1 of 2 virtual interfaces up, 1 down")
+    open_to_all = replace(well, passes=PassSnapshot(finished=1.0, notes=("NOT ISOLATED: nft refuses",)))
+    assert status_line(open_to_all) == (
+        "2 of 2 virtual interfaces up; not as ordered: isolation and guard are not in force"
+    )
     no_frr = replace(well, frr=FrrSnapshot(False, "bgpd is not running"))
     assert status_line(no_frr) == "FRR does not answer (bgpd is not running); 2 of 2 virtual interfaces up"
     refused = replace(well, order=OrderSnapshot("order.yaml", 1.0, True, ("order.yaml:3: bad",)))

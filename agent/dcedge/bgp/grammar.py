@@ -1,6 +1,6 @@
 """What each line that we write means to FRR: what it replaces, how it is undone, what changing it does to a session.
 
-Disruptions are those of FRR 8.4.4, measured on an established session. `timers` and `graceful-restart-disable` take
+Disruptions are those of FRR 8.4.4, measured on an established session. `timers` and `graceful-restart…` take
 effect on the next session, `bfd` at once and without a reset, policy (route-maps, prefix-lists, limits) by route
 refresh or (where `soft-reconfiguration inbound` stands) from what the peer announced before.
 """
@@ -82,6 +82,7 @@ RULES: tuple[Rule, ...] = (
     Rule(r"router bgp .+", "{line}", "no {line}", ROUTER, 0, "session"),
     Rule(r"bgp router-id \S+", "bgp router-id", "no bgp router-id", ROUTER, 1, "session"),
     Rule(r"bgp bestpath as-path multipath-relax", "{line}", "no {line}", ROUTER, 1),
+    Rule(r"bgp graceful-restart preserve-fw-state", "{line}", "no {line}", ROUTER, 1),
     _neighbor(r"remote-as \S+", "remote-as", "", 0, "session"),
     _neighbor(r"shutdown", "shutdown", "shutdown", 1, "session"),
     _neighbor(r"password .+", "password", "password", 2, "session"),
@@ -91,7 +92,7 @@ RULES: tuple[Rule, ...] = (
     _neighbor(r"(?P<rest>ttl-security hops \d+)", "ttl-security", "{rest}", 4, "session"),
     _neighbor(r"timers \d+ \d+", "timers", "timers", 4),
     _neighbor(r"timers connect \d+", "timers connect", "timers connect", 4),
-    _neighbor(r"graceful-restart-disable", "graceful-restart-disable", "graceful-restart-disable", 4),
+    _neighbor(r"(?P<rest>graceful-restart(?:-disable)?)", "graceful-restart", "{rest}", 4),
     _neighbor(r"bfd", "bfd", "bfd", 5),
     _neighbor(r"(?P<rest>bfd profile \S+)", "bfd profile", "{rest}", 6),
     Rule(r"(?P<slot>network \S+)(?: route-map \S+)?", "{slot}", "no {slot}", FAMILY, 0),

@@ -24,7 +24,7 @@ from dcedge.resource import Key
 _ROUTER = re.compile(r"router bgp (?P<asn>\S+)(?: vrf (?P<vrf>\S+))?")
 _USES = re.compile(r"\tneighbor \S+ route-map (?P<map>\S+) (?:in|out)$")
 _FAMILIES = ("address-family ipv4 unicast", "address-family ipv6 unicast")
-_RELAX = "bgp bestpath as-path multipath-relax"
+_SWITCHES = frozenset({"bgp bestpath as-path multipath-relax", "bgp graceful-restart preserve-fw-state"})
 _OWNER = f" description {OWNER_MARK}"
 
 Peer = tuple[str, str]  # the router's opening line, the neighbour's address
@@ -293,4 +293,4 @@ def _shared(opener: str, settings: Iterable[Line], block: FrrBlock, remembered: 
 
 
 def _is_setting(line: Line) -> bool:
-    return line.text == _RELAX or line.text.startswith("bgp router-id ")
+    return line.text in _SWITCHES or line.text.startswith("bgp router-id ")

@@ -227,6 +227,7 @@ def _router(vrf: str | None, members: Sequence[ResolvedInterface], router: Route
         vrf=vrf,
         router_id=router.router_id,
         relax=_needs_relax(members),
+        graceful_restart=any(session.graceful_restart for member in members for session in member.sessions),
         networks=[(family, texts) for family, texts in networks if texts],
     )
 
@@ -372,6 +373,7 @@ def _peer(session: Session, interface: ResolvedInterface, secrets: Mapping[Crede
         "restart": RESTART_MINUTES if interface.accept is None else None,
         "advertise_limit": session.advertise_limit,
         "allowas_in": session.allowas_in,
+        "graceful_restart": session.graceful_restart,
     }
 
 

@@ -32,9 +32,9 @@ def derive_firewall(
     interfaces = list(interfaces)
     if not interfaces:
         return {}
-    gateways = dict.fromkeys(interface.virtual_gateway for interface in interfaces)
+    gateways = dict.fromkeys([interface.virtual_gateway for interface in interfaces])
     kept = dict(before)
-    if change is not None and {key.name for key in before if key.kind == "sources"} == gateways.keys():
+    if change is not None and {name for kind, name in before if kind == "sources"} == gateways.keys():
         gone, come = change
         for interface in gone:
             kept.pop(guard_key(interface_link(interface)), None)

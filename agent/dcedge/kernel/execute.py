@@ -109,15 +109,17 @@ class KernelExecutor:
     _tables: dict[str, int] = field(default_factory=dict)
     _tables_taken: set[int] | None = None
     _leaving: set[tuple[str, str]] = field(default_factory=set)
+    _rising: list[_Step] = field(default_factory=list)  # new links that are to be set up once they are complete
 
     def __post_init__(self) -> None:
         self._indices = LinkIndices(self.indices)
         self._next_index = self.highest
 
-    def execute(self, operations: Sequence[Operation]) -> list[Failure]:
+    def execute(self, operations: Sequence[Operation], *, more: bool = False) -> list[Failure]:
         """Carry out the operations in order; those that failed. An operation whose parent failed is not tried.
 
-        Thousands at a time are put into messages, as all of them at once would take much memory.
+        Thousands at a time are put into messages, as all of them at once would take much memory. New links are set up
+        when all that stands on them is there, but for routes, which need them up; with `more`, that is still to come.
         """
         self._writes.clear()
         self._leaving |= {
@@ -127,16 +129,18 @@ class KernelExecutor:
         }
         steps: list[_Step] = []
         for operation in operations:
+            if self._rising and isinstance(operation.after, Route):
+                steps += self._risen()
             try:
                 # Steps before an error are kept: a bond that lacks a member is a bond all the same.
                 for step in self._steps(operation):
-                    steps.append(step)  # noqa: PERF402
+                    steps.append(step)
             except KernelError as error:
                 self._failures[operation.key] = Failure(operation, str(error), error.retryable)
             if len(steps) >= _STEPS_AT_ONCE:
                 self._send(steps)
                 steps = []
-        self._send(steps)
+        self._send(steps if more else [*steps, *self._risen()])
         for operation in operations:
             link = operation.after
             if (
@@ -155,6 +159,10 @@ class KernelExecutor:
             except KernelError as error:
                 self._failures[operation.key] = Failure(operation, str(error), True)
         return [self._failures[o.key] for o in operations if o.key in self._failures]
+
+    def _risen(self) -> list[_Step]:
+        risen, self._rising = self._rising, []
+        return risen
 
     def _send(self, steps: list[_Step]) -> None:
         """Have the kernel take steps, and note what it refuses."""
@@ -470,12 +478,15 @@ class KernelExecutor:
                 link.tag,
                 link.mtu,
                 link.alias,
-                up=link.up,
                 master=master,
                 control_pcp=link.control_pcp,
             ),
         )
         yield from self._dress(operation, index, link)
+        if link.up:
+            # Last: as soon as it is up the kernel walks through every IPv6 route there is, once for that and once for
+            # its carrier (addrconf), and whatever comes after waits for it.
+            self._rising.append(_Step(operation, m.set_link(index, up=True)))
 
     def _dress(self, operation: Operation, index: int, link: Link) -> Iterator[_Step]:
         if link.altname is not None:

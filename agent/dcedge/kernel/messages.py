@@ -129,11 +129,10 @@ def create_vlan(
     mtu: int,
     alias: str,
     *,
-    up: bool,
     master: int | None,
     control_pcp: int = 0,
 ) -> Request:
-    """One message for the whole link, at the index we chose, so that what stands on it need not wait for an answer."""
+    """One message for the whole link, down yet, at the index we chose, so that what stands on it need not wait."""
     parts = [
         text(IFLA_IFNAME, name),
         u32(IFLA_LINK, parent_index),
@@ -152,8 +151,7 @@ def create_vlan(
     ]
     if master is not None:
         parts.append(u32(IFLA_MASTER, master))
-    flags = IFF_UP if up else 0
-    body = LINK_BODY.pack(AF_UNSPEC, 0, index, flags, IFF_UP) + b"".join(parts)
+    body = LINK_BODY.pack(AF_UNSPEC, 0, index, 0, IFF_UP) + b"".join(parts)
     return Request(RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL, body)
 
 

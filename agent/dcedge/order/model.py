@@ -246,6 +246,8 @@ class Bgp:
     """The MED on what is announced."""
     allowas_in: Annotated[int, number(0, 10, "a number of occurrences")] = 0
     """How often the own AS number may be in a received path."""
+    graceful_restart: Flag = False
+    """RFC 4724: a restart of FRR costs no packet, where the cloud helps; not together with BFD."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -75,6 +75,7 @@ class Session:
     communities: tuple[str, ...]
     med: int | None
     allowas_in: int
+    graceful_restart: bool
     admin_up: bool
 
 
@@ -204,6 +205,7 @@ def _sessions(
             communities=bgp.communities,
             med=bgp.med,
             allowas_in=bgp.allowas_in,
+            graceful_restart=bgp.graceful_restart,
             admin_up=vi.admin != "down",
         )
 

@@ -106,6 +106,9 @@ class FakeFrr:
                 if line.path != path
                 or not (line.text.startswith(f"neighbor {peer} {what} ") and line.text.endswith(f" {way}"))
             }
+        if rest.startswith("graceful-restart"):  # one of the two, or neither
+            both = {f"neighbor {peer} graceful-restart", f"neighbor {peer} graceful-restart-disable"}
+            self.lines = {line for line in self.lines if line.path != path or line.text not in both}
         if rest == "activate":
             self.lines.discard(Line(path, f"no {body}"))
         for word in SINGLE_OF_NEIGHBOR:

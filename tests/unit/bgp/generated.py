@@ -8,7 +8,7 @@ from tests.unit.bgp.orders import Derived, derived, keyed, pair, vi
 
 POOL: dict[str, list[dict[str, object]]] = {
     "a": [
-        vi(1, bgp=keyed("a")),
+        vi(1, bgp=keyed("a", bfd=False, graceful_restart=True)),
         vi(1, bgp=keyed("b", bfd=True, keepalive="5s", hold="15s")),
         vi(1, preference="backup", bgp={"multihop": 2, "bfd": {"interval": "1s", "multiplier": 5}}),
         vi(1, addresses=(pair(1), pair(1, 6)), bgp={"ttl_security": True, "communities": ("1:2",)}),

@@ -58,6 +58,11 @@ EMPTY = FrrConfig()
         ({"advertise_limit": 9}, [f"{N} maximum-prefix-out 9"], "none"),
         ({"allowas_in": 3}, [f"{N} allowas-in"], "none"),
         ({"allowas_in": 1}, [f"{N} allowas-in 1"], "none"),
+        (
+            {"graceful_restart": True},
+            ["bgp graceful-restart preserve-fw-state", f"{N} graceful-restart"],
+            "none",
+        ),
         ({"cloud_asn": 64999}, [f"{N} remote-as 64999"], "session"),
         ({"customer_asn": 65020}, [f"{N} local-as 65020 no-prepend replace-as"], "session"),
         ({"multihop": 3}, [f"{N} ebgp-multihop 3"], "session"),
@@ -96,6 +101,18 @@ def test_bfd_that_goes_takes_its_profile_along() -> None:
     text = steps(derived({"a": vi(1, bgp={"bfd": True})}), derived({"a": vi(1)}))
     assert f"no {N} bfd" in text
     assert not any("bfd profile" in line for line in text)
+
+
+def test_graceful_restart_and_bfd_give_way_to_each_other_in_one_line() -> None:
+    graceful, bfd = derived({"a": vi(1, bgp={"graceful_restart": True})}), derived({"a": vi(1, bgp={"bfd": True})})
+    assert f"{N} graceful-restart-disable" in steps(graceful, bfd)
+    assert f"{N} graceful-restart" in steps(bfd, graceful)
+    for text in (steps(graceful, bfd), steps(bfd, graceful)):
+        assert not any(line.startswith(f"no {N} graceful-restart") for line in text)
+    assert steps(graceful, derived({"a": vi(1)})) == [
+        f"no {N} graceful-restart",
+        "no bgp graceful-restart preserve-fw-state",
+    ]
 
 
 def test_a_new_neighbour_stays_shut_until_it_is_complete() -> None:

@@ -70,6 +70,21 @@ def test_bfd_over_several_hops_takes_any_ttl() -> None:
     assert not any(line.startswith("ebgp-multihop") for line in session_lines(order, "10.255.2.1"))
 
 
+def test_graceful_restart_is_for_those_who_ordered_it_and_never_beside_bfd() -> None:
+    order = derived({"a": vi(1, bgp={"graceful_restart": True}), "b": vi(2, bgp={"bfd": True}), "c": vi(3)})
+    said = {
+        peer: {line for line in session_lines(order, peer) if line.startswith("graceful-restart")}
+        for peer in ("10.255.1.1", "10.255.2.1", "10.255.3.1")
+    }
+    assert said == {
+        "10.255.1.1": {"graceful-restart"},
+        "10.255.2.1": {"graceful-restart-disable"},
+        "10.255.3.1": set(),
+    }
+    assert "bgp graceful-restart preserve-fw-state" in order.texts
+    assert "bgp graceful-restart preserve-fw-state" not in derived({"c": vi(3)}).texts
+
+
 def test_an_asn_of_its_own_replaces_the_routers_towards_that_cloud() -> None:
     order = derived({"a": vi(1, preference="backup", bgp={"customer_asn": 4_200_000_001})})
     assert "local-as 4200000001 no-prepend replace-as" in session_lines(order, "10.255.1.1")

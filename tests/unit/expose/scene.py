@@ -93,6 +93,7 @@ def ordered(family: Family = "ipv4") -> Session:
         communities=(),
         med=None,
         allowas_in=0,
+        graceful_restart=False,
         admin_up=True,
     )
 

@@ -22,9 +22,9 @@ def decoded(request: Request, kind: type) -> Any:
 
 
 def test_one_message_makes_the_whole_vlan() -> None:
-    request = m.create_vlan(77, "eth1.101", 5, Tag(101, 0x88A8), 1440, "dcedge:prod-a", up=True, master=9)
+    request = m.create_vlan(77, "eth1.101", 5, Tag(101, 0x88A8), 1440, "dcedge:prod-a", master=9)
     link = decoded(request, ifinfmsg)
-    assert (link["index"], link["flags"] & 1, link["change"]) == (77, 1, 1)
+    assert (link["index"], link["flags"] & 1, link["change"]) == (77, 0, 1)
     assert link.get_attr("IFLA_IFNAME") == "eth1.101"
     assert (link.get_attr("IFLA_LINK"), link.get_attr("IFLA_MTU"), link.get_attr("IFLA_MASTER")) == (5, 1440, 9)
     info = link.get_attr("IFLA_LINKINFO")

@@ -68,6 +68,7 @@ INTERFACE_RULES: tuple[Callable[[Facts, str, VirtualInterface], Found], ...] = (
     interfaces.bgp_timers,
     interfaces.bfd_range,
     interfaces.ttl_security,
+    interfaces.graceful_restart_bfd,
     interfaces.multihop_bfd,
     interfaces.advertise_limit_usual,
     interfaces.communities,

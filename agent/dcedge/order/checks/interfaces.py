@@ -392,6 +392,16 @@ def ttl_security(facts: Facts, name: str, vi: VirtualInterface) -> Found:
         yield Problem(vi_at(name, "bgp", "ttl_security"), f"TTL security and multihop exclude each other, and {why}")
 
 
+def graceful_restart_bfd(facts: Facts, name: str, vi: VirtualInterface) -> Found:
+    """The cloud cannot tell a restart, over which it keeps the path, from a dead path, which BFD is to end at once."""
+    bgp = bgp_of(vi)
+    profile = facts.profile(vi.connection)
+    if bgp is None or not bgp.graceful_restart or bfd_timers(bgp, profile) is None:
+        return
+    why = "bfd is set" if bgp.bfd else f"{profile.name}'s sessions have BFD unless `bfd: false` is set"
+    yield Problem(vi_at(name, "bgp", "graceful_restart"), f"graceful restart and BFD exclude each other, and {why}")
+
+
 def multihop_bfd(facts: Facts, name: str, vi: VirtualInterface) -> Found:
     """BFD over several hops is another protocol (RFC 5883) that the cloud must speak."""
     bgp = bgp_of(vi)
