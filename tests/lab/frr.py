@@ -94,6 +94,10 @@ class Frr:
             self._launch(daemon)
         for daemon in others:
             self._await(daemon)
+        self.read_saved()
+
+    def read_saved(self) -> None:
+        """Load what is saved, as watchfrr does when it has started a daemon."""
         if self.saved:
             self._run(["vtysh", "-N", self.name, "-b"])
 

@@ -127,6 +127,7 @@ class Soak:
     def kill_bgpd(self) -> None:
         self.edge.frr.stop_daemon("bgpd", signal.SIGKILL)
         self.edge.frr.start_daemon("bgpd")
+        self.edge.frr.read_saved()
 
     def restart_frr(self) -> None:
         self.edge.frr.kill()
@@ -180,6 +181,7 @@ def main(minutes: float) -> int:
         try:
             edge.namespace.ip(*FOREIGN)
             edge.frr.load(FOREIGN_FRR)
+            edge.frr.vtysh("write")
             edge.start_daemon(forked=False)
             bed.wait_up(*ORDERED_BPS)
             before = foreign_state(bed)
