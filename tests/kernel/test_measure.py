@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import pytest
 
@@ -31,7 +31,7 @@ def test_the_policer_is_found_with_consent_and_within_the_volume(line: PolicedLi
     sent = received(line.trunk)
     assert sent.bytes - before.bytes < VOLUME * 1.01
 
-    def measured() -> tuple[float, float]:
+    def measured() -> Sequence[float]:
         again = line.run(*words, "--token", token, "--yes", "--json")
         assert again.returncode == 0, again.stdout + again.stderr
         return found(again.stdout)
