@@ -97,9 +97,13 @@ class Frr:
         self.read_saved()
 
     def read_saved(self) -> None:
-        """Load what is saved, as watchfrr does when it has started a daemon."""
+        """Load what is saved, as watchfrr does when it has started a daemon: a line that FRR refuses stops no other.
+
+        It refuses some that are so already, as when dcedge has written them meanwhile.
+        """
         if self.saved:
-            self._run(["vtysh", "-N", self.name, "-b"])
+            words = ["vtysh", "-N", self.name, "-b"]
+            subprocess.run(words, capture_output=True, check=False, timeout=PATIENCE_SECONDS)
 
     def kill(self) -> None:
         """SIGKILL every daemon; their files stay."""
