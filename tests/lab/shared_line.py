@@ -97,9 +97,9 @@ class SharedLine:
     def rates(self, vlans: Sequence[int], seconds: float = 2.0) -> list[float]:
         """What arrives by each virtual interface, in Mbit/s."""
         ports = [Port(self.cloud, f"c{vlan}") for vlan in vlans]
-        started, before = time.monotonic(), [received(port) for port in ports]
+        before, started = [received(port) for port in ports], time.monotonic()
         time.sleep(seconds)  # the span that is looked at
-        elapsed, after = time.monotonic() - started, [received(port) for port in ports]
+        after, elapsed = [received(port) for port in ports], time.monotonic() - started
         # A VLAN link counts without the 14 bytes of header.
         return [
             (b.bytes - a.bytes + 14 * (b.packets - a.packets)) * 8 / elapsed / 1e6
