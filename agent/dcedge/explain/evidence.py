@@ -20,7 +20,7 @@ SynAnswer = Literal["accepted", "refused", "prohibited", "silence"]
 class PathLook:
     """One address pair, tried out: ARP or ND, pings, and the largest packet that passes unfragmented.
 
-    `path_mtu` is None where it was not tried, `refused` why the router itself would not send.
+    `path_mtu` is None where it was not tried or loss hid it, `refused` why the router itself would not send.
     """
 
     destination: str

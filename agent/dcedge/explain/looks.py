@@ -14,17 +14,17 @@ import select
 import socket
 import struct
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from dcedge.credentials import Secret
 from dcedge.explain.evidence import PathLook
+from dcedge.explain.path_mtu import largest_that_passes
 from dcedge.order.kinds import Address, Family, Seconds
 from dcedge.order.resolve import Session
 
 BGP_PORT = 179
 _PINGS, _PING_GAP, _PING_PATIENCE = 3, 0.1, 1.0  # below what any provider's budget of probes notices
 _MTU_PATIENCE = 0.4
-_MTU_TRIES, _MTU_PROOFS = 2, 3
 _MTU_LOWEST = {"ipv4": 576, "ipv6": 1280}  # what every path must carry (RFC 1122, 3.3.3; RFC 8200, 5)
 _HEADERS = {"ipv4": 28, "ipv6": 48}  # IP and ICMP
 _ECHO = {"ipv4": (8, 0), "ipv6": (128, 129)}
@@ -123,35 +123,11 @@ def look_at_path(way: Way, mtu: int, identifier: int | None = None) -> PathLook:
         look = PathLook(str(way.cloud), sent, received, min(rtts, default=None), refused)
         if not received:
             return look
-        return PathLook(
-            look.destination, sent, received, look.rtt, path_mtu=_largest(echoes, mtu, _MTU_LOWEST[way.family])
-        )
 
+        def answered(size: int) -> bool:
+            return echoes.send(size) is None and echoes.answers(time.monotonic() + _MTU_PATIENCE)
 
-def _largest(echoes: Echoes, most: int, least: int) -> int | None:
-    """The largest packet that is answered, by halves; None where loss lets nothing be said."""
-
-    def passes(size: int) -> bool:
-        return any(
-            echoes.send(size) is None and echoes.answers(time.monotonic() + _MTU_PATIENCE) for _ in range(_MTU_TRIES)
-        )
-
-    if most <= least:
-        return most
-    # Where pings get lost anyway, size has nothing to do with it: both sizes, side by side, must bear it out.
-    for _ in range(_MTU_PROOFS):
-        if passes(most):
-            return most
-        if not passes(least):
-            return None
-    low, high = least, most - 1
-    while low < high:
-        middle = (low + high + 1) // 2
-        if passes(middle):
-            low = middle
-        else:
-            high = middle - 1
-    return low
+        return replace(look, path_mtu=largest_that_passes(answered, mtu, _MTU_LOWEST[way.family]))
 
 
 def send_syn(session: Session, link: str, source_port: int, secret: Secret | None) -> str | None:

@@ -257,7 +257,10 @@ def mtu(e: Evidence) -> Outcome:
     if (daemon := e.daemon) is not None and daemon.layer == "mtu" and not any(path.path_mtu for path in e.paths):
         return Outcome("degraded", daemon.reason, daemon.side)
     told = [f"{path.path_mtu} bytes pass to {path.destination}" for path in e.paths if path.path_mtu is not None]
-    return Outcome("ok", "; ".join(told)) if told else Outcome("unknown", "it was not tried")
+    if told:
+        return Outcome("ok", "; ".join(told))
+    lossy = any(path.received for path in e.paths)
+    return Outcome("unknown", "too much gets lost, whatever its size, to tell" if lossy else "it was not tried")
 
 
 def _lacking(e: Evidence) -> SessionFacts | None:
