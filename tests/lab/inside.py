@@ -125,6 +125,8 @@ def set_up_host() -> None:
     with Path("/etc/hosts").open("a") as hosts:
         hosts.write("127.0.1.1 lab\n")
     Path("/proc/sys/kernel/printk").write_text("1 4 1 7\n")
+    # This kernel would run a /sbin/hotplug for every link that comes or goes; udev, where there is one, ends that.
+    Path("/sys/kernel/uevent_helper").write_text("\n")
     subprocess.run(["modprobe", "-a", "ipv6", "tun"], check=True)
     subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
     resource.setrlimit(resource.RLIMIT_NOFILE, (1024, 524288))
