@@ -67,6 +67,21 @@ def test_a_frr_that_was_killed_has_all_again_after_its_return(running: Bed) -> N
     frr.load("no ip prefix-list by-hand\nrouter bgp 65010\n no neighbor 192.0.2.77\nexit\n")
 
 
+def test_ipv6_comes_back_with_frr_though_somebody_flushed_every_address_before(running: Bed) -> None:
+    # FRR sets no IPv6 session up on a link without a link-local address, which the kernel makes only once.
+    frr, flushed = running.edge.frr, ("ip", "-6", "address", "flush", "dev", "eth2.102")
+    running.edge.namespace.run(*flushed)
+    until(
+        "both addresses of eth2.102",
+        lambda: running.edge.namespace.run("ip", "-6", "-o", "address", "show", "dev", "eth2.102").stdout,
+        accept=lambda shown: "2001:db8:102::2/126" in shown and "inet6 fe80::" in shown,
+    )
+    frr.kill()
+    until("the daemon to say so", running.edge.status, accept=lambda seen: not seen["frr"]["available"])
+    frr.boot()
+    running.wait_up("prod-b")
+
+
 @pytest.mark.parametrize(
     ("daemon", "link", "address"),
     [

@@ -193,6 +193,7 @@ def interface_resources(interface: ResolvedInterface, kernel: Capabilities) -> I
         affects=affects,
         master=interface.vrf,
         control_pcp=m.CONTROL_PCP if kernel.skbedit and interface.tags else 0,
+        link_local=any(pair.customer.version == 6 for pair in interface.addresses),
         depth=len(interface.tags),
     )
     for pair in interface.addresses:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from ipaddress import IPv6Interface
 
 from dcedge.errors import KernelError
 from dcedge.kernel import messages as m
@@ -31,6 +32,7 @@ from dcedge.kernel.view import (
     addresses_on,
     dump_links,
     effective_conf6,
+    hardware_address,
     ingress_filters,
     link_at,
     observe_link,
@@ -532,6 +534,9 @@ class KernelExecutor:
         )
         if before.control_pcp != after.control_pcp:
             yield _Step(operation, m.set_control_pcp(index, after.control_pcp))
+        if after.link_local and not before.link_local:
+            made = _link_local(hardware_address(self.sock, index))
+            yield _Step(operation, m.address(index, made, add=True, protocol=m.IFAPROT_KERNEL_LL), _THERE_ALREADY)
         if master is not None or (before.up and not after.up):
             yield from self._put_back_ipv6(operation, index, link=after.name)
         if before.conf6 != after.conf6:
@@ -558,6 +563,14 @@ class KernelExecutor:
         for request in steps:
             removal = request.kind in {m.RTM_DELQDISC, m.RTM_DELTCLASS, m.RTM_DELTFILTER}
             yield _Step(operation, request, _FINE_ON_REMOVAL if removal else frozenset())
+
+
+def _link_local(hardware: bytes) -> IPv6Interface:
+    """The link-local address that the kernel would have made of a hardware address (RFC 2464, 4 and 5)."""
+    if len(hardware) != 6:
+        raise KernelError("the link has no hardware address to make a link-local address of", errno.EADDRNOTAVAIL)
+    identifier = bytes([hardware[0] ^ 0x02]) + hardware[1:3] + b"\xff\xfe" + hardware[3:]
+    return IPv6Interface((b"\xfe\x80" + bytes(6) + identifier, 64))
 
 
 def _is_lost_with_link(address: AddressView) -> bool:

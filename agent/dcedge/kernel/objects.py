@@ -252,6 +252,7 @@ class Link:
     foreign: bool = False  # it stands where ours should, and is not ours
     master: str | None = None  # its VRF
     control_pcp: int = 0  # the 802.1p priority of the router's own control packets
+    link_local: bool = False  # has an IPv6 link-local address, without which FRR sets no IPv6 session up on it
     depth: int = field(default=1, compare=False)  # how many tags deep it stands on its port
 
     @property
@@ -301,19 +302,24 @@ class Link:
         if self.up != observed.up:
             before, after = ("up", "down") if observed.up else ("down", "up")
             changes.append(Change("state", before, after, "link" if observed.up else "none"))
+        if self.link_local and not observed.link_local:
+            changes.append(Change("link-local address", "none", "from its hardware address"))
         if self.alias != observed.alias:
             changes.append(Change("alias", observed.alias, self.alias))
         if self.altname != observed.altname:
             changes.append(Change("altname", observed.altname or "", self.altname or ""))
-        for family, mine, theirs in (("ipv4", self.conf4, observed.conf4), ("ipv6", self.conf6, observed.conf6)):
-            if mine != theirs:
-                was = dict(theirs)
-                changes += [
-                    Change(f"{family}.{name}", str(was[name]), str(value))
-                    for name, value in mine
-                    if name in was and was[name] != value
-                ]
+        changes += _settings_changed("ipv4", self.conf4, observed.conf4)
+        changes += _settings_changed("ipv6", self.conf6, observed.conf6)
         return tuple(changes)
+
+
+def _settings_changed(
+    family: str, wanted: tuple[tuple[str, int], ...], observed: tuple[tuple[str, int], ...]
+) -> Iterator[Change]:
+    was = dict(observed)
+    for name, value in wanted:
+        if was.get(name, value) != value:
+            yield Change(f"{family}.{name}", str(was[name]), str(value))
 
 
 def _place(link: Link) -> str:

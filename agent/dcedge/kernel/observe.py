@@ -165,8 +165,14 @@ def _link(view: KernelView, link: LinkView, wanted: Resource | None, *, foreign:
         foreign=foreign,
         master=master.name if master is not None else None,
         control_pcp=link.control_pcp,
+        link_local=isinstance(wanted, Link) and wanted.link_local and _has_link_local(view, link),
         depth=_depth(view, link),
     )
+
+
+def _has_link_local(view: KernelView, link: LinkView) -> bool:
+    """Whether it has a link-local address, or is yet to get it from the kernel, which makes it when a link is ready."""
+    return link.index in view.link_locals or not link.running
 
 
 def _depth(view: KernelView, link: LinkView) -> int:

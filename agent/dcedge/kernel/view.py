@@ -74,6 +74,11 @@ class LinkView:
         return bool(self.flags & m.IFF_UP)
 
     @property
+    def running(self) -> bool:
+        """Whether the kernel uses it: up, and its carrier has been taken note of (IFF_RUNNING, RFC 2863)."""
+        return bool(self.flags & m.IFF_RUNNING)
+
+    @property
     def carrier(self) -> bool:
         """Whether its lower layer is up (IFF_LOWER_UP)."""
         return bool(self.flags & m.IFF_LOWER_UP)
@@ -115,6 +120,7 @@ class KernelView:
     links: dict[int, LinkView] = field(default_factory=dict)
     by_name: dict[str, LinkView] = field(default_factory=dict)
     addresses: dict[int, list[AddressView]] = field(default_factory=dict)
+    link_locals: set[int] = field(default_factory=set)  # the links that have an IPv6 link-local address
     qdiscs: dict[int, tuple[QdiscView, ...]] = field(default_factory=dict)
     classes: dict[int, tuple[HtbClass, ...]] = field(default_factory=dict)  # of our own trees
     classifiers: dict[int, Classifier] = field(default_factory=dict)
@@ -144,6 +150,8 @@ def observe_link(sock: RouteSocket, index: int, *, queues: bool) -> KernelView:
             view.links[master.index] = master
             view.by_name[master.name] = master
     view.addresses[index] = addresses_on(sock, index)
+    if any(address.interface.ip.is_link_local for address in view.addresses[index] if address.interface.version == 6):
+        view.link_locals.add(index)
     if queues:
         _look_at_qdiscs(sock, view, index)
         _look_into_tree(sock, view, index)
@@ -193,6 +201,16 @@ def link_at(sock: RouteSocket, index: int) -> LinkView | None:
     return sock.get(m.RTM_GETLINK, body, link_view)
 
 
+def hardware_address(sock: RouteSocket, index: int) -> bytes:
+    """A link's hardware address; empty where it has none, or is gone."""
+
+    def decode(data: memoryview, start: int, end: int) -> bytes:
+        return _payload(data, attributes(data, start + 16, end).get(m.IFLA_ADDRESS))
+
+    body = m.LINK_BODY.pack(0, 0, index, 0, 0) + u32(m.IFLA_EXT_MASK, m.RTEXT_FILTER_SKIP_STATS)
+    return sock.get(m.RTM_GETLINK, body, decode) or b""
+
+
 def addresses_on(sock: RouteSocket, index: int) -> list[AddressView]:
     """The addresses on one link."""
     found = dump(sock, m.RTM_GETADDR, m.ADDRESS_BODY.pack(0, 0, 0, 0, index), _address)
@@ -208,6 +226,10 @@ def observe_kernel(sock: RouteSocket, wanted: Iterable[Interface]) -> KernelView
     known = {(interface.packed, interface.network.prefixlen): interface for interface in wanted}
 
     def address(data: memoryview, start: int, end: int) -> AddressView | None:
+        family, _, _, scope, index = m.ADDRESS_BODY.unpack_from(data, start)
+        if family == m.AF_INET6 and scope == m.RT_SCOPE_LINK:
+            view.link_locals.add(index)
+            return None
         return _address(data, start, end, known)
 
     for link in dump_links(sock):
