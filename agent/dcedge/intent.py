@@ -15,14 +15,16 @@ from typing import Generic, TypeVar, cast
 from dcedge.bgp.render import derive_frr
 from dcedge.bgp.resources import FrrBlock
 from dcedge.credentials import CredentialError, Secret
-from dcedge.firewall.derive import derive_firewall
+from dcedge.firewall.derive import Change, concerns_all, derive_firewall
 from dcedge.kernel.capabilities import Capabilities
 from dcedge.kernel.derive import interface_resources, shared_resources
 from dcedge.kernel.naming import interface_link
-from dcedge.kernel.sharing import NO_LOADS, Loads
+from dcedge.kernel.objects import Port
+from dcedge.kernel.sharing import NO_LOADS, Loads, shared_shapers
 from dcedge.layered import changed
 from dcedge.order.model import Credential, Order, VirtualInterface
 from dcedge.order.resolve import ResolvedInterface, resolve_interface
+from dcedge.order.roster import Roster
 from dcedge.resource import Key, Resource, State
 from dcedge.store import Runtime
 
@@ -67,6 +69,7 @@ class Intent:
     withheld: Mapping[str, CredentialError]
     secrets: Mapping[Credential, Secret]
     loads: Loads
+    roster: Roster
     credentials: Mapping[str, tuple[Credential, ...]]
     since: Order | None
     differing: Collection[str]
@@ -77,7 +80,7 @@ class Intent:
         return self.later_frr.get()
 
 
-NOTHING = Intent(None, Runtime(), {}, {}, {}, (), {}, Later(dict), {}, {}, {}, NO_LOADS, {}, None, ())
+NOTHING = Intent(None, Runtime(), {}, {}, {}, (), {}, Later(dict), {}, {}, {}, NO_LOADS, Roster(), {}, None, ())
 
 
 def credentials_of(order: Order) -> Iterable[Credential]:
@@ -124,8 +127,9 @@ def derive(
     gone = [previous.interfaces[name] for name in differing if name in previous.interfaces]
     come = [resolve_interface(order, name) for name in differing if name in order.virtual_interfaces]
     interfaces = changed(previous.interfaces, (was.name for was in gone), {now.name: now for now in come})
-    if len(gone) != len(come) and list(interfaces) != list(order.virtual_interfaces):
-        interfaces = {name: interfaces[name] for name in order.virtual_interfaces}
+    listed = tuple(order.virtual_interfaces)
+    if tuple(interfaces) != listed:
+        interfaces = {name: interfaces[name] for name in listed}
     own = {now.name: {r.key: r for r in interface_resources(now, kernel_has)} for now in come}
     keys = changed(
         previous.keys, (was.name for was in gone), {name: tuple(resources) for name, resources in own.items()}
@@ -136,6 +140,7 @@ def derive(
     goes = [key for was in gone for key in previous.keys[was.name]]
     comes = {key: resource for resources in own.values() for key, resource in resources.items()}
     loads = previous.loads.changed(gone, come) if differing else previous.loads
+    roster = previous.roster.changed(gone, come, listed)
     crowded = loads.crowded()
     shared, firewall = previous.shared, previous.firewall
     if (
@@ -143,17 +148,15 @@ def derive(
         or not _differ_in_rate_only(gone, come)
         or (differing and (crowded or previous.loads.crowded()))
     ):
-        made = shared_resources(
-            interfaces.values(), kernel_has, crowded, withdrawn=runtime.withdrawn, drained=runtime.drained
-        )
-        resources = {r.key: r for r in made}
+        made = shared_resources(roster, kernel_has, withdrawn=runtime.withdrawn, drained=runtime.drained)
+        trees = shared_shapers(interfaces.values() if crowded else (), kernel_has, crowded)
+        resources: dict[Key, Resource] = {r.key: r for r in (*made, *trees)}
         goes += previous.shared
         for key, resource in resources.items():
             before = previous.kernel.get(key)
-            comes[key] = before if before == resource else resource
+            comes[key] = before if before is not None and _equal(before, resource) else resource
         shared = tuple(resources)
-        same_frame = previous.order is not None and _same_frame(order, previous.order)
-        firewall = derive_firewall(interfaces.values(), order, (gone, come) if same_frame else None, previous.firewall)
+        firewall = _firewall(order, roster, (gone, come), interfaces, previous)
 
     def frr() -> Mapping[Key, FrrBlock]:
         unchanged: Collection[str] = ()
@@ -179,10 +182,20 @@ def derive(
         },
         secrets=secrets,
         loads=loads,
+        roster=roster,
         credentials=credentials_by_interface(order, previous, differing),
         since=previous.order,
         differing=differing,
     )
+
+
+def _firewall(
+    order: Order, roster: Roster, change: Change, interfaces: Mapping[str, ResolvedInterface], previous: Intent
+) -> State:
+    same_frame = previous.order is not None and _same_frame(order, previous.order)
+    if same_frame and not concerns_all(roster, change, previous.firewall):
+        return derive_firewall(roster, order, change, previous.firewall)
+    return derive_firewall(roster, order, ((), tuple(interfaces.values())))
 
 
 def changed_keys(before: Intent, now: Intent) -> set[Key]:
@@ -233,6 +246,13 @@ def _differ_in_rate_only(gone: Sequence[ResolvedInterface], come: Sequence[Resol
         one == replace(other, rate_bps=one.rate_bps, overhead=one.overhead, queue=one.queue, ingress=one.ingress)
         for one, other in zip(gone, come, strict=True)
     )
+
+
+def _equal(one: Resource, other: Resource) -> bool:
+    """Whether two resources are the same, with what the kernel does not show of them."""
+    if isinstance(one, Port) and isinstance(other, Port) and one.needy != other.needy:
+        return False
+    return one == other
 
 
 def _same(one: Mapping[str, object], other: Mapping[str, object]) -> bool:

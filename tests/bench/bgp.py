@@ -206,7 +206,8 @@ def median(figures: Collection[float]) -> float:
 def raise_limits(edge: Namespace, interfaces: Collection[ResolvedInterface]) -> Callable[[], None]:
     """What the order asks of the kernel; the neighbour table is one for all namespaces. Returns what puts it back."""
     shared: dict[Path, str] = {}
-    for setting in kernel_limits(interfaces):
+    pairs = sum(len(interface.addresses) for interface in interfaces)
+    for setting in kernel_limits(pairs, sum(interface.keys for interface in interfaces)):
         path = Path("/proc/sys", setting.path)
         if "/neigh/" in setting.path:
             before = path.read_text()

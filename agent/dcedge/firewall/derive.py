@@ -7,53 +7,57 @@ from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
 from types import MappingProxyType
 
-from dcedge.firewall.objects import ANY, NEVER_SOURCES, Element, FirewallTable, GatewaySources, Guard, guard_key
+from dcedge.firewall.objects import (
+    ANY,
+    NEVER_SOURCES,
+    Element,
+    FirewallTable,
+    GatewaySources,
+    Guard,
+    gateway_key,
+    guard_key,
+)
 from dcedge.firewall.ranges import Range, merged, minus, of_prefix
 from dcedge.firewall.table import COUNTERS, clamp_chain, gateway_chain, reach_set
 from dcedge.kernel.naming import interface_link
-from dcedge.order.model import Order
+from dcedge.layered import changed
+from dcedge.order.kinds import Prefix
+from dcedge.order.model import AcceptedPrefix, Order
 from dcedge.order.resolve import ResolvedInterface
+from dcedge.order.roster import Roster
 from dcedge.resource import Key, Resource, State
 
 Change = tuple[Sequence[ResolvedInterface], Sequence[ResolvedInterface]]  # as they were, as they are
 
 
 def derive_firewall(
-    interfaces: Iterable[ResolvedInterface],
+    roster: Roster,
     order: Order,
-    change: Change | None = None,
+    change: Change,
     before: State = MappingProxyType({}),
-) -> dict[Key, Resource]:
+) -> State:
     """The table, each virtual gateway's sources and each virtual interface's guard; nothing where there is none.
 
-    A gateway may send from what it may announce (`accept`) and from what is routed to it (`static`). Given the
-    `change`, all that it does not concern is taken over from `before`, derived from an order with the same gateways.
+    A gateway may send from what it may announce (`accept`) and from what is routed to it (`static`). All that the
+    `change` does not concern is taken over from `before`, derived from an order with the same gateways.
     """
-    interfaces = list(interfaces)
-    if not interfaces:
+    if not roster.names:
         return {}
-    gateways = dict.fromkeys([interface.virtual_gateway for interface in interfaces])
-    kept = dict(before)
-    if change is not None and {name for kind, name in before if kind == "sources"} == gateways.keys():
-        gone, come = change
-        for interface in gone:
-            kept.pop(guard_key(interface_link(interface)), None)
-    else:
-        # A gateway has got its first virtual interface, or lost its last: who may reach whom differs.
-        kept, gone, come = {}, (), interfaces
-    names = tuple([interface.name for interface in interfaces])
-    table = FirewallTable(any(i.vrf is not None for i in interfaces), names)
-    state: dict[Key, Resource] = {**kept, table.key: table}
-    reached_from = _reached_from(order)
-    touched = {interface.virtual_gateway for interface in (*gone, *come)}
-    for name in gateways.keys() & touched:
-        group = [interface for interface in interfaces if interface.virtual_gateway == name]
-        sources = GatewaySources(name, _sources(group), tuple([interface.name for interface in group]))
+    gone, come = change
+    touched = {interface.virtual_gateway: interface.accept for interface in (*gone, *come)}
+    members = roster.grouped(lambda traits: traits.virtual_gateway)
+    table = FirewallTable(any(traits.vrf is not None for traits in roster.groups), roster.names)
+    state: dict[Key, Resource] = {table.key: table}
+    static: dict[str, list[Prefix]] = {}
+    for interface in roster.singular():
+        static.setdefault(interface.virtual_gateway, []).extend(interface.static)
+    for name in members.keys() & touched.keys():
+        sources = GatewaySources(name, _sources(touched[name], static.get(name, ())), members[name])
         state[sources.key] = sources
-    isolated = order.router.isolation
+    reached_from = _reached_from(order)
     of_gateway = {
-        name: tuple(_gateway_elements(name, reached_from[name] & gateways.keys(), isolated=isolated))
-        for name in gateways.keys() & touched
+        name: tuple(_gateway_elements(name, reached_from[name] & members.keys(), isolated=order.router.isolation))
+        for name in members.keys() & touched.keys()
     }
     for interface in come:
         name = interface.virtual_gateway
@@ -65,7 +69,14 @@ def derive_firewall(
             affects=(interface.name,),
         )
         state[guard.key] = guard
-    return state
+    return changed(before, (guard_key(interface_link(interface)) for interface in gone), state)
+
+
+def concerns_all(roster: Roster, change: Change, before: State) -> bool:
+    """Whether a gateway gets its first virtual interface, or loses its last: who may reach whom differs then."""
+    has_any = {traits.virtual_gateway for traits in roster.groups}
+    touched = {interface.virtual_gateway for interfaces in change for interface in interfaces}
+    return any((name in has_any) != (gateway_key(name) in before) for name in touched)
 
 
 def _reached_from(order: Order) -> dict[str, set[str]]:
@@ -81,11 +92,9 @@ def _reached_from(order: Order) -> dict[str, set[str]]:
     return result
 
 
-def _sources(group: list[ResolvedInterface]) -> tuple[Range, ...]:
-    accept = group[0].accept
+def _sources(accept: Sequence[AcceptedPrefix] | None, static: Iterable[Prefix]) -> tuple[Range, ...]:
     if accept is None:
         return ANY
-    static = (prefix for interface in group for prefix in interface.static)
     return minus((of_prefix(p) for p in (*(accepted.prefix for accepted in accept), *static)), NEVER_SOURCES)
 
 

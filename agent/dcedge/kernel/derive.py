@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
 from dcedge.kernel import messages as m
@@ -25,9 +25,9 @@ from dcedge.kernel.objects import (
     Vrf,
 )
 from dcedge.kernel.shaping import interface_tree
-from dcedge.kernel.sharing import shared_shapers
 from dcedge.order.kinds import Prefix
 from dcedge.order.resolve import ResolvedInterface, Tag
+from dcedge.order.roster import Roster
 from dcedge.resource import Resource
 
 FORWARDING = (Sysctl("net/ipv4/ip_forward", 1), Sysctl("net/ipv6/conf/all/forwarding", 1))
@@ -39,61 +39,43 @@ DISTANCE_PREFERRED, DISTANCE_BEFORE_BGP, DISTANCE_BEHIND_BGP, DISTANCE_BACKUP, D
 
 
 def shared_resources(
-    interfaces: Iterable[ResolvedInterface],
+    roster: Roster,
     kernel: Capabilities = EVERYTHING,
-    crowded: Collection[str] = (),
     *,
     withdrawn: frozenset[str] = frozenset(),
     drained: frozenset[str] = frozenset(),
 ) -> Iterator[Resource]:
     """What virtual interfaces have in common: forwarding, limits, VRFs, ports, the links for outer tags, static routes.
 
-    `crowded` are the connections that could be asked for more than they have. The static routes of the virtual
-    interfaces in `withdrawn` are left out, those of the ones in `drained` rank last.
+    The static routes of the virtual interfaces in `withdrawn` are left out, those of the ones in `drained` rank last.
     """
-    interfaces = list(interfaces)
-    if interfaces:
+    if roster.names:
         yield from FORWARDING
-        yield from kernel_limits(interfaces)
-    yield from _vrfs(interfaces)
-    yield from _bonds(interfaces)
-    yield from _ports(interfaces)
-    yield from _carriers(interfaces, kernel)
-    yield from _routes(interfaces, withdrawn, drained)
-    yield from shared_shapers(interfaces, kernel, crowded)
+        yield from kernel_limits(roster.total(lambda traits: traits.pairs), roster.total(lambda traits: traits.keys))
+    yield from _vrfs(roster)
+    yield from _bonds(roster)
+    yield from _ports(roster)
+    singular = roster.singular()
+    yield from _carriers(singular, kernel)
+    static = [i for i in singular if i.static and i.admin != "down" and i.name not in withdrawn]
+    if static:
+        yield from _routes(static, _Bgp.of(roster, drained), drained)
 
 
-def _vrfs(interfaces: Iterable[ResolvedInterface]) -> Iterator[Vrf]:
-    in_it: dict[str, list[str]] = {}
-    for interface in interfaces:
-        if interface.vrf is not None:
-            in_it.setdefault(interface.vrf, []).append(interface.name)
-    for name, table in vrf_tables(in_it).items():
-        yield Vrf(name, table, tuple(in_it[name]))
+def _vrfs(roster: Roster) -> Iterator[Vrf]:
+    users = roster.grouped(lambda traits: traits.vrf)
+    for name, table in vrf_tables(users).items():
+        yield Vrf(name, table, users[name])
 
 
-def _bonds(interfaces: Iterable[ResolvedInterface]) -> Iterator[Bond]:
-    on_it: dict[str, list[ResolvedInterface]] = {}
-    for interface in interfaces:
-        if interface.bond is not None:
-            on_it.setdefault(interface.port, []).append(interface)
-    for name, users in on_it.items():
-        bond = users[0].bond
-        assert bond is not None
-        yield Bond(
-            name, tuple(sorted(bond.members)), bond.lacp_rate, bond.min_links, tuple(user.name for user in users)
-        )
+def _bonds(roster: Roster) -> Iterator[Bond]:
+    made = roster.grouped(lambda traits: (traits.port, traits.bond) if traits.bond is not None else None)
+    for (name, bond), users in made.items():
+        yield Bond(name, tuple(sorted(bond.members)), bond.lacp_rate, bond.min_links, users)
 
 
-def _routes(
-    interfaces: Iterable[ResolvedInterface], withdrawn: frozenset[str], drained: frozenset[str]
-) -> Iterator[Route]:
+def _routes(static: Iterable[ResolvedInterface], bgp: _Bgp, drained: frozenset[str]) -> Iterator[Route]:
     """The static routes; those of one rank to one prefix are one route that shares the traffic."""
-    interfaces = list(interfaces)
-    static = [i for i in interfaces if i.static and i.admin != "down" and i.name not in withdrawn]
-    if not static:
-        return
-    bgp = _Bgp.of(interfaces, drained)
     ways: dict[tuple[Prefix, str | None, int], list[tuple[Hop, str]]] = {}
     for interface in static:
         distance = DISTANCE_DRAINED if interface.name in drained else bgp.static_distance(interface)
@@ -119,14 +101,15 @@ class _Bgp:
     preferred: frozenset[str]
 
     @classmethod
-    def of(cls, interfaces: Iterable[ResolvedInterface], drained: frozenset[str]) -> _Bgp:
-        speaking = [i for i in interfaces if i.sessions and i.admin != "down"]
-        undrained = [i for i in speaking if i.name not in drained]
-        preferred = (i.virtual_gateway for i in undrained if i.preference != "backup")
+    def of(cls, roster: Roster, drained: frozenset[str]) -> _Bgp:
+        speaking = {traits: group for traits, group in roster.groups.items() if traits.speaks_bgp}
+        undrained = [
+            traits for traits, group in speaking.items() if sum(name in group for name in drained) < len(group)
+        ]
         return cls(
-            frozenset(i.virtual_gateway for i in speaking),
-            frozenset(i.virtual_gateway for i in undrained),
-            frozenset(preferred),
+            frozenset(traits.virtual_gateway for traits in speaking),
+            frozenset(traits.virtual_gateway for traits in undrained),
+            frozenset(traits.virtual_gateway for traits in undrained if traits.preference != "backup"),
         )
 
     def static_distance(self, interface: ResolvedInterface) -> int:
@@ -142,21 +125,19 @@ class _Bgp:
         return DISTANCE_BEHIND_BGP if gateway in self.preferred else DISTANCE_PREFERRED
 
 
-def _ports(interfaces: Iterable[ResolvedInterface]) -> Iterator[Port]:
-    by_port: dict[str, list[ResolvedInterface]] = {}
-    for interface in interfaces:
-        by_port.setdefault(interface.port, []).append(interface)
-    for name, on_it in by_port.items():
-        mtus, names = [i.mtu for i in on_it], tuple([i.name for i in on_it])
-        mtu = max(mtus)
-        needy = names if min(mtus) == mtu else tuple(i.name for i in on_it if i.mtu == mtu)
-        yield Port(name, mtu, True, names, needy)
+def _ports(roster: Roster) -> Iterator[Port]:
+    needing = roster.grouped(lambda traits: (traits.port, traits.mtu))
+    largest: dict[str, int] = {}
+    for name, mtu in needing:
+        largest[name] = max(mtu, largest.get(name, 0))
+    for name, users in roster.grouped(lambda traits: traits.port).items():
+        yield Port(name, largest[name], True, users, needing[name, largest[name]])
 
 
 def _carriers(interfaces: Iterable[ResolvedInterface], kernel: Capabilities) -> Iterator[Link]:
     """The links for the outer tags, each under the next; several virtual interfaces share one."""
     carried: dict[tuple[str, tuple[Tag, ...]], list[ResolvedInterface]] = {}
-    for interface in [i for i in interfaces if len(i.tags) > 1]:
+    for interface in interfaces:
         for depth in range(1, len(interface.tags)):
             carried.setdefault((interface.port, interface.tags[:depth]), []).append(interface)
     for (port, tags), on_it in carried.items():

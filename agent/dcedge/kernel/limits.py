@@ -5,11 +5,10 @@ The kernel's limits only ever go upwards; a purge puts back what was there.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from dcedge.kernel.objects import Sysctl
-from dcedge.order.resolve import ResolvedInterface
 
 # The kernel's defaults (arp.c, ndisc.c); an order that they suffice for asks for nothing.
 _NEIGHBOURS_DEFAULT = 128
@@ -28,21 +27,19 @@ FRR_DAEMONS_FILE = Path("/etc/frr/daemons")
 FRR_DESCRIPTORS_DEFAULT = 1024
 
 
-def kernel_limits(interfaces: Collection[ResolvedInterface]) -> Iterator[Sysctl]:
-    """The settings that the order needs beyond the kernel's defaults.
+def kernel_limits(pairs: int, keys: int) -> Iterator[Sysctl]:
+    """The settings that so many address pairs and TCP-MD5 keys need beyond the kernel's defaults.
 
     gc_thresh1/2/3 (arp(7)): below the first nothing is collected, beyond the third nothing is added. optmem_max
     (socket(7)) bounds the keys of all peers together. Rounded up, so that one more virtual interface changes nothing.
     """
     # Each pair counts for both families: to tell them apart would cost more than the room for the other one.
-    pairs = sum([len(interface.addresses) for interface in interfaces])
     for family, each in _NEIGHBOURS_EACH.items():
         needed = each * pairs
         if needed > _NEIGHBOURS_DEFAULT:
             needed = _round_up(needed + _NEIGHBOURS_OTHERS)
             for number, factor in ((1, 1), (2, 2), (3, 4)):
                 yield Sysctl(f"net/{family}/neigh/default/gc_thresh{number}", needed * factor, at_least=True)
-    keys = sum([interface.keys for interface in interfaces])
     memory = _round_up(_OPTIONS_BYTES + keys * _KEY_BYTES)
     if memory > _OPTMEM_DEFAULT:
         yield Sysctl("net/core/optmem_max", memory, at_least=True)

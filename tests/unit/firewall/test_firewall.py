@@ -14,6 +14,7 @@ from dcedge.firewall.objects import ANY, GatewaySources, gateway_key
 from dcedge.firewall.ranges import common, of_prefix
 from dcedge.firewall.table import commands
 from dcedge.order.model import Order
+from dcedge.order.roster import Roster
 from dcedge.plan import Plan, plan
 from tests.unit.firewall.orders import DEV_A, PROD, PROD_A, PROD_B, Line, firewall_of, order_of
 
@@ -29,7 +30,7 @@ def told(before: Order, after: Order) -> list[tuple[str, str, tuple[str, ...], s
 
 
 def test_nothing_is_asked_where_nothing_is_ordered() -> None:
-    assert derive_firewall([], BOTH) == {}
+    assert derive_firewall(Roster(), BOTH, ((), ())) == {}
 
 
 def test_a_wider_accept_is_told_as_what_comes_and_harms_nobody() -> None:

@@ -12,8 +12,9 @@ KEYED = {"password": {"credential": "key"}}
 
 
 def limits(count: int, bgp: object = None) -> dict[str, int]:
-    one = interfaces_of(a=vi(1, bgp=bgp))
-    return {setting.path: setting.value for setting in kernel_limits(one * count)}
+    (one,) = interfaces_of(a=vi(1, bgp=bgp))
+    found = kernel_limits(len(one.addresses) * count, one.keys * count)
+    return {setting.path: setting.value for setting in found}
 
 
 def test_a_small_order_asks_for_nothing() -> None:
