@@ -79,8 +79,11 @@ def status_line(snapshot: Snapshot) -> str:
         said.append(f"{counted(len(snapshot.passes.failing), 'operation')} failing")
     if snapshot.order.problems:
         said.append(f"order file refused: {snapshot.order.problems[0]}")
+    worst = [vi for state in ("down", "degraded") for vi in snapshot.virtual_interfaces if vi.verdict.state == state]
     if any(note.startswith(NOT_ISOLATED) for note in snapshot.passes.notes):
         said.append("not as ordered: isolation and guard are not in force")
+    elif worst and snapshot.frr.available:
+        said.append(f"{worst[0].name}: {worst[0].verdict.reason}")
     elif snapshot.frr.available and not snapshot.passes.failing and not snapshot.order.problems:
         said.append("everything as ordered")
     return "; ".join(said)

@@ -88,7 +88,10 @@ def test_without_systemd_nobody_is_told(monkeypatch: pytest.MonkeyPatch) -> None
 def test_the_line_says_what_is_wrong_first() -> None:
     well = snapshot(up("a"), up("b"), passes=PassSnapshot(finished=1.0))
     assert status_line(well) == "2 of 2 virtual interfaces up; everything as ordered"
-    assert status_line(snapshot(up("a"), down("b"))).startswith("1 of 2 virtual interfaces up, 1 down")
+    assert status_line(snapshot(up("a"), down("b"))) == (
+        "1 of 2 virtual interfaces up, 1 down; "
+        "b: BGP to 10.0.0.1 is Active for 35 s: the cloud does not answer on TCP 179"
+    )
     open_to_all = replace(well, passes=PassSnapshot(finished=1.0, notes=("NOT ISOLATED: nft refuses",)))
     assert status_line(open_to_all) == (
         "2 of 2 virtual interfaces up; not as ordered: isolation and guard are not in force"
