@@ -128,7 +128,7 @@ def derive(
     come = [resolve_interface(order, name) for name in differing if name in order.virtual_interfaces]
     interfaces = changed(previous.interfaces, (was.name for was in gone), {now.name: now for now in come})
     listed = tuple(order.virtual_interfaces)
-    if tuple(interfaces) != listed:
+    if listed != previous.roster.names and listed != tuple(interfaces):
         interfaces = {name: interfaces[name] for name in listed}
     own = {now.name: {r.key: r for r in interface_resources(now, kernel_has)} for now in come}
     keys = changed(
