@@ -17,6 +17,9 @@ Action = Literal["create", "change", "replace", "delete"]
 # What leads somewhere goes only when what takes its place is there: a route whose metric changes is two routes.
 _LEADING = frozenset({"route"})
 
+# What the kernel makes by itself with what it stands on, and takes along with that: made only where it was lost since.
+_KERNELS_OWN = frozenset({"link-local"})
+
 _CHANGES_IN_BRIEF = 6
 
 
@@ -95,7 +98,7 @@ def plan(intent: State, observed: State) -> Plan:
     deletions = [
         Operation("delete", key, r, None, (), "not in the order", r.deletion, r.affects)
         for key in gone - taken_along
-        if key not in intent
+        if key not in intent and key.kind not in _KERNELS_OWN
         for r in (observed[key],)
     ]
     deletions.sort(key=lambda operation: (-operation.resource.rank, operation.key))
@@ -104,19 +107,13 @@ def plan(intent: State, observed: State) -> Plan:
     for key, wanted in intent.items():
         present = observed.get(key)
         if present is None or key in taken_along:
+            if key.kind in _KERNELS_OWN and (present is not None or wanted.parent not in observed):
+                continue
             above = _lost_with(key, intent, observed)
             reason = "missing" if above is None else stands_on.setdefault(above, f"stands on {above}")
             operation = Operation("create", key, None, wanted, (), reason, wanted.creation, wanted.affects)
         elif key in changes:
-            differences = changes[key]
-            if key in gone:
-                harm = worst((present.deletion, *(change.disruption for change in differences)))
-                operation = Operation(
-                    "replace", key, present, wanted, differences, "cannot change in place", harm, wanted.affects
-                )
-            else:
-                harm = worst(change.disruption for change in differences)
-                operation = Operation("change", key, present, wanted, differences, "differs", harm, wanted.affects)
+            operation = _change(key, present, wanted, changes[key], anew=key in gone)
         else:
             continue
         upwards.setdefault(wanted.rank, []).append(operation)
@@ -125,6 +122,14 @@ def plan(intent: State, observed: State) -> Plan:
     made = (operation for rank in sorted(upwards) for operation in upwards[rank])
     last = [operation for operation in deletions if operation.key.kind in _LEADING]
     return Plan((*(o for o in deletions if o.key.kind not in _LEADING), *made, *last))
+
+
+def _change(key: Key, present: Resource, wanted: Resource, differences: tuple[Change, ...], *, anew: bool) -> Operation:
+    harm = worst(change.disruption for change in differences)
+    if anew:
+        harm = worst((present.deletion, harm))
+        return Operation("replace", key, present, wanted, differences, "cannot change in place", harm, wanted.affects)
+    return Operation("change", key, present, wanted, differences, "differs", harm, wanted.affects)
 
 
 def _lost_with(key: Key, intent: State, observed: State) -> Key | None:

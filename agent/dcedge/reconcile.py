@@ -43,6 +43,7 @@ from dcedge.kernel.objects import (
     Ingress,
     IpAddress,
     Link,
+    LinkLocal,
     Port,
     Route,
     Shaper,
@@ -106,7 +107,7 @@ class KernelObserved:
             key = keys.get(fresh, fresh)
             wanted = intent.get(key)
             self.state[key] = wanted if wanted is not None and wanted == resource else resource
-            if isinstance(resource, (IpAddress, Shaper)):
+            if isinstance(resource, (IpAddress, LinkLocal, Shaper)):
                 upon = self._upon.get(resource.link, ())
                 if key not in upon:
                     self._upon[resource.link] = (*upon, key)

@@ -79,7 +79,8 @@ def status_line(snapshot: Snapshot) -> str:
         said.append(f"{counted(len(snapshot.passes.failing), 'operation')} failing")
     if snapshot.order.problems:
         said.append(f"order file refused: {snapshot.order.problems[0]}")
-    worst = [vi for state in ("down", "degraded") for vi in snapshot.virtual_interfaces if vi.verdict.state == state]
+    wanted = [vi for vi in snapshot.virtual_interfaces if vi.admin == "up"]
+    worst = [vi for state in ("down", "degraded") for vi in wanted if vi.verdict.state == state]
     if any(note.startswith(NOT_ISOLATED) for note in snapshot.passes.notes):
         said.append("not as ordered: isolation and guard are not in force")
     elif worst and snapshot.frr.available:

@@ -220,8 +220,12 @@ def test_an_lacp_bond_is_made_from_its_members_and_released(router: Router) -> N
     assert (data["mode"], data["ad_lacp_rate"], data["min_links"], data["miimon"]) == ("802.3ad", "fast", 1, 100)
     assert (data["xmit_hash_policy"], bond["ifalias"], bond["mtu"]) == ("layer3+4", "dcedge:bond:bond7", 8500)
     answers(router.edge, "10.255.1.1")
-    partner = router.link("bond7")["linkinfo"]["info_data"]["ad_info"]["partner_mac"]
-    assert partner == json.loads(router.cloud.run("ip", "-j", "link", "show", "dev", "b7").stdout)[0]["address"]
+    address = json.loads(router.cloud.run("ip", "-j", "link", "show", "dev", "b7").stdout)[0]["address"]
+    until(
+        "the two bonds to have found each other",
+        lambda: router.link("bond7")["linkinfo"]["info_data"]["ad_info"]["partner_mac"],
+        accept=address.__eq__,
+    )
 
     router.apply(order(BOND.format("p1", "slow", ""), vi("a", "f1", 10, 1)))
     after = router.link("bond7")
@@ -422,6 +426,52 @@ def test_a_virtual_interface_ordered_down_is_down_and_keeps_what_it_has(router: 
     router.apply(order(TWO, vi("a", "f1", 10, 1, "admin: planned, ")))
     assert "UP" in router.link("p1.10")["flags"]
     assert router.addresses("p1.10") == ["10.255.1.2/30", "2001:db8:1::2/126"]
+
+
+def link_locals(router: Router, name: str) -> list[str]:
+    """The IPv6 link-local addresses of a link."""
+    return [str(a["local"]) for a in router.link(name).get("addr_info", []) if a["scope"] == "link"]
+
+
+def test_a_lost_link_local_address_is_made_again_and_nothing_else_is_touched(router: Router) -> None:
+    text = order(TWO, vi("a", "f1", 10, 1))
+    router.apply(text)
+    made = until("the kernel's link-local address", lambda: link_locals(router, "p1.10"), accept=bool)
+    router.edge.ip(f"address del {made[0]}/64 dev p1.10")
+    assert [(o.action, str(o.key), o.disruption) for o in router.plan(text).operations] == [
+        ("create", "link-local p1.10", "none")
+    ]
+    router.apply(text)
+    assert link_locals(router, "p1.10") == made
+
+
+def test_an_interface_that_gets_ipv6_keeps_the_link_local_address_that_it_has(router: Router) -> None:
+    both = vi("a", "f1", 10, 1)
+    plain = both.replace(', {customer: "2001:db8:1::2/126", cloud: "2001:db8:1::1"}', "")
+    router.apply(order(TWO, plain))
+    made = until("the kernel's link-local address", lambda: link_locals(router, "p1.10"), accept=bool)
+    router.edge.ip(f"address del {made[0]}/64 dev p1.10", "address add fe80::77/64 dev p1.10 nodad")
+    assert router.plan(order(TWO, plain)).operations == ()
+    asked = router.load(order(TWO, both))
+    done = router.edge.call(lambda: router.reconciler.run(router.reconciler.intent(asked, Runtime()), Scope()))
+    created = [str(operation.key) for operation in done.done.operations if operation.action == "create"]
+    assert created == ["address 2001:db8:1::2/126 on p1.10"]
+    assert link_locals(router, "p1.10") == ["fe80::77"]
+
+
+def test_ipv6_that_is_switched_off_on_a_link_leaves_its_ipv4_to_be_repaired(router: Router) -> None:
+    text = order(TWO, vi("a", "f1", 10, 1))
+    router.apply(text)
+    router.edge.run("sysctl", "-qw", "net/ipv6/conf/p1.10/disable_ipv6=1")
+    router.edge.ip("address del 10.255.1.2/30 dev p1.10")
+    done = router.attempt(text)
+    assert {str(failure.operation.key) for failure in done.failures} == {
+        "address 2001:db8:1::2/126 on p1.10", "link-local p1.10",
+    }  # fmt: skip
+    assert router.addresses("p1.10") == ["10.255.1.2/30"]
+    router.edge.run("sysctl", "-qw", "net/ipv6/conf/p1.10/disable_ipv6=0")
+    router.apply(text)
+    assert link_locals(router, "p1.10")
 
 
 def test_an_untagged_interface_leaves_its_port_as_it_was(router: Router) -> None:

@@ -92,6 +92,11 @@ def test_the_line_says_what_is_wrong_first() -> None:
         "1 of 2 virtual interfaces up, 1 down; "
         "b: BGP to 10.0.0.1 is Active for 35 s: the cloud does not answer on TCP 179"
     )
+    not_wanted = down("a")._replace(admin="down"), down("c")._replace(admin="planned")
+    assert status_line(snapshot(*not_wanted, down("b"))).endswith(
+        "; b: BGP to 10.0.0.1 is Active for 35 s: the cloud does not answer on TCP 179"
+    )
+    assert status_line(snapshot(*not_wanted, up("b"))).endswith("everything as ordered")
     open_to_all = replace(well, passes=PassSnapshot(finished=1.0, notes=("NOT ISOLATED: nft refuses",)))
     assert status_line(open_to_all) == (
         "2 of 2 virtual interfaces up; not as ordered: isolation and guard are not in force"

@@ -127,7 +127,7 @@ def look_at_path(way: Way, mtu: int, identifier: int | None = None) -> PathLook:
         def answered(size: int) -> bool:
             return echoes.send(size) is None and echoes.answers(time.monotonic() + _MTU_PATIENCE)
 
-        return replace(look, path_mtu=largest_that_passes(answered, mtu, _MTU_LOWEST[way.family]))
+        return replace(look, refused=None, path_mtu=largest_that_passes(answered, mtu, _MTU_LOWEST[way.family]))
 
 
 def send_syn(session: Session, link: str, source_port: int, secret: Secret | None) -> str | None:

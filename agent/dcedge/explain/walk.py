@@ -260,7 +260,7 @@ def mtu(e: Evidence) -> Outcome:
     if told:
         return Outcome("ok", "; ".join(told))
     lossy = any(path.received for path in e.paths)
-    return Outcome("unknown", "too much gets lost, whatever its size, to tell" if lossy else "it was not tried")
+    return Outcome("unknown", "too many packets get lost to tell" if lossy else "it was not tried")
 
 
 def _lacking(e: Evidence) -> SessionFacts | None:

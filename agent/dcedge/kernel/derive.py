@@ -18,6 +18,7 @@ from dcedge.kernel.objects import (
     Ingress,
     IpAddress,
     Link,
+    LinkLocal,
     Port,
     Route,
     Shaper,
@@ -174,11 +175,12 @@ def interface_resources(interface: ResolvedInterface, kernel: Capabilities) -> I
         affects=affects,
         master=interface.vrf,
         control_pcp=m.CONTROL_PCP if kernel.skbedit and interface.tags else 0,
-        link_local=any(pair.customer.version == 6 for pair in interface.addresses),
         depth=len(interface.tags),
     )
     for pair in interface.addresses:
         yield IpAddress(name, pair.customer, affects)
+    if any(pair.customer.version == 6 for pair in interface.addresses):
+        yield LinkLocal(name, affects)
     tree = interface_tree(
         interface.shaped_bps,
         interface.mtu,

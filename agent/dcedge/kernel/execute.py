@@ -20,6 +20,7 @@ from dcedge.kernel.objects import (
     Ingress,
     IpAddress,
     Link,
+    LinkLocal,
     Port,
     Route,
     Shaper,
@@ -255,10 +256,8 @@ class KernelExecutor:
                 assert before is None or isinstance(before, Link)
                 assert after is None or isinstance(after, Link)
                 yield from self._link_steps(operation, before, after)
-            case IpAddress() as address:
-                add = after is not None
-                fine = _THERE_ALREADY if add else _FINE_ON_REMOVAL
-                yield _Step(operation, m.address(self._index(address.link), address.interface, add=add), fine)
+            case IpAddress() | LinkLocal() as address:
+                yield from self._address_steps(operation, address)
             case Route() as route:
                 if after is not None or route.vrf is None or route.vrf in self._indices:
                     yield self._route_step(operation, route)  # else it is gone with its VRF
@@ -270,6 +269,16 @@ class KernelExecutor:
                 assert before is None or isinstance(before, Shaper)
                 assert after is None or isinstance(after, Shaper)
                 yield from self._shaper_steps(operation, before, after)
+
+    def _address_steps(self, operation: Operation, address: IpAddress | LinkLocal) -> Iterator[_Step]:
+        index, add = self._index(address.link), operation.after is not None
+        if isinstance(address, IpAddress):
+            message = m.address(index, address.interface, add=add)
+            yield _Step(operation, message, _THERE_ALREADY if add else _FINE_ON_REMOVAL)
+        elif add:  # the kernel's own otherwise, which goes with the link
+            made = _link_local(hardware_address(self.sock, index))
+            message = m.address(index, made, add=True, protocol=m.IFAPROT_KERNEL_LL)
+            yield _Step(operation, message, _THERE_ALREADY)
 
     def _ingress_steps(self, operation: Operation, before: Ingress | None, after: Ingress | None) -> Iterator[_Step]:
         fine = _FINE_ON_REMOVAL | {errno.EINVAL}  # what is gone already, and a link without filters
@@ -534,9 +543,6 @@ class KernelExecutor:
         )
         if before.control_pcp != after.control_pcp:
             yield _Step(operation, m.set_control_pcp(index, after.control_pcp))
-        if after.link_local and not before.link_local:
-            made = _link_local(hardware_address(self.sock, index))
-            yield _Step(operation, m.address(index, made, add=True, protocol=m.IFAPROT_KERNEL_LL), _THERE_ALREADY)
         if master is not None or (before.up and not after.up):
             yield from self._put_back_ipv6(operation, index, link=after.name)
         if before.conf6 != after.conf6:
@@ -566,7 +572,7 @@ class KernelExecutor:
 
 
 def _link_local(hardware: bytes) -> IPv6Interface:
-    """The link-local address that the kernel would have made of a hardware address (RFC 2464, 4 and 5)."""
+    """The link-local address that the kernel makes of a hardware address by default (RFC 2464, 4 and 5)."""
     if len(hardware) != 6:
         raise KernelError("the link has no hardware address to make a link-local address of", errno.EADDRNOTAVAIL)
     identifier = bytes([hardware[0] ^ 0x02]) + hardware[1:3] + b"\xff\xfe" + hardware[3:]

@@ -252,7 +252,6 @@ class Link:
     foreign: bool = False  # it stands where ours should, and is not ours
     master: str | None = None  # its VRF
     control_pcp: int = 0  # the 802.1p priority of the router's own control packets
-    link_local: bool = False  # has an IPv6 link-local address, without which FRR sets no IPv6 session up on it
     depth: int = field(default=1, compare=False)  # how many tags deep it stands on its port
 
     @property
@@ -302,8 +301,6 @@ class Link:
         if self.up != observed.up:
             before, after = ("up", "down") if observed.up else ("down", "up")
             changes.append(Change("state", before, after, "link" if observed.up else "none"))
-        if self.link_local and not observed.link_local:
-            changes.append(Change("link-local address", "none", "from its hardware address"))
         if self.alias != observed.alias:
             changes.append(Change("alias", observed.alias, self.alias))
         if self.altname != observed.altname:
@@ -370,6 +367,43 @@ class Hop:
 
     def __str__(self) -> str:
         return f"{self.gateway} on {self.link}"
+
+
+@dataclass(frozen=True, slots=True)
+class LinkLocal:
+    """Some IPv6 link-local address on a link, without which FRR sets no IPv6 session up there.
+
+    The kernel makes it when the link comes up, and never again: it is ours to make only where it is lost meanwhile.
+    """
+
+    link: str
+    affects: tuple[str, ...]
+
+    @property
+    def key(self) -> Key:
+        return Key("link-local", self.link)
+
+    @property
+    def rank(self) -> int:
+        return RANK_ADDRESS
+
+    @property
+    def parent(self) -> Key:
+        return Key("link", self.link)
+
+    @property
+    def creation(self) -> Disruption:
+        return "none"
+
+    @property
+    def deletion(self) -> Disruption:
+        return "none"
+
+    def describe(self) -> str:
+        return "an IPv6 link-local address"
+
+    def changes_from(self, observed: LinkLocal) -> tuple[Change, ...]:
+        return ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,19 @@ from dcedge.kernel.naming import (
     VRF_ALIAS,
     bond_altname,
 )
-from dcedge.kernel.objects import ROUTE_PROTOCOL, Bond, Hop, Ingress, IpAddress, Link, Port, Route, Shaper, Vrf
+from dcedge.kernel.objects import (
+    ROUTE_PROTOCOL,
+    Bond,
+    Hop,
+    Ingress,
+    IpAddress,
+    Link,
+    LinkLocal,
+    Port,
+    Route,
+    Shaper,
+    Vrf,
+)
 from dcedge.kernel.view import KernelView, LinkView, RouteView, has_tree, tree_of
 from dcedge.resource import Key, Resource, State
 
@@ -165,14 +177,8 @@ def _link(view: KernelView, link: LinkView, wanted: Resource | None, *, foreign:
         foreign=foreign,
         master=master.name if master is not None else None,
         control_pcp=link.control_pcp,
-        link_local=isinstance(wanted, Link) and wanted.link_local and _has_link_local(view, link),
         depth=_depth(view, link),
     )
-
-
-def _has_link_local(view: KernelView, link: LinkView) -> bool:
-    """Whether it has a link-local address, or is yet to get it from the kernel, which makes it when a link is ready."""
-    return link.index in view.link_locals or not link.running
 
 
 def _depth(view: KernelView, link: LinkView) -> int:
@@ -190,6 +196,9 @@ def _what_stands_on(view: KernelView, link: LinkView, ours: Link, intent: State)
         resource = IpAddress(link.name, address.interface, ours.affects)
         if address.protocol == ROUTE_PROTOCOL or resource.key in intent:
             yield resource.key, resource
+    if link.index in view.link_locals or not link.running:  # it gets one when it runs
+        there = LinkLocal(link.name, ours.affects)
+        yield there.key, there
     shaper = _shaper(view, link, ours.affects)
     if shaper is not None and (shaper.foreign is None or (ours.tag is None and shaper.key in intent)):
         yield shaper.key, shaper
