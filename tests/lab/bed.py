@@ -113,6 +113,8 @@ class Bed:
         """For whoever looks for the reason of a failure: the daemon's log (its end), FRR's and the clouds' view."""
         parts = [f"--- dcedge's log\n{self.edge.log_end()}"]
         with contextlib.suppress(AssertionError):
+            parts.append(f"--- the edge's addresses\n{self.edge.namespace.run('ip', '-br', 'address').stdout}")
+        with contextlib.suppress(AssertionError):
             parts.append(f"--- the edge's FRR\n{self.edge.frr.vtysh('show bgp summary', 'show interface brief')}")
         for cloud in self.clouds:
             with contextlib.suppress(AssertionError):
