@@ -251,12 +251,14 @@ def against_tools(report: Report, folder: Path) -> None:
 
 
 def scale(report: Report, folder: Path) -> None:
-    """Apply, no-op and purge at each size."""
+    """Apply, no-op and purge at each size, each side on a kernel that is done with what came before."""
     for count in SIZES:
         ip, tc, down, classes = write_batches(count, folder)
+        time.sleep(count / LINKS_A_SECOND)
         reference = timed_commands(f"ip -batch {ip}", f"tc -batch {tc}")
         dumps = timed_commands("ip -j -d link", "ip -j addr", "tc -j qdisc", f"tc -j -batch {classes}")
         removal = timed_commands(f"ip -batch {down}")
+        time.sleep(count / LINKS_A_SECOND)
         ours = Ours(folder)
         loaded = parse_order(order_text(count), "bench")
         report.add(f"apply-{count}", timed(ours.apply, loaded), reference, "ip -batch + tc -batch")
