@@ -419,6 +419,7 @@ def running(report: Report, folder: Path) -> None:
     with daemon(folder, 4000) as process:
         time.sleep(SETTLING_SECONDS)  # what its own changes made the kernel tell it is looked at after the first pass
         report.add("loop-hold-4000-apply", float(held.read_text()), unit="ms")
+        time.sleep(4000 / LINKS_A_SECOND)
         held.unlink()
         time.sleep(FULL_PASS_SECONDS + SETTLING_SECONDS)  # its regular look at everything
         report.add("loop-hold-4000", float(held.read_text()), unit="ms")
