@@ -55,6 +55,7 @@ def test_a_rate_changes_under_traffic_and_nothing_is_lost_or_reordered(line: Sha
 
     line.apply(order("200M"))
     line.cloud.popen("iperf3", "--server", "--bind", "10.20.201.10")
+    until("iperf3 to listen", lambda: line.cloud.run("ss", "-Hltn", "sport = :5201").stdout)
     tcp = line.host.popen("iperf3", "--client", "10.20.201.10", "--parallel", "4", "--time", "120")
     try:
         with traffic.udp_stream(line.host, line.cloud, "10.20.201.10", packets_per_second=200) as stream:
