@@ -340,9 +340,10 @@ class Reconciler:
 
     def _plan_scope(self, intent: Intent, owned: Owned, scope: Scope, keys: set[Key]) -> Plan:
         assert self._kernel is not None
-        names = {index: name for name, index in self._kernel.indices.items()} if scope.links else {}
-        touched = {names[index] for index in scope.links if index in names}
-        for index in scope.links:
+        links = scope.links | self._newly_asked_of(keys)
+        names = {index: name for name, index in self._kernel.indices.items()} if links else {}
+        touched = {names[index] for index in links if index in names}
+        for index in links:
             touched |= self._refresh_link(index, names.get(index), intent, owned, queues=scope.queues)
         # A link that goes takes along what stands on it, so that must be in sight too.
         touched |= {key.name for key in keys if key.kind == "link"}
@@ -366,6 +367,12 @@ class Reconciler:
                 wanted |= intent.firewall
                 observed |= self._firewall.state
         return plan(wanted, observed)
+
+    def _newly_asked_of(self, keys: Iterable[Key]) -> set[int]:
+        """The links of which a link-local address is asked for the first time: nobody has looked for it yet."""
+        assert self._kernel is not None
+        asked = {key.name for key in keys if key.kind == "link-local" and key not in self._kernel.state}
+        return {self._kernel.indices[name] for name in asked if name in self._kernel.indices}
 
     def _refresh_routes(self, intent: Intent, links: Collection[str]) -> set[Key]:
         """Look at our static routes again, where there are any; those that the order has or had on these links."""

@@ -59,9 +59,14 @@ class Router:
         self.file.write_text(HEAD + text)
         return load_order(self.file).order
 
-    def attempt(self, text: str, runtime: Runtime = Runtime()) -> PassResult:  # noqa: B008  a frozen value
+    def attempt(
+        self,
+        text: str,
+        runtime: Runtime = Runtime(),
+        scope: Scope | None = None,  # noqa: B008  a frozen value
+    ) -> PassResult:
         order = self.load(text)
-        return self.edge.call(lambda: self.reconciler.run(self.reconciler.intent(order, runtime)))
+        return self.edge.call(lambda: self.reconciler.run(self.reconciler.intent(order, runtime), scope))
 
     def apply(self, text: str) -> PassResult:
         done = self.attempt(text)
@@ -428,6 +433,9 @@ def test_a_virtual_interface_ordered_down_is_down_and_keeps_what_it_has(router: 
     assert router.addresses("p1.10") == ["10.255.1.2/30", "2001:db8:1::2/126"]
 
 
+IPV4_ONLY = vi("a", "f1", 10, 1).replace(', {customer: "2001:db8:1::2/126", cloud: "2001:db8:1::1"}', "")
+
+
 def link_locals(router: Router, name: str) -> list[str]:
     """The IPv6 link-local addresses of a link."""
     return [str(a["local"]) for a in router.link(name).get("addr_info", []) if a["scope"] == "link"]
@@ -446,17 +454,31 @@ def test_a_lost_link_local_address_is_made_again_and_nothing_else_is_touched(rou
 
 
 def test_an_interface_that_gets_ipv6_keeps_the_link_local_address_that_it_has(router: Router) -> None:
-    both = vi("a", "f1", 10, 1)
-    plain = both.replace(', {customer: "2001:db8:1::2/126", cloud: "2001:db8:1::1"}', "")
-    router.apply(order(TWO, plain))
+    router.apply(order(TWO, IPV4_ONLY))
     made = until("the kernel's link-local address", lambda: link_locals(router, "p1.10"), accept=bool)
     router.edge.ip(f"address del {made[0]}/64 dev p1.10", "address add fe80::77/64 dev p1.10 nodad")
-    assert router.plan(order(TWO, plain)).operations == ()
-    asked = router.load(order(TWO, both))
-    done = router.edge.call(lambda: router.reconciler.run(router.reconciler.intent(asked, Runtime()), Scope()))
+    assert router.plan(order(TWO, IPV4_ONLY)).operations == ()
+    done = router.attempt(order(TWO, vi("a", "f1", 10, 1)), scope=Scope())
     created = [str(operation.key) for operation in done.done.operations if operation.action == "create"]
     assert created == ["address 2001:db8:1::2/126 on p1.10"]
     assert link_locals(router, "p1.10") == ["fe80::77"]
+
+
+@pytest.mark.parametrize("families", ["IPv4", "IPv4 and IPv6"])
+def test_a_repair_in_the_kernel_does_not_ask_frr_first(
+    router: Router, monkeypatch: pytest.MonkeyPatch, families: str
+) -> None:
+    text = order(TWO, vi("a", "f1", 10, 1) if "IPv6" in families else IPV4_ONLY)
+    router.apply(text)
+    until("the kernel's link-local address", lambda: link_locals(router, "p1.10"))
+    router.attempt(text)
+    router.edge.ip("address del 10.255.1.2/30 dev p1.10")
+    asked: list[object] = []
+    with monkeypatch.context() as patched:
+        patched.setattr(router.reconciler.frr_part, "look", lambda *said: asked.append(said))
+        router.attempt(text, scope=Scope(frozenset({router.link("p1.10")["ifindex"]})))
+    assert "10.255.1.2/30" in router.addresses("p1.10")
+    assert asked == []
 
 
 def test_ipv6_that_is_switched_off_on_a_link_leaves_its_ipv4_to_be_repaired(router: Router) -> None:

@@ -196,8 +196,8 @@ def _what_stands_on(view: KernelView, link: LinkView, ours: Link, intent: State)
         resource = IpAddress(link.name, address.interface, ours.affects)
         if address.protocol == ROUTE_PROTOCOL or resource.key in intent:
             yield resource.key, resource
-    if link.index in view.link_locals or not link.running:  # it gets one when it runs
-        there = LinkLocal(link.name, ours.affects)
+    there = LinkLocal(link.name, ours.affects)
+    if there.key in intent and (link.index in view.link_locals or not link.running):  # it gets one when it runs
         yield there.key, there
     shaper = _shaper(view, link, ours.affects)
     if shaper is not None and (shaper.foreign is None or (ours.tag is None and shaper.key in intent)):

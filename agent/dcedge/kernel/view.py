@@ -197,8 +197,7 @@ def has_tree(qdiscs: Iterable[QdiscView]) -> bool:
 
 def link_at(sock: RouteSocket, index: int) -> LinkView | None:
     """One link; None where it is gone."""
-    body = m.LINK_BODY.pack(0, 0, index, 0, 0) + u32(m.IFLA_EXT_MASK, m.RTEXT_FILTER_SKIP_STATS)
-    return sock.get(m.RTM_GETLINK, body, link_view)
+    return sock.get(m.RTM_GETLINK, _which_links(index), link_view)
 
 
 def hardware_address(sock: RouteSocket, index: int) -> bytes:
@@ -207,8 +206,7 @@ def hardware_address(sock: RouteSocket, index: int) -> bytes:
     def decode(data: memoryview, start: int, end: int) -> bytes:
         return _payload(data, attributes(data, start + 16, end).get(m.IFLA_ADDRESS))
 
-    body = m.LINK_BODY.pack(0, 0, index, 0, 0) + u32(m.IFLA_EXT_MASK, m.RTEXT_FILTER_SKIP_STATS)
-    return sock.get(m.RTM_GETLINK, body, decode) or b""
+    return sock.get(m.RTM_GETLINK, _which_links(index), decode) or b""
 
 
 def addresses_on(sock: RouteSocket, index: int) -> list[AddressView]:
@@ -268,8 +266,12 @@ def tables_in_use(sock: RouteSocket) -> set[int]:
 
 def dump_links(sock: RouteSocket) -> list[LinkView]:
     """Every link, without its counters."""
-    body = m.LINK_BODY.pack(0, 0, 0, 0, 0) + u32(m.IFLA_EXT_MASK, m.RTEXT_FILTER_SKIP_STATS)
-    return dump(sock, m.RTM_GETLINK, body, link_view)
+    return dump(sock, m.RTM_GETLINK, _which_links(), link_view)
+
+
+def _which_links(index: int = 0) -> bytes:
+    """What asks for one link, or for all, without counters."""
+    return m.LINK_BODY.pack(0, 0, index, 0, 0) + u32(m.IFLA_EXT_MASK, m.RTEXT_FILTER_SKIP_STATS)
 
 
 def classes_of(sock: RouteSocket, index: int) -> tuple[HtbClass, ...]:
