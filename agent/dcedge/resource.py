@@ -73,4 +73,22 @@ class Resource(Protocol):
         """How `observed` must change to become this; empty where nothing differs."""
 
 
+class Plain:
+    """What most resources answer: they stand on nothing, and nobody feels it when they are made or removed."""
+
+    __slots__ = ()
+
+    @property
+    def parent(self) -> Key | None:
+        return None
+
+    @property
+    def creation(self) -> Disruption:
+        return "none"
+
+    @property
+    def deletion(self) -> Disruption:
+        return "none"
+
+
 State = Mapping[Key, Resource]

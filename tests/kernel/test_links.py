@@ -59,14 +59,9 @@ class Router:
         self.file.write_text(HEAD + text)
         return load_order(self.file).order
 
-    def attempt(
-        self,
-        text: str,
-        runtime: Runtime = Runtime(),
-        scope: Scope | None = None,  # noqa: B008  a frozen value
-    ) -> PassResult:
+    def attempt(self, text: str, runtime: Runtime | None = None, scope: Scope | None = None) -> PassResult:
         order = self.load(text)
-        return self.edge.call(lambda: self.reconciler.run(self.reconciler.intent(order, runtime), scope))
+        return self.edge.call(lambda: self.reconciler.run(self.reconciler.intent(order, runtime or Runtime()), scope))
 
     def apply(self, text: str) -> PassResult:
         done = self.attempt(text)

@@ -13,7 +13,7 @@ from ipaddress import ip_network
 from typing import NamedTuple
 
 from dcedge.firewall.ranges import Range, in_words, merged, minus, of_prefix
-from dcedge.resource import Change, Disruption, Key
+from dcedge.resource import Change, Key, Plain
 
 TABLE_NAME = "dcedge"
 TABLE_KEY = Key("firewall", TABLE_NAME)
@@ -37,7 +37,7 @@ class Difference(Change):
 
 
 @dataclass(frozen=True, slots=True)
-class FirewallTable:
+class FirewallTable(Plain):
     """The table itself with the rules that all virtual interfaces share.
 
     `vrf`: some virtual interface is in a VRF, so the rules look at the link below it too. `damage`: observed only, what
@@ -56,18 +56,6 @@ class FirewallTable:
     def rank(self) -> int:
         return RANK_TABLE
 
-    @property
-    def parent(self) -> None:
-        return None
-
-    @property
-    def creation(self) -> Disruption:
-        return "none"
-
-    @property
-    def deletion(self) -> Disruption:
-        return "none"
-
     def describe(self) -> str:
         return f"nft table inet {TABLE_NAME}"
 
@@ -79,7 +67,7 @@ class FirewallTable:
 
 
 @dataclass(frozen=True, slots=True)
-class GatewaySources:
+class GatewaySources(Plain):
     """The addresses that a virtual gateway may send from, its links' own subnets aside. Merged ranges."""
 
     name: str
@@ -97,14 +85,6 @@ class GatewaySources:
     @property
     def parent(self) -> Key:
         return TABLE_KEY
-
-    @property
-    def creation(self) -> Disruption:
-        return "none"
-
-    @property
-    def deletion(self) -> Disruption:
-        return "none"
 
     def describe(self) -> str:
         return f"virtual gateway {self.name} may send from {', '.join(source_words(self.sources)) or 'its links only'}"
@@ -127,7 +107,7 @@ class Element(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Guard:
+class Guard(Plain):
     """What the table holds for one virtual interface's link; `elements` sorted.
 
     `gateway` is the virtual gateway behind it, None where the table does not say (any more); `subnets` are those of
@@ -151,14 +131,6 @@ class Guard:
     @property
     def parent(self) -> Key:
         return gateway_key(self.gateway) if self.gateway is not None else TABLE_KEY
-
-    @property
-    def creation(self) -> Disruption:
-        return "none"
-
-    @property
-    def deletion(self) -> Disruption:
-        return "none"
 
     def describe(self) -> str:
         peers = [element.rest for element in self.elements if element.set in {"peers4", "peers6"}]

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, fields
 from dcedge.kernel.shaping import HtbClass, Leaf, Tree
 from dcedge.order.kinds import Address, Interface, Prefix
 from dcedge.order.resolve import Tag
-from dcedge.resource import Change, Disruption, Key
+from dcedge.resource import Change, Disruption, Key, Plain
 from dcedge.units import format_rate
 
 ROUTE_PROTOCOL = 0xDC  # what we own among routes and addresses; free in rt_protos
@@ -34,7 +34,7 @@ IPV6_CONF: tuple[tuple[str, int], ...] = (("forwarding", 1), ("accept_ra", 0))
 
 
 @dataclass(frozen=True, slots=True)
-class Sysctl:
+class Sysctl(Plain):
     """A kernel setting below /proc/sys; set back by us on purge only.
 
     `at_least`: a limit, which may be higher, and which a network namespace may not have at all.
@@ -53,20 +53,8 @@ class Sysctl:
         return RANK_SYSCTL
 
     @property
-    def parent(self) -> None:
-        return None
-
-    @property
     def affects(self) -> tuple[str, ...]:
         return ()
-
-    @property
-    def creation(self) -> Disruption:
-        return "none"
-
-    @property
-    def deletion(self) -> Disruption:
-        return "none"
 
     def describe(self) -> str:
         return f"{'at least' if self.at_least else '='} {self.value}"
@@ -78,7 +66,7 @@ class Sysctl:
 
 
 @dataclass(frozen=True, slots=True)
-class Vrf:
+class Vrf(Plain):
     """The VRF of one or several virtual gateways; one that somebody else made is used as it is.
 
     `table` is where its routes lie; where the kernel has that table in use, a new VRF gets the next free one.
@@ -100,14 +88,6 @@ class Vrf:
         return RANK_VRF
 
     @property
-    def parent(self) -> None:
-        return None
-
-    @property
-    def creation(self) -> Disruption:
-        return "none"
-
-    @property
     def deletion(self) -> Disruption:
         return "link"
 
@@ -123,7 +103,7 @@ class Vrf:
 
 
 @dataclass(frozen=True, slots=True)
-class Bond:
+class Bond(Plain):
     """A port that is made of several: an LACP bond. Members are in order of their names.
 
     A bond of this name that somebody else made is used as it is; members that differ are complained of.
@@ -144,10 +124,6 @@ class Bond:
     @property
     def rank(self) -> int:
         return RANK_BOND
-
-    @property
-    def parent(self) -> None:
-        return None
 
     @property
     def creation(self) -> Disruption:
@@ -186,7 +162,7 @@ def _count(number: int, noun: str) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Port:
+class Port(Plain):
     """A connection's port: another's device, which we only bring up and give room for the VIs' MTU.
 
     Its MTU is raised where a VI needs it, and lowered by nobody but a purge (`exact`), which puts back what was there;
@@ -209,18 +185,6 @@ class Port:
     def rank(self) -> int:
         return RANK_PORT
 
-    @property
-    def parent(self) -> None:
-        return None
-
-    @property
-    def creation(self) -> Disruption:
-        return "none"
-
-    @property
-    def deletion(self) -> Disruption:
-        return "none"
-
     def describe(self) -> str:
         return f"up, MTU at least {self.mtu_min}"
 
@@ -236,7 +200,7 @@ class Port:
 
 
 @dataclass(frozen=True, slots=True)
-class Link:
+class Link(Plain):
     """A link of ours: an 802.1Q (or 802.1ad) subinterface, or (without a tag) a port that a VI has for itself."""
 
     name: str
@@ -266,10 +230,6 @@ class Link:
     @property
     def parent(self) -> Key | None:
         return Key("link", self.below) if self.below is not None else None
-
-    @property
-    def creation(self) -> Disruption:
-        return "none"
 
     @property
     def deletion(self) -> Disruption:
@@ -324,7 +284,7 @@ def _place(link: Link) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class IpAddress:
+class IpAddress(Plain):
     """An address of ours on a link."""
 
     link: str
@@ -342,10 +302,6 @@ class IpAddress:
     @property
     def parent(self) -> Key:
         return Key("link", self.link)
-
-    @property
-    def creation(self) -> Disruption:
-        return "none"
 
     @property
     def deletion(self) -> Disruption:
@@ -370,7 +326,7 @@ class Hop:
 
 
 @dataclass(frozen=True, slots=True)
-class LinkLocal:
+class LinkLocal(Plain):
     """Some IPv6 link-local address on a link, without which FRR sets no IPv6 session up there.
 
     The kernel makes it when the link comes up, and never again: it is ours to make only where it is lost meanwhile.
@@ -391,14 +347,6 @@ class LinkLocal:
     def parent(self) -> Key:
         return Key("link", self.link)
 
-    @property
-    def creation(self) -> Disruption:
-        return "none"
-
-    @property
-    def deletion(self) -> Disruption:
-        return "none"
-
     def describe(self) -> str:
         return "an IPv6 link-local address"
 
@@ -407,7 +355,7 @@ class LinkLocal:
 
 
 @dataclass(frozen=True, slots=True)
-class Route:
+class Route(Plain):
     """A static route of ours: one hop, or several that share the traffic. Hops in order of their links."""
 
     prefix: Prefix
@@ -428,10 +376,6 @@ class Route:
     @property
     def parent(self) -> Key:
         return Key("link", self.hops[0].link)
-
-    @property
-    def creation(self) -> Disruption:
-        return "none"
 
     @property
     def deletion(self) -> Disruption:
@@ -512,7 +456,7 @@ class Shaper:
 
 
 @dataclass(frozen=True, slots=True)
-class Ingress:
+class Ingress(Plain):
     """What holds the rate of what comes in by a link: a device of its own (ifb) with a tree, and the way there.
 
     `redirected`: all that comes in by the link goes through the device.
@@ -536,14 +480,6 @@ class Ingress:
     def parent(self) -> None:
         """The device outlives the link."""
         return None
-
-    @property
-    def creation(self) -> Disruption:
-        return "none"
-
-    @property
-    def deletion(self) -> Disruption:
-        return "none"
 
     def describe(self) -> str:
         return f"{_rate(self.tree.classes[:1] if self.tree is not None else ())} on what comes in by {self.link}"
