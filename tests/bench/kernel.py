@@ -282,6 +282,7 @@ def single_changes(report: Report, folder: Path) -> None:
             report.add(f"add-one-{count}-kernel", *kernel, "the same at 10", "ms")
         ours.purge()
         ours.reconciler.close()
+        time.sleep(count / LINKS_A_SECOND)
 
 
 def places(folder: Path) -> dict[str, str]:

@@ -1,7 +1,8 @@
 """Many datagrams in one system call, sendmmsg(2) and recvmmsg(2), which Python's socket module lacks.
 
-Less than the calls it saves, it is the interpreter's lock: every system call of the event loop gives it away, and
-where a worker thread is busy it comes back late. A call a packet would hold the loop for as many turns.
+Less than the calls it saves, it is the interpreter's lock: a system call of the event loop gives it away, and where a
+worker thread is busy it comes back late. A call a packet would hold the loop for as many turns; these two, which never
+wait, keep it.
 """
 
 from __future__ import annotations
@@ -63,7 +64,7 @@ class Datagrams:
             message.header.name, message.header.name_length = names + number * _NAME, _NAME
             message.header.control, message.header.control_length = controls + number * _CONTROL, _CONTROL
         self._empty = bytes(self._messages)  # the kernel writes lengths into the headers: so they look before
-        libc = ctypes.CDLL(None, use_errno=True)
+        libc = ctypes.PyDLL(None, use_errno=True)
         self._sendmmsg, self._recvmmsg = libc.sendmmsg, libc.recvmmsg
 
     def send(self, descriptor: int, datagrams: Sequence[tuple[bytes, bytes, bytes]]) -> list[int]:
