@@ -18,5 +18,6 @@ def workers() -> ThreadPoolExecutor:
 
 
 def _step_back() -> None:
+    thread = threading.get_native_id()
     with suppress(PermissionError):  # a sandbox may forbid it
-        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICE)
+        os.setpriority(os.PRIO_PROCESS, thread, os.getpriority(os.PRIO_PROCESS, thread) + _NICE)
