@@ -294,9 +294,9 @@ def test_stopping_leaves_traffic_alone(router: Router) -> None:
 
 
 def test_removal_leaves_the_router_as_found_and_purge_no_trace(router: Router) -> None:
-    execute("dpkg", "-r", "dcedge", timeout=120)
+    removal = execute("dpkg", "-r", "dcedge", timeout=120)
     links = execute("ip", "-br", "link").stdout
-    assert "@eth" not in links
+    assert "@eth" not in links, f"{removal.stdout}{removal.stderr}"
     config = router.edge.frr.vtysh("show running-config")
     assert "neighbor" not in config
     assert "dcedge" not in config
