@@ -519,7 +519,8 @@ def purge(
         result = reconciler.run(intent)
         done = result.complete and not result.frr_unsaved
         if done:
-            reconciler.store.clear()
+            # zebra remembers for minutes what was on an interface index: the next links must not have the same ones.
+            reconciler.store.clear(but_indices=result.frr_available)
         answer = applied_json(result)
         if as_json:
             _print_json(answer)

@@ -458,7 +458,7 @@ class Reconciler:
             indices={link.name: link.index for link in view.links.values()},
             deletion_group_in_use=any(link.group == m.DELETION_GROUP for link in view.links.values()),
         )
-        self._highest_index = max(self._highest_index, *view.links, 0)
+        self._highest_index = max(self._highest_index, self.store.highest_index(), *view.links)
         keys = {key: key for key in intent.kernel}
         observed.take(owned_resources(view, intent.kernel, owned.links), intent.kernel, keys)
         observed.take(sysctl.observed(intent.kernel.values()).items(), intent.kernel)
@@ -503,7 +503,9 @@ class Reconciler:
                 self._await_zebra(executor)
             failures += executor.execute(operations, more=(stage, then) == ("links", "upon links"))
             self._have_zebra_list(executor, operations, failures)
-        self._highest_index = max(self._highest_index, *executor.created.values(), 0)
+        if executor.created:
+            self._highest_index = max(self._highest_index, *executor.created.values())
+            self.store.save_highest_index(self._highest_index)
         links = {key.name for o in todo.operations for key in (o.key, o.resource.parent) if key and key.kind == "link"}
         links |= {n for o in todo.operations if isinstance(r := o.resource, Ingress) for n in (r.link, r.device)}
         touched = {self._kernel.indices[name] for name in links if name in self._kernel.indices}

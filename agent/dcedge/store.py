@@ -18,7 +18,7 @@ from dcedge.errors import BusyError, StateError
 
 _OWNED, _RUNTIME, _LAST_GOOD, _LOCK = "owned.json", "runtime.json", "last-good-order.yaml", "lock"
 _PENDING, _PREVIOUS, _HISTORY = "pending.json", "previous-order.yaml", "history.jsonl"
-_COMING = "coming.json"
+_COMING, _INDICES = "coming.json", "indices.json"
 _COMING_MAX = 64  # more links than this that are about to be made are written down with all the others
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
@@ -103,7 +103,7 @@ def digest_of(text: str) -> str:
 class Store:
     """One state folder, 0700. Raises StateError where it cannot be used."""
 
-    KEPT: ClassVar = (_OWNED, _COMING, _RUNTIME, _LAST_GOOD, _PREVIOUS, _HISTORY)  # of these files none has a secret
+    KEPT: ClassVar = (_OWNED, _COMING, _RUNTIME, _INDICES, _LAST_GOOD, _PREVIOUS, _HISTORY)  # none of them has a secret
 
     folder: Path
     _read_once: dict[str, Owned] = field(default_factory=dict, repr=False, compare=False)
@@ -157,7 +157,7 @@ class Store:
         """What is JSON and still not what was written is said to be damaged, too."""
         try:
             yield
-        except (TypeError, ValueError, AttributeError) as error:
+        except (TypeError, ValueError, AttributeError, KeyError) as error:
             raise StateError(f"{self.folder / name} is damaged: {error}") from error
 
     def announce_links(self, names: Collection[str]) -> None:
@@ -186,6 +186,16 @@ class Store:
             if self._coming:
                 (self.folder / _COMING).unlink(missing_ok=True)
                 self._coming.clear()
+
+    def highest_index(self) -> int:
+        """The highest interface index that any link had in this boot, as far as it was noted; 0 where none was."""
+        noted = self._read(_INDICES)
+        with self._of_the_right_shape(_INDICES):
+            return int(noted["highest"]) if noted.get("boot_id") == _boot_id() else 0
+
+    def save_highest_index(self, index: int) -> None:
+        """Note the highest interface index so far: whoever makes links next goes on from there."""
+        self._write(_INDICES, json.dumps({"boot_id": _boot_id(), "highest": index}))
 
     def runtime(self) -> Runtime:
         """The kept runtime."""
@@ -239,11 +249,12 @@ class Store:
         """Nothing waits for a confirmation any more."""
         (self.folder / _PENDING).unlink(missing_ok=True)
 
-    def clear(self) -> None:
-        """Forget everything, the folder itself last."""
+    def clear(self, *, but_indices: bool) -> None:
+        """Forget everything, the folder itself last; but not the interface indices that somebody else remembers."""
         self._read_once.clear()
         self._coming.clear()
-        for name in (_OWNED, _COMING, _RUNTIME, _LAST_GOOD, _PENDING, _PREVIOUS, _HISTORY, _LOCK):
+        indices = () if but_indices else (_INDICES,)
+        for name in (_OWNED, _COMING, _RUNTIME, _LAST_GOOD, _PENDING, _PREVIOUS, _HISTORY, _LOCK, *indices):
             (self.folder / name).unlink(missing_ok=True)
         try:
             self.folder.rmdir()

@@ -413,6 +413,32 @@ def test_without_frr_the_kernel_part_is_up_and_the_rest_follows(stopped: Bed) ->
     assert pending(stopped) == []
 
 
+def indices(bed: Bed) -> set[int]:
+    """The interface indices of the virtual interfaces' links."""
+    links = json.loads(bed.edge.namespace.run("ip", "-j", "link").stdout)
+    return {link["ifindex"] for link in links if link["ifname"] in LINKS.values()}
+
+
+def test_links_made_after_a_purge_carry_traffic_at_once(stopped: Bed) -> None:
+    """zebra takes a next hop on an interface index it knew minutes ago for one that is still in the kernel."""
+    edge = stopped.edge
+    assert edge.dcedge("apply").status == 0
+    before = indices(stopped)
+    assert len(before) == len(LINKS)
+    for _ in range(2):
+        assert edge.dcedge("purge", "--yes").status == 0
+        assert edge.dcedge("apply").status == 0
+        stopped.prod.wait_established()
+        stopped.dev.wait_established()
+        assert not before & indices(stopped), "an interface index is used again"
+        before |= indices(stopped)
+        until(
+            "zebra to have every route in the kernel",
+            lambda: edge.frr.json("show ip route bgp json"),
+            accept=lambda table: table and all(route["installed"] for routes in table.values() for route in routes),
+        )
+
+
 def test_a_purge_leaves_the_router_as_found(stopped: Bed) -> None:
     edge = stopped.edge
     assert edge.dcedge("purge", "--yes").status == 0
