@@ -53,7 +53,6 @@ from dcedge.probe.target import Target, budgets_of, targets_of
 from dcedge.reconcile import PassResult, Reconciler, Scope
 from dcedge.store import Pending
 from dcedge.supervision import PASS_SECONDS_MAX, Supervisor, status_line
-from dcedge.workers import workers
 
 if TYPE_CHECKING:
     from dcedge.expose.web_config import WebConfig
@@ -592,7 +591,6 @@ class Service:
     async def serve(self) -> None:
         """Run until SIGTERM or SIGINT."""
         loop = asyncio.get_running_loop()
-        loop.set_default_executor(workers())
         stop = asyncio.Event()
         loop.add_signal_handler(signal.SIGHUP, self.reload)
         for number in (signal.SIGTERM, signal.SIGINT):

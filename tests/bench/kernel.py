@@ -329,27 +329,30 @@ def peak_rss_mb(process: subprocess.Popen[bytes]) -> float:
 
 
 def repair(vlan: int) -> float:
-    """Remove a link under the daemon; seconds until the kernel says that it is back with address, route and shaper.
+    """Remove a link under the daemon; seconds from the kernel's word that it is gone until it has all of it again.
 
-    It is the kernel's own word (rtnetlink(7)) that is waited for: to ask it again and again takes the processor away
-    from who repairs.
+    With address, route and shaper. It is the kernel's own word (rtnetlink(7)) that is waited for: to ask it again and
+    again takes the processor away from who repairs.
     """
     name = f"eth1.{vlan}"
     kind = socket.SOCK_RAW | socket.SOCK_CLOEXEC
     with socket.socket(socket.AF_NETLINK, kind, socket.NETLINK_ROUTE) as events:
         events.bind((0, RTMGRP_LINK | RTMGRP_TC | RTMGRP_IPV4_IFADDR | RTMGRP_IPV4_ROUTE))
         events.settimeout(30)
-        run("ip", "link", "del", name)
-        started = time.perf_counter()
-        index, missing = 0, {"address", "route", "queue"}
+        removal = subprocess.Popen(["ip", "link", "del", name])
+        started, index, missing = 0.0, 0, {"address", "route", "queue"}
         while missing:
             data = memoryview(events.recv(65536))
             for message, start, end in messages_in(data):
-                if message == m.RTM_NEWLINK and link_view(data, start, end).name == name:
+                if message == m.RTM_DELLINK and link_view(data, start, end).name == name:
+                    started, index = time.perf_counter(), 0  # `ip` itself returns later: the repair may be over then
+                elif message == m.RTM_NEWLINK and link_view(data, start, end).name == name:
                     index = link_view(data, start, end).index
                 elif index and (what := _about(index, message, data, start, end)) is not None:
                     missing.discard(what)
         taken = time.perf_counter() - started
+        assert removal.wait() == 0
+    assert started
     assert repaired(name), f"{name} is not as it was"
     return taken
 

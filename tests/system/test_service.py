@@ -105,14 +105,6 @@ def test_it_runs_as_its_own_user_with_two_capabilities(router: Router) -> None:
     assert status["Seccomp"] == "2"
 
 
-def test_its_event_loop_goes_before_its_long_work(router: Router) -> None:
-    pid = int(show("MainPID"))
-    threads = [int(task.name) for task in Path(f"/proc/{pid}/task").iterdir()]
-    nice = {thread: os.getpriority(os.PRIO_PROCESS, thread) for thread in threads}
-    assert nice.pop(pid) == -5
-    assert set(nice.values()) == {0}
-
-
 def test_what_it_may_not_do_it_cannot(router: Router) -> None:
     Path("/root/secret").write_text("for root")
     text = Path("/usr/lib/systemd/system/dcedge.service").read_text()

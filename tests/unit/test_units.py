@@ -17,7 +17,7 @@ EXPOSURE_MAX = 2.2
 DAEMONS_OWN = {
     "Type", "NotifyAccess", "ExecStart", "ExecReload", "TimeoutStartSec", "TimeoutStopSec", "WatchdogSec",
     "WatchdogSignal", "Restart", "RestartSec", "RestartPreventExitStatus", "RuntimeDirectory", "RuntimeDirectoryMode",
-    "LoadCredential", "LimitNOFILE", "OOMScoreAdjust", "Nice",
+    "LoadCredential", "LimitNOFILE", "OOMScoreAdjust",
 }  # fmt: skip
 
 
