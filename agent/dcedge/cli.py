@@ -519,8 +519,7 @@ def purge(
         result = reconciler.run(intent)
         done = result.complete and not result.frr_unsaved
         if done:
-            # zebra remembers for minutes what was on an interface index: the next links must not have the same ones.
-            reconciler.store.clear(but_indices=result.frr_available)
+            reconciler.store.clear()
         answer = applied_json(result)
         if as_json:
             _print_json(answer)

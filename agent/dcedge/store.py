@@ -249,17 +249,19 @@ class Store:
         """Nothing waits for a confirmation any more."""
         (self.folder / _PENDING).unlink(missing_ok=True)
 
-    def clear(self, *, but_indices: bool) -> None:
-        """Forget everything, the folder itself last; but not the interface indices that somebody else remembers."""
+    def clear(self) -> None:
+        """Forget everything but the interface indices; the folder too where that leaves it empty.
+
+        zebra remembers for minutes what was on them: the next links must not have the same ones.
+        """
         self._read_once.clear()
         self._coming.clear()
-        indices = () if but_indices else (_INDICES,)
-        for name in (_OWNED, _COMING, _RUNTIME, _LAST_GOOD, _PENDING, _PREVIOUS, _HISTORY, _LOCK, *indices):
+        for name in (_OWNED, _COMING, _RUNTIME, _LAST_GOOD, _PENDING, _PREVIOUS, _HISTORY, _LOCK):
             (self.folder / name).unlink(missing_ok=True)
         try:
             self.folder.rmdir()
         except OSError:
-            return  # it holds what is not ours
+            return  # it holds those, or what is not ours
 
     def _text(self, name: str) -> str | None:
         try:

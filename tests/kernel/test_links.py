@@ -78,7 +78,7 @@ class Router:
         done = self.edge.call(lambda: self.reconciler.run(purge_intent(self.store.owned())))
         assert [(str(failure.operation.key), failure.text) for failure in done.failures] == []
         self.edge.call(self.reconciler.close)
-        self.store.clear(but_indices=False)
+        self.store.clear()
         self.reconciler = self._start()
         return done
 
