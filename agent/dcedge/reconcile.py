@@ -12,8 +12,8 @@ from __future__ import annotations
 import logging
 import time
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from itertools import groupby
 from types import MappingProxyType
 from typing import Literal
@@ -23,18 +23,15 @@ from dcedge.bgp.resources import FrrBlock
 from dcedge.bgp.vty import FrrClient
 from dcedge.bgp.zebra import replacement_problem, retention_problem, wait_for_addresses, wait_for_links
 from dcedge.credentials import Secret, read_credentials
-from dcedge.errors import FrrError, FrrUnavailableError
+from dcedge.errors import FrrError, FrrUnavailableError, GaveWayError
 from dcedge.fights import Fights
 from dcedge.firewall.nft import Firewall, FirewallError
 from dcedge.firewall.objects import FirewallTable, GatewaySources, Guard
 from dcedge.frr_part import FrrPart
 from dcedge.intent import NOTHING, Intent, changed_keys, credentials_by_interface, derive, differing_interfaces
-from dcedge.kernel import messages as m
-from dcedge.kernel import sysctl
 from dcedge.kernel.capabilities import capabilities
 from dcedge.kernel.execute import Failure, KernelExecutor
 from dcedge.kernel.limits import frr_descriptor_problem
-from dcedge.kernel.naming import ingress_device
 from dcedge.kernel.netlink import RouteSocket
 from dcedge.kernel.objects import (
     RANK_ADDRESS,
@@ -43,87 +40,22 @@ from dcedge.kernel.objects import (
     Ingress,
     IpAddress,
     Link,
-    LinkLocal,
     Port,
     Route,
-    Shaper,
     Sysctl,
     Vrf,
 )
-from dcedge.kernel.observe import ingress_of, owned_resources, routes_of
-from dcedge.kernel.view import KernelView, observe_kernel, observe_link, our_routes
+from dcedge.kernel_part import GiveWay, KernelPart
 from dcedge.order.model import Credential, Order
 from dcedge.plan import Operation, Plan, log_fields, plan
 from dcedge.resource import Key, Resource, State
 from dcedge.settings import Settings
 from dcedge.store import Owned, Runtime, Store
+from dcedge.wanted import LINKS_MAX, Scope
 
 log = logging.getLogger(__name__)
 
-_LINKS_MAX = 64  # more changed links than this are looked at by a full dump
 _LOGGED_OPERATIONS_MAX = 100
-
-
-@dataclass(frozen=True, slots=True)
-class Scope:
-    """Where a prompt pass looks: links by index; their queues too; FRR; the firewall."""
-
-    links: frozenset[int] = frozenset()
-    queues: bool = False
-    frr: bool = False
-    firewall: bool = False
-
-    def __or__(self, other: Scope) -> Scope:
-        return Scope(
-            self.links | other.links,
-            self.queues or other.queues,
-            self.frr or other.frr,
-            self.firewall or other.firewall,
-        )
-
-
-@dataclass(slots=True)
-class KernelObserved:
-    """What of the kernel is ours (or stands where ours should), and the index of every link by name."""
-
-    state: dict[Key, Resource] = field(default_factory=dict)
-    indices: dict[str, int] = field(default_factory=dict)
-    deletion_group_in_use: bool = False
-    routes: set[Key] = field(default_factory=set)  # of `state`
-    ingress: dict[str, Key] = field(default_factory=dict)  # of `state`, by device
-    _upon: dict[str, tuple[Key, ...]] = field(default_factory=dict)
-
-    def take(
-        self,
-        resources: Iterable[tuple[Key, Resource]],
-        intent: State,
-        keys: Mapping[Key, Key] = MappingProxyType({}),
-    ) -> None:
-        """Enter resources, as the intent's own objects where they are equal: thousands of twins cost memory.
-
-        `keys`: the intent's own, each by itself.
-        """
-        for fresh, resource in resources:
-            key = keys.get(fresh, fresh)
-            wanted = intent.get(key)
-            self.state[key] = wanted if wanted is not None and wanted == resource else resource
-            if isinstance(resource, (IpAddress, LinkLocal, Shaper)):
-                upon = self._upon.get(resource.link, ())
-                if key not in upon:
-                    self._upon[resource.link] = (*upon, key)
-            elif isinstance(resource, Route):
-                self.routes.add(key)
-            elif isinstance(resource, Ingress):
-                self.ingress[resource.device] = key
-
-    def upon(self, link: str) -> Collection[Key]:
-        """The addresses and the shaper on a link."""
-        return self._upon.get(link, ())
-
-    def forget_link(self, name: str) -> None:
-        """Drop a link with its addresses and its shaper; a link upon it has events of its own."""
-        for key in (Key("link", name), *self._upon.pop(name, ())):
-            self.state.pop(key, None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,14 +99,14 @@ class PassResult:
         return not self.failures and self.frr_available and not self.intent.withheld
 
 
-def _nothing() -> None: ...
-
-
 class Reconciler:
-    """Takes one router to its order, one caller at a time. `before_look` is called before each look at everything."""
+    """Takes one router to its order, one caller at a time.
+
+    `before_look` is called before each look at everything that gives way to nothing.
+    """
 
     def __init__(
-        self, settings: Settings, store: Store, frr: FrrClient, before_look: Callable[[], None] = _nothing
+        self, settings: Settings, store: Store, frr: FrrClient, before_look: Callable[[], None] = lambda: None
     ) -> None:
         self.settings = settings
         self.store = store
@@ -182,13 +114,12 @@ class Reconciler:
         self.sock = RouteSocket()
         self.kernel_has = capabilities(self.sock)
         self._intent: Intent = NOTHING
-        self._kernel: KernelObserved | None = None
+        self.kernel = KernelPart(self.sock, store)
         self.frr_part = FrrPart(frr, store)
         self.firewall = Firewall()
         self._firewall = FirewallObserved(None, "not asked yet")
         self._failures: dict[Key, Failure] = {}
         self._before_look = before_look
-        self._highest_index = 0
         self._unheard: dict[tuple[str, str], IpAddress] = {}  # by link and address/length
         self.fights = Fights()
         self.handed_over: Mapping[Credential, Secret] = {}  # by root, who can read what this process may not
@@ -214,53 +145,59 @@ class Reconciler:
     def preview(self, intent: Intent) -> Preview:
         """What a pass would do; changes nothing."""
         owned = self.store.owned()
-        self._kernel = self._observe_kernel(intent, owned)
+        self.kernel.look(intent, owned)
         self._firewall = self._observe_firewall(intent)
         frr = self.frr_part.look(intent, owned)
         return Preview(intent, self._plan_observed(intent, with_frr=True), frr.detail, self._firewall.detail)
 
-    def run(self, intent: Intent, scope: Scope | None = None) -> PassResult:
+    def run(self, intent: Intent, scope: Scope | None = None, give_way: GiveWay | None = None) -> PassResult:
         """One pass, over everything or (with a scope) where something changed.
 
         What cannot be done is in the result; raises KernelError and StateError where nothing can be observed or kept.
+        With `give_way` a look at everything ends in GaveWayError once that says so, and nothing was changed.
         """
         try:
-            return self._run(intent, scope)
+            return self._run(intent, scope, give_way)
+        except GaveWayError:
+            raise
         except BaseException:
-            self._kernel = None  # what is remembered may not be so: the next pass looks at everything
+            self.kernel.forget()  # what is remembered may not be so: the next pass looks at everything
             raise
 
-    def _run(self, intent: Intent, scope: Scope | None) -> PassResult:
+    def _run(self, intent: Intent, scope: Scope | None, give_way: GiveWay | None) -> PassResult:
         started = time.monotonic()
         owned = self.store.owned()
-        if self._failures:
-            scope = None
         ordered = intent.order is not self._intent.order or intent.runtime != self._intent.runtime
         if ordered:
             self.fights.forget()
-        todo = self._without_fights(self._plan(intent, owned, scope))
+        standing = {key: failure for key, failure in self._failures.items() if not _shows_at_links(failure.operation)}
+        if scope is not None:
+            scope = None if ordered and standing else self._with_failures(scope)
+        known = self.kernel.observed
+        todo = self._without_fights(self._plan(intent, owned, scope, give_way))
+        if self.kernel.observed is not known:
+            standing = {}  # everything was looked at
         before, self._intent = self._intent, intent
         failures, touched = self._carry_out(intent, todo)
         executed = time.monotonic() - started
         if todo:
-            failures += self._verify(intent, todo, failures, None if scope is None or _is_wide(todo) else touched)
+            failures += self._verify(intent, todo, failures, None if _is_wide(todo) else touched)
         if scope is None or scope.frr or touched.frr or intent.frr != before.frr:
             rest, more = self._run_frr(intent)
             failures, todo = failures + more, Plan(todo.operations + rest.operations)
-        self._failures = {failure.operation.key: failure for failure in failures}
+        self._failures = standing | {failure.operation.key: failure for failure in failures}
         if not ordered:
             self._note_repairs(todo)
         self._forget(intent)
-        assert self._kernel is not None
         frr = self.frr_part.observed
         return PassResult(
             finished=time.time(),
             executed=executed,
             duration=time.monotonic() - started,
             intent=intent,
-            indices=self._kernel.indices,
+            indices=self.kernel.seen.indices,
             done=todo,
-            failures=tuple(failures),
+            failures=tuple(self._failures.values()),
             frr_available=frr.blocks is not None,
             frr_detail=frr.detail,
             firewall_detail=self._firewall.detail,
@@ -301,25 +238,40 @@ class Reconciler:
         for key in self.fights.repaired(succeeded, time.monotonic()):
             log.error("somebody else keeps undoing %s: leaving it alone for a while", key)
 
-    def _plan(self, intent: Intent, owned: Owned, scope: Scope | None) -> Plan:
-        if scope is None or self._kernel is None or len(scope.links) > _LINKS_MAX:
-            return self._plan_everything(intent, owned)
+    def _failed(self) -> list[Operation]:
+        """What failed and is tried again with whatever pass comes next."""
+        failed = (failure.operation for failure in self._failures.values())
+        return [operation for operation in failed if _shows_at_links(operation)]
+
+    def _with_failures(self, scope: Scope) -> Scope:
+        indices = self.kernel.observed.indices if self.kernel.observed is not None else {}
+        failed = self._failed()
+        stages = {_stage(operation) for operation in failed}
+        links = {indices[name] for operation in failed for name in _links_of(operation) if name in indices}
+        return scope | Scope(frozenset(links), bool(links), "frr" in stages, "firewall" in stages)
+
+    def _plan(self, intent: Intent, owned: Owned, scope: Scope | None, give_way: GiveWay | None = None) -> Plan:
+        if scope is None or self.kernel.observed is None or len(scope.links) > LINKS_MAX:
+            return self._plan_everything(intent, owned, give_way)
         keys = changed_keys(self._intent, intent)
         if any(_changes_widely(key, self._intent, intent) for key in keys) or self._touches_widely(scope):
-            return self._plan_everything(intent, owned)
+            return self._plan_everything(intent, owned, give_way)
+        for operation in self._failed():
+            keys |= {operation.key, *(Key("link", name) for name in _links_of(operation))}
         return self._plan_scope(intent, owned, scope, keys)
 
     def _touches_widely(self, scope: Scope) -> bool:
         """Whether something happened to a VRF, a bond or a bond's member, which many links feel."""
-        assert self._kernel is not None
-        shared = (self._kernel.state.get(key) for key in self._intent.shared if key.kind in WIDE_KINDS)
+        shared = (self.kernel.seen.state.get(key) for key in self._intent.shared if key.kind in WIDE_KINDS)
         names = {name for r in shared if isinstance(r, Vrf | Bond) for name in (r.name, *getattr(r, "members", ()))}
-        return any(self._kernel.indices.get(name) in scope.links for name in names)
+        return any(self.kernel.seen.indices.get(name) in scope.links for name in names)
 
-    def _plan_everything(self, intent: Intent, owned: Owned) -> Plan:
-        self._kernel = self._observe_kernel(intent, owned)
+    def _plan_everything(self, intent: Intent, owned: Owned, give_way: GiveWay | None) -> Plan:
         self._firewall = self._observe_firewall(intent)
-        goes = bool(self._kernel.state.keys() - intent.kernel.keys())
+        if give_way is None:
+            self._before_look()
+        self.kernel.look(intent, owned, give_way)
+        goes = bool(self.kernel.seen.state.keys() - intent.kernel.keys())
         if goes:
             # What goes is first said to FRR, so that its peer hears of it.
             self.frr_part.look(intent, owned)
@@ -327,9 +279,8 @@ class Reconciler:
 
     def _plan_observed(self, intent: Intent, *, with_frr: bool) -> Plan:
         """All that differs in one plan, but for what cannot be looked at now."""
-        assert self._kernel is not None
         wanted: list[State] = [intent.kernel]
-        observed: list[State] = [self._kernel.state]
+        observed: list[State] = [self.kernel.seen.state]
         if with_frr:
             wanted.append(self.frr_part.wanted(intent))
             observed.append(self.frr_part.observed.blocks or {})
@@ -339,23 +290,19 @@ class Reconciler:
         return plan(_together(wanted), _together(observed))
 
     def _plan_scope(self, intent: Intent, owned: Owned, scope: Scope, keys: set[Key]) -> Plan:
-        assert self._kernel is not None
         links = scope.links | self._newly_asked_of(keys)
-        names = {index: name for name, index in self._kernel.indices.items()} if links else {}
-        touched = {names[index] for index in links if index in names}
-        for index in links:
-            touched |= self._refresh_link(index, names.get(index), intent, owned, queues=scope.queues)
+        touched = self.kernel.look_at_links(links, intent, owned, queues=scope.queues)
         # A link that goes takes along what stands on it, so that must be in sight too.
         touched |= {key.name for key in keys if key.kind == "link"}
         for name in touched:
-            keys |= {Key("link", name), Key("port", name), Key("shaper", name), *self._kernel.upon(name)}
+            keys |= {Key("link", name), Key("port", name), Key("shaper", name), *self.kernel.seen.upon(name)}
             keys.update(intent.keys.get(intent.owners.get(name, ""), ()))
         if touched:
-            keys |= self._refresh_routes(intent, touched)
-            keys |= self._refresh_ingress(intent, touched)
-        now = intent.kernel
+            keys |= self.kernel.look_at_routes(intent, touched)
+            keys |= self.kernel.look_at_ingress(intent, touched)
+        now, seen = intent.kernel, self.kernel.seen.state
         wanted: dict[Key, Resource] = {key: now[key] for key in keys if key in now}
-        observed: dict[Key, Resource] = {key: self._kernel.state[key] for key in keys if key in self._kernel.state}
+        observed: dict[Key, Resource] = {key: seen[key] for key in keys if key in seen}
         if observed.keys() - wanted.keys():
             # What goes is first said to FRR, so that its peer hears of it.
             self.frr_part.look(intent, owned)
@@ -370,102 +317,8 @@ class Reconciler:
 
     def _newly_asked_of(self, keys: Iterable[Key]) -> set[int]:
         """The links of which a link-local address is asked for the first time: nobody has looked for it yet."""
-        assert self._kernel is not None
-        asked = {key.name for key in keys if key.kind == "link-local" and key not in self._kernel.state}
-        return {self._kernel.indices[name] for name in asked if name in self._kernel.indices}
-
-    def _refresh_routes(self, intent: Intent, links: Collection[str]) -> set[Key]:
-        """Look at our static routes again, where there are any; those that the order has or had on these links."""
-        assert self._kernel is not None
-        state = self._kernel.state
-        before = {key: r for key in self._kernel.routes if isinstance(r := state[key], Route)}
-        wanted = {key: r for key in intent.shared if isinstance(r := intent.kernel[key], Route)}
-        if not before and not wanted:
-            return set()
-        names = {index: name for name, index in self._kernel.indices.items()}
-        vrfs = {r.table: r.name for r in state.values() if isinstance(r, Vrf)}
-        for key in before:
-            del state[key]
-        self._kernel.routes.clear()
-        routes = routes_of(our_routes(self.sock), names, vrfs, intent.kernel)
-        self._kernel.take(routes.items(), intent.kernel)
-        return {
-            key
-            for routes in (before, wanted)
-            for key, route in routes.items()
-            if any(hop.link in links for hop in route.hops)
-        }
-
-    def _refresh_ingress(self, intent: Intent, names: Collection[str]) -> set[Key]:
-        """Look again at what shapes the way in by these links, or by these devices; which those are."""
-        assert self._kernel is not None
-        state, indices = self._kernel.state, self._kernel.indices
-        keys = {self._kernel.ingress[name] for name in names if name in self._kernel.ingress}
-        keys |= {key for name in names if (key := Key("ingress", name)) in state or key in intent.kernel}
-        for key in keys:
-            state.pop(key, None)
-            view = KernelView()
-            for name in (ingress_device(key.name), key.name):
-                if name in indices:
-                    found = observe_link(self.sock, indices[name], queues=True)
-                    view.links |= found.links
-                    view.by_name |= found.by_name
-                    view.qdiscs |= found.qdiscs
-                    view.classes |= found.classes
-                    view.classifiers |= found.classifiers
-                    view.redirects |= found.redirects
-            device = view.by_name.get(ingress_device(key.name))
-            if device is not None:
-                self._kernel.take([(key, ingress_of(view, device, intent.kernel))], intent.kernel)
-        return keys
-
-    def _refresh_link(
-        self, index: int, known_as: str | None, intent: Intent, owned: Owned, *, queues: bool
-    ) -> set[str]:
-        """Look at one link again; the names it had and has."""
-        assert self._kernel is not None
-        view = observe_link(self.sock, index, queues=queues)
-        link = view.links.get(index)
-        kept: dict[Key, Resource] = {}
-        if known_as is not None:
-            if link is not None and link.name == known_as and not queues:
-                shaper = Key("shaper", known_as)
-                kept = {shaper: self._kernel.state[shaper]} if shaper in self._kernel.state else {}
-            self._kernel.forget_link(known_as)
-            if link is None or link.name != known_as:
-                self._kernel.indices.pop(known_as, None)
-        if link is None:
-            return {known_as} if known_as is not None else set()
-        self._kernel.indices[link.name] = index
-        self._highest_index = max(self._highest_index, index)
-        view.links = {index: link, **{i: other for i, other in view.links.items() if i != index}}
-        mine = Key("link", link.name)
-        found = (
-            (key, resource)
-            for key, resource in owned_resources(view, intent.kernel, owned.links)
-            if mine in (key, resource.parent) or key == Key("port", link.name)
-        )
-        self._kernel.take(found, intent.kernel)
-        self._kernel.take(kept.items(), intent.kernel)
-        return {link.name} | ({known_as} if known_as is not None else set())
-
-    def _observe_kernel(self, intent: Intent, owned: Owned) -> KernelObserved:
-        self._kernel = None  # what was seen before is let go of first
-        self._before_look()
-        wanted = (r.interface for r in intent.kernel.values() if isinstance(r, IpAddress))
-        view = observe_kernel(self.sock, wanted)
-        observed = KernelObserved(
-            indices={link.name: link.index for link in view.links.values()},
-            deletion_group_in_use=any(link.group == m.DELETION_GROUP for link in view.links.values()),
-        )
-        self._highest_index = max(self._highest_index, self.store.highest_index(), *view.links)
-        keys = {key: key for key in intent.kernel}
-        observed.take(owned_resources(view, intent.kernel, owned.links), intent.kernel, keys)
-        observed.take(sysctl.observed(intent.kernel.values()).items(), intent.kernel)
-        for resource in intent.kernel.values():
-            if isinstance(resource, Port) and resource.exact:
-                observed.state.setdefault(resource.key, resource)  # nothing to put back on a port that is gone
-        return observed
+        asked = {key.name for key in keys if key.kind == "link-local" and key not in self.kernel.seen.state}
+        return {self.kernel.seen.indices[name] for name in asked if name in self.kernel.seen.indices}
 
     def _observe_firewall(self, intent: Intent) -> FirewallObserved:
         try:
@@ -482,10 +335,10 @@ class Reconciler:
 
     def _execute(self, todo: Plan) -> tuple[list[Failure], Scope]:
         """Carry the plan out; what failed, and where things changed."""
-        assert self._kernel is not None
         failures: list[Failure] = []
+        seen = self.kernel.seen
         executor = KernelExecutor(
-            self.sock, self._kernel.indices, self._kernel.deletion_group_in_use, highest=self._highest_index
+            self.sock, seen.indices, seen.deletion_group_in_use, highest=self.kernel.highest_index
         )
         told: list[Operation] = []
         stretches = [(stage, list(stretch)) for stage, stretch in groupby(todo.operations, key=_stage)]
@@ -504,13 +357,12 @@ class Reconciler:
             failures += executor.execute(operations, more=(stage, then) == ("links", "upon links"))
             self._have_zebra_list(executor, operations, failures)
         if executor.created:
-            self._highest_index = max(self._highest_index, *executor.created.values())
-            self.store.save_highest_index(self._highest_index)
-        links = {key.name for o in todo.operations for key in (o.key, o.resource.parent) if key and key.kind == "link"}
-        links |= {n for o in todo.operations if isinstance(r := o.resource, Ingress) for n in (r.link, r.device)}
-        touched = {self._kernel.indices[name] for name in links if name in self._kernel.indices}
+            self.kernel.highest_index = max(self.kernel.highest_index, *executor.created.values())
+            self.store.save_highest_index(self.kernel.highest_index)
+        links = {name for operation in todo.operations for name in _links_of(operation)}
+        touched = {seen.indices[name] for name in links if name in seen.indices}
         # Known from now on, so that one which goes again before it was looked at is missed.
-        self._kernel.indices.update(executor.created)
+        seen.indices.update(executor.created)
         touched |= set(executor.created.values())
         stages = {_stage(operation) for operation in todo.operations}
         return failures, Scope(frozenset(touched), True, "frr" in stages, "firewall" in stages)
@@ -518,10 +370,10 @@ class Reconciler:
     def _tell_zebra_again(self) -> None:
         """Make those addresses again that zebra may not have heard of, as it was silent when they were made."""
         unheard, self._unheard = self._unheard, {}
-        if not unheard or self._kernel is None:
+        if not unheard or self.kernel.observed is None:
             return
-        executor = KernelExecutor(self.sock, self._kernel.indices, highest=self._highest_index)
-        there = {place: address for place, address in unheard.items() if address.key in self._kernel.state}
+        executor = KernelExecutor(self.sock, self.kernel.seen.indices, highest=self.kernel.highest_index)
+        there = {place: address for place, address in unheard.items() if address.key in self.kernel.seen.state}
         self._have_listed(executor, there)
 
     def _await_zebra(self, executor: KernelExecutor) -> None:
@@ -582,9 +434,8 @@ class Reconciler:
 
     def _forget(self, intent: Intent) -> None:
         """Once something is gone it is no longer ours: a later link of the same name may be anybody's."""
-        assert self._kernel is not None
         owned = self.store.owned()
-        links = _links(self._kernel.state)
+        links = _links(self.kernel.seen.state)
         lines = owned.frr_lines
         if self.frr_part.observed.blocks is not None:
             lines &= self.frr_part.observed.running.lines
@@ -606,6 +457,23 @@ def _changes_widely(key: Key, before: Intent, now: Intent) -> bool:
         return False
     was, wanted = before.kernel.get(key), now.kernel.get(key)
     return was is None or wanted is None or bool(wanted.changes_from(was))
+
+
+def _shows_at_links(operation: Operation) -> bool:
+    """Whether a look at single links (or at FRR, or at the firewall) tells if an operation is still to be done."""
+    if _stage(operation) in {"frr", "firewall"}:
+        return True
+    return operation.key.kind not in WIDE_KINDS and bool(_links_of(operation))
+
+
+def _links_of(operation: Operation) -> set[str]:
+    """The links that an operation is upon."""
+    resource = operation.resource
+    if isinstance(resource, Ingress):
+        return {resource.link, resource.device}
+    if isinstance(resource, Route):
+        return {hop.link for hop in resource.hops}
+    return {key.name for key in (operation.key, resource.parent) if key is not None and key.kind == "link"}
 
 
 def _log_operations(todo: Plan) -> None:

@@ -13,8 +13,8 @@ import logging
 import signal
 import time
 from collections import Counter
-from collections.abc import Callable, Coroutine, Mapping
-from contextlib import AsyncExitStack, nullcontext
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
@@ -23,7 +23,15 @@ from dcedge import memory
 from dcedge.bgp.vty import FrrClient
 from dcedge.confirm import accept_again, kept_secrets, restored_secrets, roll_back, way_back
 from dcedge.drain import quiet_bps, refuse_last_paths, select, undone
-from dcedge.errors import BusyError, DcedgeError, FrrError, KernelError, OrderInvalidError, StateError
+from dcedge.errors import (
+    BusyError,
+    DcedgeError,
+    FrrError,
+    GaveWayError,
+    KernelError,
+    OrderInvalidError,
+    StateError,
+)
 from dcedge.expose.control_server import Command, Reply, start_control
 from dcedge.expose.hour import Hour
 from dcedge.expose.http import start_http
@@ -42,6 +50,7 @@ from dcedge.kernel.events import EventSocket
 from dcedge.kernel.naming import interface_link
 from dcedge.kernel.neighbours import read_neighbours
 from dcedge.kernel.netlink import RouteSocket
+from dcedge.kernel_part import GiveWay
 from dcedge.logs import CollapsingHandler
 from dcedge.order.load import Loaded
 from dcedge.picture import Picture, Poll, path_facts
@@ -50,9 +59,10 @@ from dcedge.probe.histogram import Histogram
 from dcedge.probe.prober import Arrangement, Prober
 from dcedge.probe.stamping import Stamping, stamp_targets
 from dcedge.probe.target import Target, budgets_of, targets_of
-from dcedge.reconcile import PassResult, Reconciler, Scope
+from dcedge.reconcile import PassResult, Reconciler
 from dcedge.store import Pending
 from dcedge.supervision import PASS_SECONDS_MAX, Supervisor, status_line
+from dcedge.wanted import Scope, Wanted
 
 if TYPE_CHECKING:
     from dcedge.expose.web_config import WebConfig
@@ -93,9 +103,9 @@ class Service:
         self._runtime = self.store.runtime()
         self._durations = Histogram()
         self._repaired: Counter[str] = Counter()
-        self._wanted = asyncio.Event()
-        self._scope: Scope | None = None  # where the next pass looks; None: everywhere
+        self._wanted = Wanted()
         self._pass = asyncio.Lock()
+        self._in_line = 0  # commands that wait for a pass of their own
         self._polling = asyncio.Lock()  # polls share one netlink socket and one connection to FRR
         self._poll_now = asyncio.Event()  # something happened that the next poll should not wait a second for
         self._static_links: frozenset[int] = frozenset()  # the links and ports of static virtual interfaces
@@ -136,7 +146,7 @@ class Service:
         except BusyError as error:
             log.error("not reloading: %s", error)
             return
-        self.want_pass(Scope())
+        self._wanted.ask(Scope())
 
     async def _reload_command(self, _: str, __: Mapping[str, str]) -> Reply:
         """Read the order file again and carry it out; what was done."""
@@ -212,7 +222,7 @@ class Service:
         self.store.save_last_good_order(pending.order)
         self.store.clear_pending()
         log.info("confirmed")
-        self.want_pass(Scope(frr=True))  # what is confirmed is saved
+        self._wanted.ask(Scope(frr=True))  # what is confirmed is saved
         return {"confirmed": True}
 
     async def _await_confirmation(self) -> None:
@@ -230,7 +240,7 @@ class Service:
     async def _roll_back(self, back: Pending) -> PassResult:
         if back.previous is None:
             raise DcedgeError("nothing was ordered before: stop the daemon and `dcedge purge`")
-        async with self._pass:
+        async with self._turn():
             result = await asyncio.to_thread(roll_back, self.reconciler, back)
             self.in_force.take(await asyncio.to_thread(self.in_force.read_text, back.previous))
             self.in_force.problems = ("the last order was rolled back, the one before it is in force",)
@@ -280,17 +290,9 @@ class Service:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    def want_pass(self, scope: Scope | None = None) -> None:
-        """Ask for a pass soon, over everything or where something changed."""
-        if not self._wanted.is_set():
-            self._scope = scope
-        elif self._scope is not None:
-            self._scope = self._scope | scope if scope is not None else None
-        self._wanted.set()
-
     def urgent(self) -> bool:
         """Whether a pass is due or under way, which long answers must not slow down."""
-        return self._wanted.is_set() or self._pass.locked()
+        return self._wanted.pending or self._pass.locked()
 
     def snapshot(self) -> Snapshot:
         """All that the outside sees, now."""
@@ -342,24 +344,48 @@ class Service:
             f"this kernel has no {queue}: shapers queue with a plain pfifo, at most 50 ms" for queue in missing
         )
 
-    async def _make_pass(self) -> PassResult:
-        async with self._pass:
-            assert self.in_force.loaded is not None
-            loaded, ordered, wanted, scope = self.in_force.loaded, self._new_order, self._wanted.is_set(), self._scope
-            self._wanted.clear()
-            self._new_order = False
-            if not wanted:
-                # An order is carried out where it differs; only the clock asks for a look at everything.
-                scope = Scope() if ordered else None
-            if scope is None:
-                self._looked = time.monotonic()
-            result = await asyncio.to_thread(self._pass_in_thread, loaded, scope, ordered)
-            await self._account(result, ordered=ordered)
+    @asynccontextmanager
+    async def _turn(self) -> AsyncIterator[None]:
+        """A command's turn to make a pass; a look at everything that is under way gives way to it."""
+        self._in_line += 1
+        try:
+            await self._pass.acquire()
+        finally:
+            self._in_line -= 1
+        try:
+            yield
+        finally:
+            self._pass.release()
+
+    def _gives_way(self) -> bool:
+        """Whether a look at everything is to end now: a change waits for its repair, or a command. For any thread."""
+        return self._wanted.pressing or self._in_line > 0
+
+    async def _make_pass(self, give_way: GiveWay | None = None) -> PassResult:
+        """A pass; by who has the turn."""
+        assert self.in_force.loaded is not None
+        loaded, ordered = self.in_force.loaded, self._new_order
+        self._new_order = False
+        scope, began = self._wanted.take(ordered=ordered), time.monotonic()
+        result = await asyncio.to_thread(self._pass_in_thread, loaded, scope, ordered, None if ordered else give_way)
+        if scope is None:
+            self._looked = began
+        await self._account(result, ordered=ordered)
         return result
+
+    async def _make_regular_pass(self) -> PassResult:
+        """A pass that nobody waits for. Raises GaveWayError."""
+        async with self._pass:
+            try:
+                return await self._make_pass(self._gives_way)
+            except GaveWayError:
+                self._wanted.ask()
+                raise
 
     async def _make_pass_and_look(self) -> PassResult:
         """A pass, and a look at what it led to, for whoever asks next."""
-        result = await self._make_pass()
+        async with self._turn():
+            result = await self._make_pass()
         await self._make_poll()
         return result
 
@@ -389,9 +415,11 @@ class Service:
             for target in stamp_targets(interface, link, index)
         )
 
-    def _pass_in_thread(self, loaded: Loaded, scope: Scope | None, ordered: bool) -> PassResult:
+    def _pass_in_thread(
+        self, loaded: Loaded, scope: Scope | None, ordered: bool, give_way: GiveWay | None
+    ) -> PassResult:
         with memory.building() if ordered else nullcontext():
-            result = self.reconciler.run(self.reconciler.intent(loaded.order, self._runtime), scope)
+            result = self.reconciler.run(self.reconciler.intent(loaded.order, self._runtime), scope, give_way)
         if scope is None:
             memory.collect()
         if self.store.pending() is None and loaded is not self._kept:
@@ -422,9 +450,11 @@ class Service:
             except TimeoutError:
                 patience = min(patience * 2, RETRY_SECONDS_MAX)
                 if not done and self._only_frr_waits():
-                    self.want_pass(Scope(frr=True))
+                    self._wanted.ask(Scope(frr=True))
             try:
-                result = await self._supervisor.watch(self._make_pass(), PASS_SECONDS_MAX)
+                result = await self._supervisor.watch(self._make_regular_pass(), PASS_SECONDS_MAX)
+            except GaveWayError:
+                continue  # to what it gave way to, first
             except (KernelError, StateError) as error:
                 log.error("the pass failed: %s", error)
                 continue
@@ -494,14 +524,14 @@ class Service:
         is_up = self.poll.sessions is not None
         if is_up and not was_up and before is not None:
             log.info("FRR answers")
-            self.want_pass(Scope(frr=True))
+            self._wanted.ask(Scope(frr=True))
         elif was_up and not is_up:
             log.warning("FRR does not answer: %s", self.poll.frr_detail)
         elif is_up and (
             self._lacks_sessions(self.poll) or (before is not None and before.frr_detail and not self.poll.frr_detail)
         ):
             # Restarted between two polls, or one of its daemons answers again.
-            self.want_pass(Scope(frr=True))
+            self._wanted.ask(Scope(frr=True))
 
     def _keep_history(self) -> None:
         tracker = self.picture.tracker
@@ -543,7 +573,7 @@ class Service:
                 )  # fmt: skip
             self._runtime = replace(self._runtime, withdrawn=self._static.withheld)
             self.store.save_runtime(self._runtime)
-            self.want_pass(Scope())
+            self._wanted.ask(Scope())
 
     def _lacks_sessions(self, poll: Poll) -> bool:
         """Whether FRR has lost what it was given: it was restarted between two polls."""
@@ -577,16 +607,16 @@ class Service:
         """The kernel said that something changed."""
         changed = self._events.changed()
         if changed is None:
-            self.want_pass()
+            self._wanted.ask()
         elif changed.links:
-            self.want_pass(Scope(changed.links, changed.queues))
+            self._wanted.ask(Scope(changed.links, changed.queues))
             if changed.links & self._static_links:
                 self._poll_now.set()
 
     def on_firewall_event(self) -> None:
         """nftables' rules changed."""
         if self._firewall_events.changed():
-            self.want_pass(Scope(firewall=True))
+            self._wanted.ask(Scope(firewall=True))
 
     async def serve(self) -> None:
         """Run until SIGTERM or SIGINT."""

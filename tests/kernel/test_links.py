@@ -10,21 +10,26 @@ import socket
 import struct
 from collections.abc import Iterator
 from ipaddress import ip_address
+from itertools import count
 from typing import Any
 
 import pytest
 
 from dcedge.bgp.vty import FrrClient
+from dcedge.errors import GaveWayError
 from dcedge.kernel import messages as m
+from dcedge.kernel import view
 from dcedge.kernel.naming import vrf_tables
 from dcedge.kernel.neighbours import neighbour_key, read_neighbours
+from dcedge.kernel.netlink import RouteSocket
 from dcedge.kernel.objects import ROUTE_PROTOCOL
 from dcedge.order.load import load_order
 from dcedge.order.model import Order
 from dcedge.plan import Plan
-from dcedge.reconcile import PassResult, Reconciler, Scope, purge_intent
+from dcedge.reconcile import PassResult, Reconciler, purge_intent
 from dcedge.settings import Settings
 from dcedge.store import Runtime, Store
+from dcedge.wanted import Scope
 from tests.lab.clouds import Attachment, BirdCloud, Cloud, Exchange, Peer
 from tests.lab.edge import Edge
 from tests.lab.netns import Namespace, Workspace, leave_on_signals
@@ -403,6 +408,74 @@ def test_a_prompt_look_repairs_routes_and_vrfs_too(router: Router) -> None:
         assert all(not set(o.affects) - {"a"} for o in done.done.operations if o.key.kind != "firewall"), done.done
         assert [route["dst"] for route in router.routes("-4")] == ["10.20.0.0/16"]
         assert router.addresses("p1.10") == ["10.255.1.2/30", "2001:db8:1::2/126"]
+    assert not router.plan(text)
+
+
+def test_a_look_at_everything_gives_way_to_a_repair_and_goes_on(router: Router) -> None:
+    """Of thousands of links it takes seconds: what breaks meanwhile does not wait for it."""
+    line = vi("a", "f1", 10, 1, "static: [10.20.0.0/16], ", gateway="red")
+    text = order(TWO, line + vi("b", "f2", 10, 2, gateway="blue") + vi("c", "f2", 11, 3, gateway="blue"), VRFS)
+    router.apply(text)
+    intent = router.edge.call(lambda: router.reconciler.intent(router.load(text), Runtime()))
+    router.edge.call(router.reconciler.run, intent)
+    steps, repairs = count(1), 0
+    while True:
+        try:
+            done = router.edge.call(router.reconciler.run, intent, None, lambda: next(steps) in {1, 3, 6})
+            break
+        except GaveWayError:
+            gone = router.link("p1.10")["ifindex"]
+            router.edge.ip("link del p1.10")
+            repair = router.edge.call(router.reconciler.run, intent, Scope(frozenset({gone}), True))
+            assert {"link", "address", "route", "shaper"} <= {o.key.kind for o in repair.done.operations}
+            assert repair.failures == ()
+            repairs += 1
+    assert repairs == 3
+    assert (done.done.operations, done.failures) == ((), ())
+    assert {name: done.indices[name] for name in ("p1.10", "p2.10")} == {
+        name: router.link(name)["ifindex"] for name in ("p1.10", "p2.10")
+    }
+    assert not router.plan(text)
+
+
+def test_what_fails_for_good_does_not_slow_other_repairs_down(router: Router) -> None:
+    """A missing member of a bond fails in every pass; a lost address elsewhere needs no look at everything."""
+    lines = BOND.format("p1, p9", "fast", "") + "  f2: {provider: generic, port: p2, bandwidth: 1G}\n"
+    text = order(lines, vi("a", "f1", 10, 1) + vi("b", "f2", 10, 2))
+    intent = router.edge.call(lambda: router.reconciler.intent(router.load(text), Runtime()))
+    router.edge.call(router.reconciler.run, intent)
+    said = [failure.text for failure in router.edge.call(router.reconciler.run, intent).failures]
+    assert said == ["no such interface: p9"]
+    router.edge.ip("address del 10.255.2.2/30 dev p2.10")
+    known = router.reconciler.kernel.observed
+    scope = Scope(frozenset({router.link("p2.10")["ifindex"]}))
+    done = router.edge.call(router.reconciler.run, intent, scope)
+    assert [str(operation.key) for operation in done.done.operations] == ["address 10.255.2.2/30 on p2.10"]
+    assert "10.255.2.2/30" in router.addresses("p2.10")
+    assert router.reconciler.kernel.observed is known
+    assert [failure.text for failure in done.failures] == said
+
+
+def test_what_goes_during_a_look_at_everything_is_back_with_the_next_prompt_pass(
+    router: Router, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = order(TWO, vi("a", "f1", 10, 1) + vi("b", "f2", 10, 2))
+    router.apply(text)
+    index = router.link("p1.10")["ifindex"]
+    looked = view.our_routes
+
+    def last(sock: RouteSocket) -> list[view.RouteView]:
+        router.edge.ip("link del p1.10")
+        monkeypatch.undo()
+        return looked(sock)
+
+    router.edge.run("tc", "qdisc", "del", "dev", "p1.10", "root")
+    monkeypatch.setattr(view, "our_routes", last)
+    failed = router.attempt(text)
+    assert [str(failure.operation.key) for failure in failed.failures] == ["shaper p1.10"]
+    done = router.attempt(text, scope=Scope(frozenset({index}), True))
+    assert done.failures == ()
+    assert router.addresses("p1.10") == ["10.255.1.2/30", "2001:db8:1::2/126"]
     assert not router.plan(text)
 
 

@@ -16,7 +16,7 @@ from dcedge.kernel.classify import control_classifier
 from dcedge.kernel.netlink import RouteSocket
 from dcedge.kernel.shaping import Tree, interface_tree
 from dcedge.kernel.tree import tree_requests
-from dcedge.kernel.view import dump_links, observe_link, tree_of
+from dcedge.kernel.view import dump_links, observe_link, qdiscs_of, tree_of
 from tests.lab.netns import Namespace, Workspace
 
 pytestmark = pytest.mark.everywhere
@@ -44,7 +44,7 @@ class Device:
         """Take the device from one tree to another; what is read back."""
         answers = self.sock.execute(list(tree_requests(self.index, before, after)))
         assert not [str(answer) for answer in answers if answer.errno]
-        return tree_of(observe_link(self.sock, self.index, queues=True), self.index)
+        return tree_of(observe_link(self.sock, self.index, qdiscs_of(self.sock)), self.index)
 
     def tc(self, *words: str) -> None:
         self.namespace.run("tc", *words)
@@ -89,7 +89,7 @@ def test_a_tree_of_an_earlier_make_is_replaced_whole(device: Device) -> None:
     )
     for line in earlier:
         device.tc(*line.split())
-    found = tree_of(observe_link(device.sock, device.index, queues=True), device.index)
+    found = tree_of(observe_link(device.sock, device.index, qdiscs_of(device.sock)), device.index)
     wanted = device.tree(50_000_000, 1500, 0, "pfifo")
     assert device.put(found, wanted) == wanted
     device.clear()
@@ -108,7 +108,7 @@ def test_what_a_hand_changes_in_a_tree_is_seen_and_put_right(device: Device) -> 
         "filter add dev eth1 parent dce: prio 9 protocol all u32 match u32 0 0 classid dce:2",
     ):
         device.tc(*line.split())
-        found = tree_of(observe_link(device.sock, device.index, queues=True), device.index)
+        found = tree_of(observe_link(device.sock, device.index, qdiscs_of(device.sock)), device.index)
         assert found != wanted, line
         assert device.put(found, wanted) == wanted, line
     device.clear()

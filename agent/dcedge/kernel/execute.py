@@ -37,6 +37,7 @@ from dcedge.kernel.view import (
     ingress_filters,
     link_at,
     observe_link,
+    qdiscs_of,
     tables_in_use,
 )
 from dcedge.plan import Operation
@@ -459,7 +460,7 @@ class KernelExecutor:
             return
         # An untagged VI's link is the port: it stays, without our marks and without what we put on it.
         self._indices[link.name] = index
-        found = observe_link(self.sock, index, queues=True)
+        found = observe_link(self.sock, index, qdiscs_of(self.sock, {index}))
         for address in found.addresses.get(index, ()):
             if address.protocol == ROUTE_PROTOCOL:
                 self._leaving.add((link.name, str(address.interface)))

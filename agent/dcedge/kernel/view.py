@@ -10,7 +10,7 @@ import errno
 import struct
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from ipaddress import ip_address, ip_interface, ip_network
@@ -103,6 +103,9 @@ class QdiscView:
     settings: tuple[tuple[str, int], ...]
 
 
+Qdiscs = Mapping[int, tuple[QdiscView, ...]]  # by index of their link
+
+
 @dataclass(frozen=True, slots=True)
 class RouteView:
     """One route of our protocol number: hops as index of the link (0: it is gone) and gateway."""
@@ -128,10 +131,10 @@ class KernelView:
     routes: list[RouteView] = field(default_factory=list)
 
 
-def observe_link(sock: RouteSocket, index: int, *, queues: bool) -> KernelView:
+def observe_link(sock: RouteSocket, index: int, qdiscs: Qdiscs | None = None) -> KernelView:
     """One link with what stands on it, the links it stands on, and its VRF; an empty view where it is gone.
 
-    `queues`: look at its queues too. The kernel gives those of all links or none, so it costs more.
+    With the `qdiscs` (of `qdiscs_of`) its queues are looked into, too.
     """
     view = KernelView()
     wanted = index
@@ -152,23 +155,25 @@ def observe_link(sock: RouteSocket, index: int, *, queues: bool) -> KernelView:
     view.addresses[index] = addresses_on(sock, index)
     if any(address.interface.ip.is_link_local for address in view.addresses[index] if address.interface.version == 6):
         view.link_locals.add(index)
-    if queues:
-        _look_at_qdiscs(sock, view, index)
+    if qdiscs is not None and index in qdiscs:
+        view.qdiscs[index] = qdiscs[index]
         _look_into_tree(sock, view, index)
     return view
 
 
-def _look_at_qdiscs(sock: RouteSocket, view: KernelView, only: int | None = None) -> None:
-    """Enter the qdiscs of all links, or of one; the kernel tells those of all anyway."""
+def qdiscs_of(sock: RouteSocket, only: Collection[int] | None = None) -> dict[int, tuple[QdiscView, ...]]:
+    """The qdiscs of all links, or of some, by index; the kernel tells those of all anyway, so it is asked once."""
+    found: dict[int, tuple[QdiscView, ...]] = {}
 
     def enter(data: memoryview, start: int, end: int) -> None:
         index = _INDEX.unpack_from(data, start + 4)[0]
-        if only is None or index == only:
-            qdisc, before = _qdisc(data, start, end), view.qdiscs.get(index, ())
+        if only is None or index in only:
+            qdisc, before = _qdisc(data, start, end), found.get(index, ())
             if qdisc not in before:  # an interrupted dump begins anew
-                view.qdiscs[index] = (*before, qdisc)
+                found[index] = (*before, qdisc)
 
     dump(sock, m.RTM_GETQDISC, m.TC_BODY.pack(0, 0, 0, 0, 0), enter)
+    return found
 
 
 def _look_into_tree(sock: RouteSocket, view: KernelView, index: int) -> None:
@@ -215,12 +220,12 @@ def addresses_on(sock: RouteSocket, index: int) -> list[AddressView]:
     return [address for address in found if address is not None]
 
 
-def observe_kernel(sock: RouteSocket, wanted: Iterable[Interface]) -> KernelView:
-    """Dump links, addresses, qdiscs, the HTB classes of our own trees, and our routes. Raises KernelError.
+def observe_kernel(sock: RouteSocket, wanted: Iterable[Interface], view: KernelView) -> Iterator[None]:
+    """Dump links, addresses, qdiscs, the HTB classes of our own trees, and our routes, into a view that is empty.
 
-    Of the addresses only those that are ours by their protocol number, or are among the `wanted` ones.
+    Of the addresses only those that are ours by their protocol number, or are among the `wanted` ones. Stops between
+    two questions to the kernel, where other use may be made of the socket. Raises KernelError.
     """
-    view = KernelView()
     known = {(interface.packed, interface.network.prefixlen): interface for interface in wanted}
 
     def address(data: memoryview, start: int, end: int) -> AddressView | None:
@@ -233,14 +238,17 @@ def observe_kernel(sock: RouteSocket, wanted: Iterable[Interface]) -> KernelView
     for link in dump_links(sock):
         view.links[link.index] = link
         view.by_name[link.name] = link
+    yield
     for found in dump(sock, m.RTM_GETADDR, m.ADDRESS_BODY.pack(0, 0, 0, 0, 0), address):
         if found is not None:
             view.addresses.setdefault(found.index, []).append(found)
-    _look_at_qdiscs(sock, view)
+    yield
+    view.qdiscs = qdiscs_of(sock)
     for index in view.qdiscs:
+        yield
         _look_into_tree(sock, view, index)
+    yield
     view.routes = our_routes(sock)
-    return view
 
 
 def our_routes(sock: RouteSocket) -> list[RouteView]:
