@@ -96,6 +96,10 @@ class KernelPart:
         """What is known may not be so."""
         self.observed = self._begun = None
 
+    def start_over(self) -> None:
+        """Of a look that gave way nothing is kept: it is not known what has changed since. For any thread."""
+        self._begun = None
+
     def look(self, intent: Intent, owned: Owned, give_way: GiveWay | None = None) -> None:
         """Look at everything.
 
@@ -133,25 +137,26 @@ class KernelPart:
         """Look at some links again, by index, and at their queues too; the names that they had and have."""
         if not links:
             return set()
-        if self._begun is not None:
-            self._begun.changed |= set(links)
+        if (begun := self._begun) is not None:
+            begun.changed |= set(links)
         seen = self.seen
         known = {index: name for name, index in seen.indices.items() if index in links}
         shapers = {name: seen.state.get(Key("shaper", name)) for name in known.values()}
         for name in known.values():  # of all before any is entered: a name may have moved from one to another
             seen.forget_link(name)
-            del seen.indices[name]
         qdiscs = qdiscs_of(self.sock, links) if queues else None
-        touched = set(known.values())
+        entered = set()
         for index in links:
             view = observe_link(self.sock, index, qdiscs)
             if (link := view.links.get(index)) is None:
                 continue
-            touched.add(link.name)
+            entered.add(link.name)
             self._enter_link(view, link, intent, owned)
             if not queues and known.get(index) == link.name and (shaper := shapers[link.name]) is not None:
                 seen.take([(shaper.key, shaper)], intent.kernel)
-        return touched
+        for name in set(known.values()) - entered:
+            del seen.indices[name]
+        return entered.union(known.values())
 
     def _enter_link(self, view: KernelView, link: LinkView, intent: Intent, owned: Owned) -> None:
         self.seen.indices[link.name] = link.index

@@ -86,12 +86,18 @@ class Layered(Mapping[K, V]):
 
 
 def changed(before: Mapping[K, V], gone: Iterable[K], come: Mapping[K, V]) -> Mapping[K, V]:
-    """A mapping without some keys, then with other entries; no value is None. `before` stays as it is."""
+    """A mapping without some keys, then with other entries; no value is None. `before` stays as it is.
+
+    Where nothing changes it is `before` itself.
+    """
+    goes = dict.fromkeys(gone, _GONE)
+    if not goes and not come:
+        return before
     if isinstance(before, Layered):
         below, layer = before.below, before.layer()
     else:
         below, layer = before if isinstance(before, dict) else dict(before), {}
-    layer.update((key, _GONE) for key in gone)
+    layer.update(goes)
     layer.update(come)
     made = Layered(below, layer)
     return made if len(layer) <= _LAYER_MAX else made.whole()

@@ -51,10 +51,11 @@ from dcedge.plan import Operation, Plan, log_fields, plan
 from dcedge.resource import Key, Resource, State
 from dcedge.settings import Settings
 from dcedge.store import Owned, Runtime, Store
-from dcedge.wanted import LINKS_MAX, Scope
+from dcedge.wanted import Scope
 
 log = logging.getLogger(__name__)
 
+_LINKS_MAX = 64  # more changed links than this are looked at with everything else
 _LOGGED_OPERATIONS_MAX = 100
 
 
@@ -195,7 +196,7 @@ class Reconciler:
             executed=executed,
             duration=time.monotonic() - started,
             intent=intent,
-            indices=self.kernel.seen.indices,
+            indices=dict(self.kernel.seen.indices),  # others read it while the next pass is under way
             done=todo,
             failures=tuple(self._failures.values()),
             frr_available=frr.blocks is not None,
@@ -251,7 +252,7 @@ class Reconciler:
         return scope | Scope(frozenset(links), bool(links), "frr" in stages, "firewall" in stages)
 
     def _plan(self, intent: Intent, owned: Owned, scope: Scope | None, give_way: GiveWay | None = None) -> Plan:
-        if scope is None or self.kernel.observed is None or len(scope.links) > LINKS_MAX:
+        if scope is None or self.kernel.observed is None or len(scope.links) > _LINKS_MAX:
             return self._plan_everything(intent, owned, give_way)
         keys = changed_keys(self._intent, intent)
         if any(_changes_widely(key, self._intent, intent) for key in keys) or self._touches_widely(scope):

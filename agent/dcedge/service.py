@@ -367,7 +367,8 @@ class Service:
         loaded, ordered = self.in_force.loaded, self._new_order
         self._new_order = False
         scope, began = self._wanted.take(ordered=ordered), time.monotonic()
-        result = await asyncio.to_thread(self._pass_in_thread, loaded, scope, ordered, None if ordered else give_way)
+        may_wait = scope is None and not ordered
+        result = await asyncio.to_thread(self._pass_in_thread, loaded, scope, ordered, give_way if may_wait else None)
         if scope is None:
             self._looked = began
         await self._account(result, ordered=ordered)
@@ -392,21 +393,36 @@ class Service:
     async def _account(self, result: PassResult, *, ordered: bool) -> None:
         if self._told is not None:
             self._told.settle()
+        same_links = self._has_same_links(result)
         # Without what was done: an order's first pass does 20,000 operations, which are of no more use.
         self.result = replace(result, done=Plan(()))
         self._operations = len(result.done.operations)
         self._durations.observe(result.duration)
+        if ordered:
+            self.applied = result.finished
+        else:
+            failed = {failure.operation.key for failure in result.failures}
+            self._repaired.update(o.key.kind for o in result.done.operations if o.key not in failed)
+        if not same_links:
+            await self._take_links(result, ordered=ordered)
+
+    def _has_same_links(self, result: PassResult) -> bool:
+        """Whether nothing has changed, since the last pass, in which links virtual interfaces have."""
+        before = self.result
+        return (
+            before is not None
+            and before.intent.interfaces is result.intent.interfaces
+            and before.indices == result.indices
+        )
+
+    async def _take_links(self, result: PassResult, *, ordered: bool) -> None:
+        """Probe, stamp and watch where the links are now."""
         self._static_links = frozenset(
             result.indices.get(name, 0)
             for interface in result.intent.interfaces.values()
             if interface.static
             for name in (interface_link(interface), interface.port)
         )
-        if ordered:
-            self.applied = result.finished
-        else:
-            failed = {failure.operation.key for failure in result.failures}
-            self._repaired.update(o.key.kind for o in result.done.operations if o.key not in failed)
         self.prober.adopt(await asyncio.to_thread(self._probes, result, ordered))
         self.stamping.set_targets(
             target
@@ -439,9 +455,10 @@ class Service:
 
     async def reconcile_forever(self) -> None:
         """Make a pass whenever one is wanted."""
-        patience = RETRY_SECONDS
+        patience, broken = RETRY_SECONDS, False
         while True:
-            done = self.result is not None and self.result.complete and not self.result.frr_unsaved
+            result = self.result
+            done = not broken and result is not None and result.complete and not result.frr_unsaved
             try:
                 wait = FULL_PASS_SECONDS if done else patience
                 await self._supervisor.watch(asyncio.wait_for(self._wanted.wait(), wait), wait + POLL_SECONDS)
@@ -457,7 +474,9 @@ class Service:
                 continue  # to what it gave way to, first
             except (KernelError, StateError) as error:
                 log.error("the pass failed: %s", error)
+                broken = True
                 continue
+            broken = False
             if result.complete:
                 patience = RETRY_SECONDS
             if not self._polling.locked():
@@ -607,6 +626,7 @@ class Service:
         """The kernel said that something changed."""
         changed = self._events.changed()
         if changed is None:
+            self.reconciler.kernel.start_over()
             self._wanted.ask()
         elif changed.links:
             self._wanted.ask(Scope(changed.links, changed.queues))

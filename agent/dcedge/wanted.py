@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass
 
-LINKS_MAX = 64  # more changed links than this are looked at with everything else
-
 
 @dataclass(frozen=True, slots=True)
 class Scope:
@@ -36,13 +34,10 @@ class Wanted:
 
     def ask(self, scope: Scope | None = None) -> None:
         """Ask for a pass where something changed, or (without a scope) for one over everything."""
-        if scope is not None and self._prompt is not None:
-            scope |= self._prompt
-        if scope is None or len(scope.links) > LINKS_MAX:
+        if scope is None:
             self._everything = True
-            self._prompt = None if scope is not None else self._prompt
         else:
-            self._prompt = scope
+            self._prompt = scope if self._prompt is None else self._prompt | scope
         self._asked.set()
 
     def take(self, *, ordered: bool) -> Scope | None:

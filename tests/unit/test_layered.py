@@ -30,6 +30,11 @@ def test_it_is_the_dictionary_with_the_changes(
         assert all((key in mapping) == (key in plain) and mapping.get(key) == plain.get(key) for key in range(32))
 
 
+def test_nothing_that_changes_is_the_same_mapping() -> None:
+    mapping = changed({1: "a"}, [], {2: "b"})
+    assert changed(mapping, iter(()), {}) is mapping
+
+
 def test_many_changes_do_not_pile_up() -> None:
     mapping: Mapping[int, int] = {}
     for number in range(1000):

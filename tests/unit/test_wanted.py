@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dcedge.wanted import LINKS_MAX, Scope, Wanted
+from dcedge.wanted import Scope, Wanted
 
 
 def test_a_change_goes_before_a_look_at_everything_and_does_not_replace_it() -> None:
@@ -13,16 +13,6 @@ def test_a_change_goes_before_a_look_at_everything_and_does_not_replace_it() -> 
     wanted.ask(Scope(frozenset({4}), queues=True))
     assert (wanted.pending, wanted.pressing) == (True, True)
     assert wanted.take(ordered=False) == Scope(frozenset({3, 4}), queues=True)
-    assert wanted.take(ordered=False) is None
-    assert not wanted.pending
-
-
-def test_changes_of_many_links_are_a_look_at_everything() -> None:
-    wanted = Wanted()
-    wanted.ask(Scope(frozenset(range(LINKS_MAX)), frr=True))
-    assert (wanted.pending, wanted.pressing) == (True, True)
-    wanted.ask(Scope(frozenset({LINKS_MAX})))
-    assert (wanted.pending, wanted.pressing) == (True, False)
     assert wanted.take(ordered=False) is None
     assert not wanted.pending
 

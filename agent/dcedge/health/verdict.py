@@ -660,9 +660,11 @@ def why_not_established(facts: Facts, session: SessionFacts) -> Verdict:
     opening = session.state in {"OpenSent", "OpenConfirm"} and (session.duration or 0) >= STANDS
     if not opening and (notification := refused(session)) is not None:  # else that is an older story
         meaning, layer, side = notification
-        reason = f"{said}: {meaning} (last reset: {session.last_reset})"
         if layer == "bgp" and side == "cloud" and session.state == "Connect" and (session.duration or 0) >= STANDS:
-            reason += f"; since then {_UNANSWERED}{_though_pinged(probe)}"  # it may be back, but not as ordered
+            # It may be back, but not as ordered: what is so now comes first, as a long reason is cut.
+            reason = f"{said}: {_UNANSWERED}{_though_pinged(probe)}; before, {meaning}"
+        else:
+            reason = f"{said}: {meaning} (last reset: {session.last_reset})"
         return Verdict("down", reason, layer, side)
     if session.state == "OpenSent":
         return Verdict(

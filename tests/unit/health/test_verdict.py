@@ -198,8 +198,8 @@ ROWS = [
         "removed at the cloud, and not answering since",
         replace(GOOD, sessions=(replace(ACTIVE, state="Connect", last_reset=RECEIVED + "Cease/Peer De-configured"),)),
         "down",
-        "the cloud has removed the session (last reset: BGP Notification received: Cease/Peer De-configured); since "
-        "then the cloud does not answer on TCP 179, though it answers pings: a filter, another password or TTL",
+        "the cloud does not answer on TCP 179, though it answers pings: a filter, another password or TTL, or no "
+        "session set up there; before, the cloud has removed the session",
         "cloud",
     ),
     Row(
