@@ -12,6 +12,7 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from dcedge.expose.snapshot import VirtualInterfaceSnapshot
+from dcedge.turns import in_turns
 
 POINTS, STEP_SECONDS = 60, 60.0
 _UNKNOWN, _FULL = 0, 0xFFFF
@@ -79,7 +80,7 @@ class Hour:
         self._last = at
         missed = min(POINTS, round(seconds / self._step) - 1) if seconds > 0 else 0
         before, self._tracks = self._tracks, {}
-        for vi in interfaces:
+        for vi in in_turns(interfaces):
             totals = _totals(vi)
             track = before.get(vi.name)
             if track is None:
