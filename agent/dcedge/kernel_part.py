@@ -74,6 +74,7 @@ class _Begun:
     view: KernelView
     steps: Iterator[None]
     order: Order | None
+    beginning: int  # of KernelPart's, when it began
     changed: set[int] = field(default_factory=set)  # links, by index
 
 
@@ -85,7 +86,9 @@ class KernelPart:
         self.store = store
         self.observed: KernelObserved | None = None  # what was seen last, and done since
         self.highest_index = 0  # of any link that there was
+        self.looks = 0  # at everything, so far
         self._begun: _Begun | None = None
+        self._beginning = 0
 
     @property
     def seen(self) -> KernelObserved:
@@ -99,7 +102,7 @@ class KernelPart:
 
     def start_over(self) -> None:
         """Of a look that gave way nothing is kept: it is not known what has changed since. For any thread."""
-        self._begun = None
+        self._beginning += 1
 
     def look(self, intent: Intent, owned: Owned, give_way: GiveWay | None = None) -> None:
         """Look at everything.
@@ -107,16 +110,16 @@ class KernelPart:
         Once something else is not to wait this raises GaveWayError and knows what it knew before; the next look that
         may give way goes on from there.
         """
-        begun = self._begun
-        if begun is None or give_way is None or begun.order is not intent.order:
+        begun, beginning = self._begun, self._beginning
+        if give_way is None or begun is None or begun.order is not intent.order or begun.beginning != beginning:
             wanted = [r.interface for r in intent.kernel.values() if isinstance(r, IpAddress)]
             view = KernelView()
-            begun = _Begun(view, observe_kernel(self.sock, wanted, view), intent.order)
-        self._begun = begun
+            self._begun = begun = _Begun(view, observe_kernel(self.sock, wanted, view), intent.order, beginning)
         for _ in begun.steps:
             if give_way is not None and give_way():
                 raise GaveWayError("a look at everything gave way to a change that is not to wait")
         self._begun, view = None, begun.view
+        self.looks += 1
         self.observed = None  # is let go of first: of thousands of links it takes memory
         observed = KernelObserved(
             indices={link.name: link.index for link in view.links.values()},
@@ -138,8 +141,8 @@ class KernelPart:
         """Look at some links again, by index, and at their queues too; the names that they had and have."""
         if not links:
             return set()
-        if (begun := self._begun) is not None:
-            begun.changed |= set(links)
+        if self._begun is not None:
+            self._begun.changed |= set(links)
         seen = self.seen
         known = {index: name for name, index in seen.indices.items() if index in links}
         shapers = {name: seen.state.get(Key("shaper", name)) for name in known.values()}

@@ -92,6 +92,7 @@ class PassResult:
     frr_detail: str
     firewall_detail: str  # why the firewall is not in force, where it is not
     frr_unsaved: str  # why FRR would come up without its part as it is now, where it would
+    changed_meanwhile: bool  # something else went wrong during the pass, and nobody will tell of it again
     warnings: tuple[str, ...]  # what the operator's own configuration does that an order cannot mend
 
     @property
@@ -120,6 +121,8 @@ class Reconciler:
         self.firewall = Firewall()
         self._firewall = FirewallObserved(None, "not asked yet")
         self._failures: dict[Key, Failure] = {}
+        self._changed_meanwhile = False
+        self._owes_frr = False  # a pass that was broken off may not have come to FRR's part
         self._before_look = before_look
         self._unheard: dict[tuple[str, str], IpAddress] = {}  # by link and address/length
         self.fights = Fights()
@@ -163,6 +166,7 @@ class Reconciler:
             raise
         except BaseException:
             self.kernel.forget()  # what is remembered may not be so: the next pass looks at everything
+            self._owes_frr = True
             raise
 
     def _run(self, intent: Intent, scope: Scope | None, give_way: GiveWay | None) -> PassResult:
@@ -174,18 +178,21 @@ class Reconciler:
         standing = {key: failure for key, failure in self._failures.items() if not _shows_at_links(failure.operation)}
         if scope is not None:
             scope = None if ordered and standing else self._with_failures(scope)
-        known = self.kernel.observed
+        looks = self.kernel.looks
         todo = self._without_fights(self._plan(intent, owned, scope, give_way))
-        if self.kernel.observed is not known:
+        if self.kernel.looks > looks:
             standing = {}  # everything was looked at
         before, self._intent = self._intent, intent
         failures, touched = self._carry_out(intent, todo)
         executed = time.monotonic() - started
+        self._changed_meanwhile = False
         if todo:
             failures += self._verify(intent, todo, failures, None if _is_wide(todo) else touched)
-        if scope is None or scope.frr or touched.frr or intent.frr != before.frr:
+        if scope is None or scope.frr or touched.frr or self._owes_frr or intent.frr != before.frr:
             rest, more = self._run_frr(intent)
             failures, todo = failures + more, Plan(todo.operations + rest.operations)
+        for operation in todo.operations:
+            standing.pop(operation.key, None)
         self._failures = standing | {failure.operation.key: failure for failure in failures}
         if not ordered:
             self._note_repairs(todo)
@@ -203,6 +210,7 @@ class Reconciler:
             frr_detail=frr.detail,
             firewall_detail=self._firewall.detail,
             frr_unsaved=self.frr_part.unsaved,
+            changed_meanwhile=self._changed_meanwhile,
             warnings=(*warnings(frr.running), *self._daemon_warnings(intent), *self.frr_part.warnings()),
         )
 
@@ -214,6 +222,7 @@ class Reconciler:
 
     def _run_frr(self, intent: Intent) -> tuple[Plan, list[Failure]]:
         """FRR's part, which comes when the kernel's is done and never holds that up; what was done, what failed."""
+        self._owes_frr = False
         self._tell_zebra_again()
         self.frr_part.look(intent, self.store.owned())
         todo = self._without_fights(self.frr_part.plan(intent))
@@ -412,9 +421,15 @@ class Reconciler:
         """Look again: whatever was done and still differs, without an error of its own, is a failure too."""
         known = {failure.operation.key for failure in failures}
         attempted = {operation.key for operation in done.operations}
+        looks = self.kernel.looks
+        left = self._without_fights(self._plan(intent, self.store.owned(), scope)).operations
+        # A look at everything lets go of what the kernel has told until then.
+        self._changed_meanwhile = self.kernel.looks > looks and any(
+            operation.key not in attempted and operation.key.kind != "link-local" for operation in left
+        )
         return [
             Failure(operation, f"was done but is not so: {operation.brief()}", True)
-            for operation in self._plan(intent, self.store.owned(), scope).operations
+            for operation in left
             if operation.key in attempted and operation.key not in known
         ]
 

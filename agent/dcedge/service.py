@@ -354,6 +354,9 @@ class Service:
             self._in_line -= 1
         try:
             yield
+        except (KernelError, StateError):
+            self._wanted.ask()  # what was to be looked at, and what was ordered, is still to be done
+            raise
         finally:
             self._pass.release()
 
@@ -361,32 +364,33 @@ class Service:
         """Whether a look at everything is to end now: a change waits for its repair, or a command. For any thread."""
         return self._wanted.pressing or self._in_line > 0
 
-    async def _make_pass(self, give_way: GiveWay | None = None) -> PassResult:
-        """A pass; by who has the turn."""
+    async def _make_pass(self, give_way: GiveWay | None = None) -> PassResult | None:
+        """A pass, by who has the turn; None where it gave way."""
         assert self.in_force.loaded is not None
         loaded, ordered = self.in_force.loaded, self._new_order
         self._new_order = False
         scope, began = self._wanted.take(ordered=ordered), time.monotonic()
         may_wait = scope is None and not ordered
         result = await asyncio.to_thread(self._pass_in_thread, loaded, scope, ordered, give_way if may_wait else None)
+        if result is None:
+            self._wanted.ask()
+            return None
         if scope is None:
             self._looked = began
+            self._wanted.looked()
         await self._account(result, ordered=ordered)
         return result
 
-    async def _make_regular_pass(self) -> PassResult:
-        """A pass that nobody waits for. Raises GaveWayError."""
+    async def _make_regular_pass(self) -> PassResult | None:
+        """A pass that nobody waits for; None where it gave way to one that somebody does."""
         async with self._pass:
-            try:
-                return await self._make_pass(self._gives_way)
-            except GaveWayError:
-                self._wanted.ask()
-                raise
+            return await self._make_pass(self._gives_way)
 
     async def _make_pass_and_look(self) -> PassResult:
         """A pass, and a look at what it led to, for whoever asks next."""
         async with self._turn():
             result = await self._make_pass()
+        assert result is not None
         await self._make_poll()
         return result
 
@@ -405,6 +409,14 @@ class Service:
             self._repaired.update(o.key.kind for o in result.done.operations if o.key not in failed)
         if not same_links:
             await self._take_links(result, ordered=ordered)
+        self.stamping.set_targets(
+            target
+            for interface in result.intent.interfaces.values()
+            if interface.stamp and (index := result.indices.get(link := interface_link(interface))) is not None
+            for target in stamp_targets(interface, link, index)
+        )
+        if result.changed_meanwhile:
+            self._wanted.ask()
 
     def _has_same_links(self, result: PassResult) -> bool:
         """Whether nothing has changed, since the last pass, in which links virtual interfaces have."""
@@ -416,7 +428,7 @@ class Service:
         )
 
     async def _take_links(self, result: PassResult, *, ordered: bool) -> None:
-        """Probe, stamp and watch where the links are now."""
+        """Probe and watch where the links are now."""
         self._static_links = frozenset(
             result.indices.get(name, 0)
             for interface in result.intent.interfaces.values()
@@ -424,18 +436,16 @@ class Service:
             for name in (interface_link(interface), interface.port)
         )
         self.prober.adopt(await asyncio.to_thread(self._probes, result, ordered))
-        self.stamping.set_targets(
-            target
-            for interface in result.intent.interfaces.values()
-            if interface.stamp and (index := result.indices.get(link := interface_link(interface))) is not None
-            for target in stamp_targets(interface, link, index)
-        )
 
     def _pass_in_thread(
         self, loaded: Loaded, scope: Scope | None, ordered: bool, give_way: GiveWay | None
-    ) -> PassResult:
+    ) -> PassResult | None:
         with memory.building() if ordered else nullcontext():
-            result = self.reconciler.run(self.reconciler.intent(loaded.order, self._runtime), scope, give_way)
+            intent = self.reconciler.intent(loaded.order, self._runtime)
+            try:
+                result = self.reconciler.run(intent, scope, give_way)
+            except GaveWayError:
+                return None
         if scope is None:
             memory.collect()
         if self.store.pending() is None and loaded is not self._kept:
@@ -464,19 +474,21 @@ class Service:
                 await self._supervisor.watch(asyncio.wait_for(self._wanted.wait(), wait), wait + POLL_SECONDS)
                 patience = RETRY_SECONDS
                 await asyncio.sleep(DEBOUNCE_SECONDS)
+                if time.monotonic() - self._looked > (FULL_PASS_SECONDS if done else RETRY_SECONDS_MAX):
+                    self._wanted.ask()
             except TimeoutError:
                 patience = min(patience * 2, RETRY_SECONDS_MAX)
                 if not done and self._only_frr_waits():
                     self._wanted.ask(Scope(frr=True))
             try:
                 result = await self._supervisor.watch(self._make_regular_pass(), PASS_SECONDS_MAX)
-            except GaveWayError:
-                continue  # to what it gave way to, first
             except (KernelError, StateError) as error:
                 log.error("the pass failed: %s", error)
                 broken = True
                 continue
             broken = False
+            if result is None:
+                continue  # to what it gave way to, first
             if result.complete:
                 patience = RETRY_SECONDS
             if not self._polling.locked():

@@ -63,6 +63,7 @@ class Supervisor:
             return task.result()
         finally:
             task.cancel()
+            del task  # else its error, the error's frames and this one hold each other, and all that those knew
 
     def _tell(self, what: Notification, value: str = "") -> None:
         if self._spoken_to:
