@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import gc
 import os
 import socket
 import threading
+import weakref
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from pathlib import Path
@@ -69,6 +72,31 @@ def test_a_failure_comes_through(systemd: socket.socket) -> None:
 
     with pytest.raises(LookupError, match="here"):
         watch(fails, 10.0)
+
+
+def test_what_a_failed_part_knew_is_let_go_of_at_once(systemd: socket.socket) -> None:
+    """It may be all that is known of thousands of links, and the collector comes by but seldom."""
+
+    class Known:
+        pass
+
+    left: list[weakref.ref[Known]] = []
+
+    async def fails() -> None:
+        known = Known()
+        left.append(weakref.ref(known))
+        raise ValueError
+
+    async def run() -> None:
+        with contextlib.suppress(ValueError):
+            await Supervisor().watch(fails(), 5)
+        assert left[0]() is None
+
+    gc.disable()
+    try:
+        asyncio.run(run())
+    finally:
+        gc.enable()
 
 
 def test_a_status_is_told_once_in_one_line(systemd: socket.socket) -> None:
