@@ -227,12 +227,19 @@ class Capture:
         self._socket.close()
 
     def _read(self) -> None:
-        # One more look after the end, so that what arrived before it is in.
-        while select.select([self._socket], [], [], 0.05)[0] or not self._stopping.is_set():
-            if select.select([self._socket], [], [], 0)[0]:
-                frame = self._socket.recv()
-                if frame is not None:
-                    self._frames.append(cast("Ether", frame))
+        while not self._stopping.is_set():
+            self._take(0.05)
+        while self._take(0):  # what arrived before the end
+            pass
+
+    def _take(self, patience: float) -> bool:
+        """Take a frame in, if one comes within so many seconds; whether one did."""
+        if not select.select([self._socket], [], [], patience)[0]:
+            return False
+        frame = self._socket.recv()
+        if frame is not None:
+            self._frames.append(cast("Ether", frame))
+        return True
 
     @property
     def frames(self) -> list[Ether]:
