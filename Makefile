@@ -7,7 +7,8 @@ MAKEFLAGS += --no-print-directory
 PYTHON   := .venv/bin/python
 LAB      := tests/lab/run
 PACKAGES := python3-venv frr frr-pythontools bird2 user-mode-linux kmod iproute2 nftables ethtool \
-            iputils-ping iperf3 fping tcpdump procps e2fsprogs ca-certificates
+            iputils-ping iperf3 fping tcpdump procps e2fsprogs ca-certificates \
+            $(if $(shell grep -m1 -wo amx_tile /proc/cpuinfo),gcc libc6-dev)
 # promtool and Prometheus itself, a browser for the status page, what judges the Vagrantfile
 JUDGES   := prometheus chromium vagrant vagrant-libvirt
 PYTEST   := $(PYTHON) -m pytest

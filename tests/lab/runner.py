@@ -27,6 +27,10 @@ from tests.lab.wire import WINDOW, Frames, Kind, frame, write_all
 
 INSIDE = Path(__file__).resolve().with_name("inside.py")
 UML = "linux.uml"
+# What a processor with more registers than User-Mode Linux knows needs besides.
+REGISTERS_SOURCE = INSIDE.with_name("xstate.c")
+REGISTERS = INSIDE.parents[2] / "build/lab/xstate.so"
+MORE_REGISTERS = "amx_tile"
 UML_MODULES = Path("/usr/lib/uml/modules")
 BOOT_LIMIT_S = 90.0
 GRACE_S = 5.0
@@ -121,6 +125,31 @@ def choose_kernel(*, systemd: bool = False) -> str:
     return "uml"
 
 
+def uml_environment() -> list[str]:
+    """What starts User-Mode Linux on this processor: nothing special, or what knows the processor's registers.
+
+    Raises:
+        NoKernelError: That cannot be built.
+    """
+    if not re.search(rf"^flags\b.*\b{MORE_REGISTERS}\b", Path("/proc/cpuinfo").read_text(), re.MULTILINE):
+        return []
+    if not REGISTERS.exists() or REGISTERS.stat().st_mtime < REGISTERS_SOURCE.stat().st_mtime:
+        REGISTERS.parent.mkdir(parents=True, exist_ok=True)
+        made = REGISTERS.with_suffix(f".{os.getpid()}")
+        try:
+            words = ["gcc", "-O2", "-shared", "-fPIC", "-o", str(made), str(REGISTERS_SOURCE)]
+            subprocess.run(words, check=True, capture_output=True, text=True)
+        except FileNotFoundError:
+            raise NoKernelError(
+                f"this processor has more registers ({MORE_REGISTERS}) than User-Mode Linux knows, and gcc, which"
+                " builds what helps it, is not installed (apt-get install gcc libc6-dev)"
+            ) from None
+        except subprocess.CalledProcessError as error:
+            raise NoKernelError(f"gcc cannot build {REGISTERS_SOURCE}: {error.stderr.strip()}") from None
+        made.rename(REGISTERS)
+    return ["env", f"LD_PRELOAD={REGISTERS}"]
+
+
 def memory_bytes() -> int:
     """LAB_MEM; raises NoKernelError where it is no size or the machine has less to give."""
     text = os.environ.get("LAB_MEM", "2G")
@@ -180,7 +209,7 @@ class Uml:
         if prefix:
             prepare = f"mount -t tmpfs -o mode=700,size=100% lab {place} && {prepare}"
         self.process = subprocess.Popen(
-            [*prefix, "sh", "-c", prepare, str(INSIDE), UML, *options],
+            [*prefix, "sh", "-c", prepare, str(INSIDE), *uml_environment(), UML, *options],
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
