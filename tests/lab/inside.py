@@ -35,7 +35,9 @@ HERE = Path(__file__).resolve()  # the kernel knows it by another name
 REPOSITORY = HERE.parents[2]
 sys.path.insert(0, str(REPOSITORY))
 
-from tests.lab.wire import Frames, Kind, frame, write_all  # noqa: E402  the path to it is known only now
+from tests.lab.other_frr import VARIABLE as OTHER_FRR  # noqa: E402  the path to it is known only now
+from tests.lab.other_frr import take_from  # noqa: E402
+from tests.lab.wire import Frames, Kind, frame, write_all  # noqa: E402
 
 LINE = "/dev/ttyS0"
 OUT = "/run/lab/out"
@@ -323,6 +325,8 @@ def serve(line: int) -> None:
     description = json.loads(arrived.pop(0)[1].decode("ascii"))
     if description["out"]:
         mount("none", OUT, "hostfs", options=description["out"])
+    if root := description["env"].get(OTHER_FRR):
+        take_from(Path(root))
     child = wake_on_child()
     job = Job(line, description)
     for kind, payload in arrived:
@@ -418,6 +422,8 @@ def own_kernel(command: list[str]) -> int:
     os.environ["LAB_OUT"] = OUT
     socket.sethostname("lab")
     subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
+    if root := os.environ.get(OTHER_FRR):
+        take_from(Path(root))
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
         process = subprocess.Popen(command, preexec_fn=take_interrupts)  # noqa: PLW1509  no threads here

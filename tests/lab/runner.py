@@ -23,9 +23,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NoReturn
 
+from tests.lab.other_frr import VARIABLE as OTHER_FRR
 from tests.lab.wire import WINDOW, Frames, Kind, frame, write_all
 
 INSIDE = Path(__file__).resolve().with_name("inside.py")
+ROOTS = INSIDE.parents[2] / "build/roots"
 UML = "linux.uml"
 # What a processor with more registers than User-Mode Linux knows needs besides.
 REGISTERS_SOURCE = INSIDE.with_name("xstate.c")
@@ -66,7 +68,7 @@ $LAB says which kernel it is (uml or native), and a nested call just runs its co
 """
 EPILOGUE = f"""\
 environment:
-  LAB_KERNEL   auto (default), native or uml
+  LAB_KERNEL   auto (default), native, uml, or here: this machine's kernel, whatever it lacks
   LAB_MEM      memory of the User-Mode Linux (default 2G; taken from the machine only as it is used)
 
 exit status: COMMAND's; 128 + n where signal n ended it; {EXIT_TIMEOUT} after --timeout;
@@ -102,12 +104,14 @@ def missing_here() -> list[str]:
 
 
 def choose_kernel(*, systemd: bool = False) -> str:
-    """`native` or `uml`; raises NoKernelError with the reasons. systemd wants a machine to itself."""
+    """`native` (or `here`) or `uml`; raises NoKernelError with the reasons. systemd wants a machine to itself."""
     if os.geteuid() != 0:
         raise NoKernelError("needs root: network namespaces and FRR's users are root's business")
     wish = os.environ.get("LAB_KERNEL", "auto")
-    if wish not in {"auto", "native", "uml"}:
-        raise NoKernelError(f"LAB_KERNEL={wish} is none of auto, native, uml")
+    if wish not in {"auto", "native", "uml", "here"}:
+        raise NoKernelError(f"LAB_KERNEL={wish} is none of auto, native, uml, here")
+    if wish == "here" and not systemd:
+        return "native"
     reason = "systemd is to be process 1" if systemd else "LAB_KERNEL=uml"
     if wish != "uml" and not systemd:
         missing = missing_here()
@@ -148,6 +152,23 @@ def uml_environment() -> list[str]:
             raise NoKernelError(f"gcc cannot build {REGISTERS_SOURCE}: {error.stderr.strip()}") from None
         made.rename(REGISTERS)
     return ["env", f"LD_PRELOAD={REGISTERS}"]
+
+
+def frr_root(wish: str) -> Path:
+    """The root of the Debian whose FRR and BIRD are to be used: a path, or a suite, made where it is missing.
+
+    Raises:
+        NoKernelError: There is none.
+    """
+    if "/" in wish:
+        root = Path(wish).resolve()
+    else:
+        root = ROOTS / wish
+        if not root.is_dir() and subprocess.run([INSIDE.with_name("make-root"), wish], check=False).returncode:
+            raise NoKernelError(f"no root of Debian {wish} could be made")
+    if not (root / "usr/lib/frr/bgpd").exists():
+        raise NoKernelError(f"{root} has no FRR (usr/lib/frr/bgpd)")
+    return root
 
 
 def memory_bytes() -> int:
@@ -438,6 +459,9 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--timeout", type=float, metavar="S", help="end COMMAND after S seconds, boot included")
     parser.add_argument("--out", type=Path, metavar="DIR", help="where files left in $LAB_OUT come back")
     parser.add_argument("--systemd", action="store_true", help="with systemd as process 1 (in User-Mode Linux)")
+    parser.add_argument(
+        "--frr", metavar="SUITE|PATH", help="another Debian's FRR and BIRD: trixie, forky, or where its root lies"
+    )
     parser.add_argument("command", metavar="COMMAND", nargs=argparse.REMAINDER, help="with its arguments")
     options = parser.parse_args(arguments)
     command: list[str] = options.command[1:] if options.command[:1] == ["--"] else options.command
@@ -449,8 +473,12 @@ def main(arguments: list[str]) -> int:
         out = out.resolve()
     try:
         if os.environ.get("LAB"):
+            if options.frr:
+                raise NoKernelError("this is the lab already: its FRR was chosen when it was started")
             nested = [*with_timeout(options.timeout), *command]
             os.execvpe(nested[0], nested, os.environ | ({"LAB_OUT": str(out)} if out else {}))
+        if options.frr:
+            os.environ[OTHER_FRR] = str(frr_root(options.frr))
         if choose_kernel(systemd=options.systemd) == "native":
             run_here(command, options.timeout, out)
         return run_in_uml(command, options.timeout, out, systemd=options.systemd)
