@@ -13,9 +13,9 @@ from dataclasses import dataclass, replace
 from hashlib import blake2b
 
 from dcedge.bgp.config import FrrConfig, Line
-from dcedge.bgp.delta import delta
+from dcedge.bgp.delta import delta, line_delta
 from dcedge.bgp.md5 import KeyedPeer, hold_shut, keyed_peers, look_for_keys, secure
-from dcedge.bgp.observe import observe_frr, owned_alike, remember
+from dcedge.bgp.observe import left_over, observe_frr, owned_alike, remember
 from dcedge.bgp.render import keep_unkeyed, session_key
 from dcedge.bgp.resources import FrrBlock
 from dcedge.bgp.vty import FrrClient
@@ -248,12 +248,19 @@ class FrrPart:
             self.unsaved = "FRR's configuration is not saved yet: FRR has only just started"
             return
         try:
+            self._clear_copies()
             self.client.write_config()
         except FrrError as error:
             self.unsaved = str(error)
             return
         self.unsaved = ""
         self.store.save_owned(replace(owned, frr_saved=part))
+
+    def _clear_copies(self) -> None:
+        """Take out of the other daemons what would come back with FRR's file."""
+        for daemon, copy in self.client.copies().items():
+            if lines := left_over(copy, self.observed.running):
+                self.client.feed_one(daemon, line_delta(lines, ()))
 
 
 def _has_graceful(intent: Intent) -> bool:

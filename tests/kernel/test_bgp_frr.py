@@ -20,10 +20,11 @@ from hypothesis import HealthCheck, given, settings
 
 from dcedge.bgp.config import Line, render_lines
 from dcedge.bgp.delta import delta
+from dcedge.bgp.feed import FrrRejectedError
 from dcedge.bgp.md5 import KeyedPeer, KeySearch, hold_shut, keyed_peers, look_for_keys, secure
 from dcedge.bgp.observe import observe_frr, remember, warnings
 from dcedge.bgp.state import SessionState
-from dcedge.bgp.vty import FrrClient, FrrRejectedError
+from dcedge.bgp.vty import FrrClient
 from dcedge.credentials import Secret
 from dcedge.errors import FrrUnavailableError
 from dcedge.plan import plan

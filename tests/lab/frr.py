@@ -10,6 +10,7 @@ import json
 import shutil
 import signal
 import subprocess
+import tempfile
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -184,7 +185,11 @@ class Frr:
 
     def load(self, text: str) -> None:
         """Feed configuration lines to the running daemons."""
-        self._run(["vtysh", "-N", self.name, "-f", "/dev/stdin"], text)
+        # A file, which every child of vtysh's can read from its beginning (from FRR 9 on there is one a daemon).
+        with tempfile.NamedTemporaryFile("w", dir=self.sockets, suffix=".conf") as file:
+            file.write(text)
+            file.flush()
+            self._run(["vtysh", "-N", self.name, "-f", file.name])
 
     def json(self, command: str) -> Any:
         """The JSON that FRR answers to a `show … json`."""
@@ -214,10 +219,8 @@ class Frr:
         path.chmod(0o640)
         shutil.chown(path, "frr", "frr")
 
-    def _run(self, command: list[str], text: str = "") -> str:
-        done = subprocess.run(
-            command, input=text, capture_output=True, text=True, check=False, timeout=PATIENCE_SECONDS
-        )
+    def _run(self, command: list[str]) -> str:
+        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=PATIENCE_SECONDS)
         if done.returncode != 0:
             raise LabFrrError(f"{' '.join(command)}: status {done.returncode}\n{done.stdout}{done.stderr}")
         return done.stdout

@@ -1,4 +1,4 @@
-"""From what FRR has to what it should have, as the shortest text that one `vtysh -f` can load. Pure.
+"""From what FRR has to what it should have, as the shortest text that FRR can load. Pure.
 
 Up: definitions (BFD profiles, prefix-lists, route-maps), the routers, the neighbours, their families. A new
 neighbour is held shut until all of it is there. Down: whole neighbours first, definitions last, since FRR keeps

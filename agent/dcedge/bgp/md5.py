@@ -19,8 +19,9 @@ from functools import lru_cache
 from ipaddress import ip_address
 
 from dcedge.bgp.config import Line, render_lines
+from dcedge.bgp.feed import FrrRejectedError
 from dcedge.bgp.resources import SESSION, FrrBlock
-from dcedge.bgp.vty import FrrClient, FrrRejectedError
+from dcedge.bgp.vty import FrrClient
 from dcedge.credentials import Secret
 from dcedge.errors import KernelError
 from dcedge.order.kinds import Address

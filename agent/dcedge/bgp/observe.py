@@ -134,6 +134,19 @@ def remember(owned: Collection[Line], running: FrrConfig, wanted: Mapping[Key, F
     return still_there(owned, running) | frozenset(unpack(entry) for entry in silent - running.entries)
 
 
+def left_over(copy: FrrConfig, running: FrrConfig) -> list[Line]:
+    """What another daemon has of our prefix-lists and route-maps that bgpd, which runs with `running`, no longer has.
+
+    Every daemon is given what FRR's file has, and `show running-config` and the next file are the sum of them all.
+    """
+    names = ("ip prefix-list ", "ipv6 prefix-list ", "route-map ")
+    return [
+        unpack(entry)
+        for entry in copy.entries - running.entries
+        if entry.startswith(names) and _key_by_name(*entry.partition("\t")[::2]) is not None
+    ]
+
+
 def still_there(owned: Collection[Line], running: FrrConfig) -> frozenset[Line]:
     """The remembered lines that FRR has."""
     return frozenset(line for line in owned if line in running)

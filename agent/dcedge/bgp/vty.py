@@ -1,4 +1,4 @@
-"""FRR's daemons as clients see them: read over their vty sockets, written to by one `vtysh -f`.
+"""FRR's daemons as clients see them: read, configured, and told to save what they run with.
 
 All calls block, each for a bounded time; they belong in a worker thread. One client serves one thread at a time.
 """
@@ -6,18 +6,22 @@ All calls block, each for a bounded time; they belong in a worker thread. One cl
 from __future__ import annotations
 
 import contextlib
+import logging
 import re
-import socket
 import subprocess
 import threading
 import time
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import replace
 from hashlib import blake2b
 from pathlib import Path
 
 from dcedge.bgp.config import FrrConfig, mask
+from dcedge.bgp.feed import FrrRejectedError, Vty, feed
 from dcedge.bgp.state import BfdPeer, SessionReader, SessionState, escape, parse_bfd
 from dcedge.errors import FrrError, FrrUnavailableError
+
+log = logging.getLogger(__name__)
 
 # The order in which they must start: zebra serves the others, bgpd asks bfdd.
 DAEMONS = ("zebra", "bfdd", "bgpd")
@@ -25,34 +29,14 @@ RUN_FOLDER = Path("/var/run/frr")
 ANSWER_SECONDS = 5.0
 # What a daemon that was silent once gets, until it answers again: whoever else is waiting must not wait for it.
 SILENT_SECONDS = 0.5
-WRITE_SECONDS = 30.0  # and for each line that is written
-WRITE_SECONDS_PER_LINE = 0.01
-_REPLY_END = b"\0\0\0"  # then one byte, the status (vty_sock_serv in lib/vty.c)
-_ANSWER_MAX = 256 * 1024 * 1024
-_FAILURE = re.compile(r"line (?P<number>\d+): (?P<what>.*)")
+# What each of those that we do not need gets; vtysh waits for them all, and for ever.
+OTHERS_SECONDS = 1.0
+SAVE_SECONDS = 60.0
+_SHOW_VERSION = "show version"
+_VERSION = re.compile(r"FRRouting (\S+)")
 # Debian's PAM settings of vtysh know no accounts, so that PAM asks a set-user-ID helper about any user but root, which
 # a service without new privileges cannot run. vtysh says so (without a line's end) and goes on.
 _PAM = re.compile(r"vtysh_pam: Failed in account validation: [^()]*\(\d+\)")
-
-
-@dataclass(frozen=True, slots=True)
-class Failure:
-    """One line that FRR refused, secrets hidden."""
-
-    line: str
-    said: str
-
-    def __str__(self) -> str:
-        return f"`{self.line}`: {self.said}"
-
-
-class FrrRejectedError(FrrError):
-    """FRR refused lines of a change; it has applied the others."""
-
-    def __init__(self, failures: tuple[Failure, ...]) -> None:
-        more = f" (and {len(failures) - 5} more)" if len(failures) > 5 else ""
-        super().__init__("FRR refused " + "; ".join(str(failure) for failure in failures[:5]) + more)
-        self.failures = failures
 
 
 class FrrClient:
@@ -73,7 +57,8 @@ class FrrClient:
         self._vtysh = ["vtysh", *(["-N", pathspace] if pathspace else [])]
         self._timeout = timeout
         self.silent: set[str] = set() if silent is None else silent
-        self._sockets: dict[str, socket.socket] = {}
+        self._open: dict[str, Vty] = {}
+        self.version: str | None = None  # of bgpd, when it last answered
         self._lock = threading.Lock()
         self._reader = SessionReader()
         self._read: tuple[bytes, FrrConfig] = b"", FrrConfig()
@@ -81,9 +66,9 @@ class FrrClient:
     def close(self) -> None:
         """Close the sockets; a later call opens them anew."""
         with self._lock:
-            for connection in self._sockets.values():
+            for connection in self._open.values():
                 connection.close()
-            self._sockets.clear()
+            self._open.clear()
 
     def ask(self, daemon: str, command: str, *, timeout: float | None = None) -> str:
         """What the daemon prints for a command, within `timeout` seconds (else the client's own).
@@ -95,7 +80,7 @@ class FrrClient:
         patience = self._timeout if timeout is None else min(timeout, self._timeout)
         with self._lock:
             if daemon in self.silent:
-                self._answer(daemon, "show version", min(SILENT_SECONDS, patience))
+                self._answer(daemon, _SHOW_VERSION, min(SILENT_SECONDS, patience))
             answer, status = self._answer(daemon, command, patience)
         if status != 0:
             raise FrrError(f"{daemon} refused `{mask(command)}`: {escape(mask(answer.strip()))} (status {status})")
@@ -104,7 +89,7 @@ class FrrClient:
     def _answer(self, daemon: str, command: str, patience: float) -> tuple[str, int]:
         deadline = time.monotonic() + patience
         # A daemon may have been restarted since the last question: an old connection gets a second try.
-        for last in (daemon not in self._sockets, True):
+        for last in (daemon not in self._open, True):
             try:
                 answer = self._exchange(daemon, command, deadline)
                 break
@@ -120,6 +105,8 @@ class FrrClient:
                 if last:
                     raise self._absent(daemon, error) from error
         self.silent.discard(daemon)
+        if daemon == "bgpd" and command == _SHOW_VERSION and (found := _VERSION.match(answer[0])):
+            self.version = found[1]
         return answer
 
     def unavailable(self) -> dict[str, str]:
@@ -127,7 +114,7 @@ class FrrClient:
         reasons = {}
         for daemon in DAEMONS:
             try:
-                self.ask(daemon, "show version")
+                self.ask(daemon, _SHOW_VERSION)
             except FrrError as error:
                 reasons[daemon] = str(error)
         return reasons
@@ -177,8 +164,7 @@ class FrrClient:
     def apply(self, text: str) -> None:
         """Feed configuration lines to the daemons; nothing for an empty text.
 
-        vtysh goes on after a line that fails, so after an error as after success read the configuration back.
-        The text goes through a pipe: no file and no process list ever shows a secret.
+        A line that is refused stops no other, so after an error as after success read the configuration back.
 
         Raises:
             FrrRejectedError: Lines were refused.
@@ -188,9 +174,47 @@ class FrrClient:
             return
         if reasons := self.unavailable():
             raise FrrUnavailableError("; ".join(reasons.values()))
-        done = self._run(["-f", "/dev/stdin"], text)
-        if failures := _failures(text, done):
+        if failures := feed(text, self._connect):
             raise FrrRejectedError(failures)
+
+    def feed_one(self, daemon: str, text: str) -> None:
+        """Feed configuration lines to one daemon alone; what it refuses it does not have.
+
+        Raises:
+            FrrUnavailableError: It is missing or wedged.
+        """
+        for failure in feed(text, self._connect, only=daemon):
+            log.debug("%s: %s", daemon, failure)
+
+    def others(self) -> tuple[str, ...]:
+        """The running daemons besides those that are needed, by their sockets."""
+        found = (path.stem for path in self._folder.glob("*.vty"))
+        return tuple(sorted(name for name in found if name not in DAEMONS))
+
+    def wedged_others(self) -> tuple[str, ...]:
+        """Those that do not answer, of the daemons that are not needed; vtysh, and who uses it, waits for them."""
+        wedged = []
+        for daemon in self.others():
+            try:
+                self.ask(daemon, _SHOW_VERSION, timeout=OTHERS_SECONDS)
+            except FrrUnavailableError:
+                if daemon in self.silent:  # else it has gone: its socket is left over
+                    wedged.append(daemon)
+            except FrrError:
+                continue
+        return tuple(wedged)
+
+    def copies(self) -> Mapping[str, FrrConfig]:
+        """What each daemon but bgpd runs with: vtysh gives them all the prefix-lists and route-maps of a file.
+
+        Raises:
+            FrrUnavailableError: One does not answer.
+        """
+        found = {}
+        for daemon in ("mgmtd", "zebra", "bfdd", *self.others()):
+            if daemon not in found and (self._folder / f"{daemon}.vty").exists():
+                found[daemon] = FrrConfig.parse(self.ask(daemon, "show running-config"))
+        return found
 
     def write_config(self) -> None:
         """Persist the running configuration (`write`), so that FRR comes up with it without the agent.
@@ -198,30 +222,35 @@ class FrrClient:
         Raises:
             FrrError: It was not written.
         """
-        if reasons := self.unavailable():  # vtysh would wait for a wedged one
-            raise FrrUnavailableError("; ".join(reasons.values()))
-        done = self._run(["-c", "write memory"], "")
-        said = escape(mask((done.stdout + _PAM.sub("", done.stderr)).strip()))
-        if done.returncode != 0 or "[OK]" not in done.stdout:
-            raise FrrError(f"FRR did not save its configuration: {said}")
-
-    def _run(self, arguments: list[str], text: str) -> subprocess.CompletedProcess[str]:
-        patience = WRITE_SECONDS + WRITE_SECONDS_PER_LINE * text.count("\n")
+        reasons = [*self.unavailable().values(), *(f"{daemon} does not answer" for daemon in self.wedged_others())]
+        if reasons:  # vtysh would wait for a wedged one
+            raise FrrUnavailableError(f"FRR's configuration is not saved: {'; '.join(reasons)}")
+        words = [*self._vtysh, "-c", "write memory"]
         try:
-            return subprocess.run(
-                [*self._vtysh, *arguments],
-                input=text,
+            done = subprocess.run(
+                words,
+                stdin=subprocess.DEVNULL,
                 capture_output=True,
                 text=True,
                 errors="backslashreplace",
-                timeout=patience,
+                timeout=SAVE_SECONDS,
                 check=False,
             )
         except subprocess.TimeoutExpired:
-            # `from None`: the expired call carries its input, and with it the secrets.
-            raise FrrUnavailableError(f"vtysh did not end within {patience:g} s") from None
+            raise FrrUnavailableError(f"FRR's configuration is not saved: vtysh took over {SAVE_SECONDS:g} s") from None
         except FileNotFoundError as error:
-            raise FrrUnavailableError("vtysh is not installed") from error
+            raise FrrUnavailableError("FRR's configuration is not saved: vtysh is not installed") from error
+        if done.returncode != 0 or "[OK]" not in done.stdout:
+            said = escape(mask((done.stdout + _PAM.sub("", done.stderr)).strip()))
+            raise FrrError(f"FRR did not save its configuration: {said}")
+
+    def _connect(self, daemon: str) -> Vty:
+        try:
+            return Vty(self._folder / f"{daemon}.vty", self._timeout)
+        except TimeoutError:
+            raise FrrUnavailableError(f"{daemon} does not answer") from None
+        except OSError as error:
+            raise self._absent(daemon, error) from error
 
     def _absent(self, daemon: str, error: OSError) -> FrrUnavailableError:
         if isinstance(error, PermissionError):
@@ -229,59 +258,17 @@ class FrrClient:
         return FrrUnavailableError(f"{daemon} is not running ({self._folder / daemon}.vty: {error.strerror or error})")
 
     def _drop(self, daemon: str) -> None:
-        if connection := self._sockets.pop(daemon, None):
+        if connection := self._open.pop(daemon, None):
             connection.close()
 
     def _exchange(self, daemon: str, command: str, deadline: float) -> tuple[str, int]:
-        connection = self._sockets.get(daemon)
+        connection = self._open.get(daemon)
         if connection is None:
-            connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-            self._sockets[daemon] = connection
-            connection.settimeout(max(deadline - time.monotonic(), 0.01))
-            connection.connect(str(self._folder / f"{daemon}.vty"))
-            _send(connection, "enable", deadline)
-        return _send(connection, command, deadline)
-
-
-def _send(connection: socket.socket, command: str, deadline: float) -> tuple[str, int]:
-    connection.settimeout(max(deadline - time.monotonic(), 0.01))
-    connection.sendall(command.encode() + b"\0")
-    answer = bytearray()
-    while len(answer) < 4 or answer[-4:-1] != _REPLY_END:
-        connection.settimeout(max(deadline - time.monotonic(), 0.01))
-        piece = connection.recv(1 << 18)
-        if not piece:
-            raise ConnectionResetError("closed in the middle of an answer")
-        answer += piece
-        if len(answer) > _ANSWER_MAX:
-            raise ConnectionResetError("the answer does not end")
-    return answer[:-4].decode("utf-8", "backslashreplace"), answer[-1]
+            connection = self._open[daemon] = Vty(self._folder / f"{daemon}.vty", deadline - time.monotonic())
+        return connection.ask(command, deadline - time.monotonic())
 
 
 def _with_bfd(state: SessionState, peer: BfdPeer | None) -> SessionState:
     if peer is None:
         return state
     return replace(state, bfd=peer.status.lower(), bfd_detection_ms=peer.detection_ms)
-
-
-def _failures(text: str, done: subprocess.CompletedProcess[str]) -> tuple[Failure, ...]:
-    lines = text.split("\n")
-    # What a daemon says of a refused line goes to stdout, the line's number to stderr.
-    reasons = [said.strip("% ").strip() for said in done.stdout.split("\n") if said.startswith("%")]
-    failures = []
-    for entry in _PAM.sub("", done.stderr).split("\n"):
-        if not entry.strip():
-            continue
-        found = _FAILURE.match(entry)
-        if found is None:
-            failures.append(Failure("", escape(mask(entry.strip()))))
-            continue
-        number = int(found["number"])
-        line = mask(lines[number - 1]).strip() if number <= len(lines) else "?"
-        what = found["what"].partition(", line:")[0].strip("% ")
-        if not what.startswith("Unknown command") and reasons:
-            what = reasons.pop(0)
-        failures.append(Failure(line, escape(mask(what))))
-    if done.returncode != 0 and not failures:
-        failures.append(Failure("", f"vtysh ended with status {done.returncode}"))
-    return tuple(failures)
