@@ -16,6 +16,7 @@ import subprocess
 import time
 import urllib.request
 from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from ipaddress import IPv4Address
 from pathlib import Path
@@ -106,18 +107,24 @@ class Clocked(FrrClient):
     waited = 0.0
 
     def ask(self, daemon: str, command: str, *, timeout: float | None = None) -> str:
-        started = time.perf_counter()
-        try:
+        with self._waiting():
             return super().ask(daemon, command, timeout=timeout)
-        finally:
-            self.waited += time.perf_counter() - started
 
-    def _run(self, arguments: list[str], text: str) -> subprocess.CompletedProcess[str]:
-        started = time.perf_counter()
+    def apply(self, text: str) -> None:
+        with self._waiting():
+            super().apply(text)
+
+    def write_config(self) -> None:
+        with self._waiting():
+            super().write_config()
+
+    @contextmanager
+    def _waiting(self) -> Iterator[None]:
+        started, before = time.perf_counter(), self.waited
         try:
-            return super()._run(arguments, text)
+            yield
         finally:
-            self.waited += time.perf_counter() - started
+            self.waited = before + time.perf_counter() - started
 
 
 class Ours:

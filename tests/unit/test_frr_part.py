@@ -12,7 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 
 from dcedge import frr_part
-from dcedge.bgp.config import FrrConfig
+from dcedge.bgp.config import FrrConfig, Line
 from dcedge.bgp.md5 import KeyedPeer, KeySearch
 from dcedge.bgp.observe import observe_frr
 from dcedge.bgp.vty import FrrClient
@@ -32,6 +32,7 @@ class Router:
     """An FRR in miniature, as its client shows it."""
 
     frr: FakeFrr = field(default_factory=FakeFrr)
+    zebra: FakeFrr = field(default_factory=FakeFrr)  # what vtysh gave it of FRR's file
     saved: int = 0
     seconds: float | None = 3600.0
     absent: bool = False
@@ -47,6 +48,13 @@ class Router:
 
     def apply(self, text: str) -> None:
         self.frr.load(text)
+
+    def copies(self) -> dict[str, FrrConfig]:
+        return {"zebra": FrrConfig.of(self.zebra.lines)}
+
+    def feed_one(self, daemon: str, text: str) -> None:
+        assert daemon == "zebra"
+        self.zebra.load(text)
 
     def age(self) -> float | None:
         return self.seconds
@@ -266,3 +274,18 @@ def test_an_order_that_gives_a_line_to_another_is_looked_at_anew(tmp_path: Path)
         part.look(intent_of(order), owned)
         assert part.observed.blocks == observe_frr(router.running_config(), order.blocks, owned.frr_lines)
         assert make_pass(part, order) == []
+
+
+def test_what_other_daemons_still_have_of_ours_is_taken_out_of_them_before_it_is_saved(tmp_path: Path) -> None:
+    router = Router()
+    part = part_of(router, tmp_path)
+    both, one = derived({"a": vi(1), "b": vi(2, preference="backup")}), derived({"a": vi(1)})
+    make_pass(part, both)
+    by_hand = Line((), "ip prefix-list by-hand seq 5 permit 10.0.0.0/8")
+    policies = {line for line in router.frr.lines if line.text.startswith(("ip prefix-list", "route-map"))}
+    router.zebra.lines = {*policies, by_hand}  # FRR was started with the file
+    make_pass(part, one)
+    assert by_hand in router.zebra.lines
+    ours = router.zebra.lines - {by_hand}
+    assert ours
+    assert ours <= router.frr.lines

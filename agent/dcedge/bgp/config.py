@@ -14,6 +14,8 @@ _SECRET = re.compile(
 )
 _CLOSERS = frozenset({"exit", "end", "exit-address-family", "exit-vrf", "exit-vni", "exit-vrf-policy", "exit-link"})
 _OPENER = re.compile(r"(?:router bgp|address-family|profile) \S|bfd$|route-map \S+ (?:permit|deny) \d+$")
+# FRR before 10.3 prints `internet` where later ones print the number, and takes both.
+_INTERNET = re.compile(r"(?<=^set community )internet\b")
 _BANNERS = frozenset({"Building configuration...", "Current configuration:"})
 
 
@@ -107,7 +109,7 @@ def _entries(text: str) -> Iterator[str]:
             context = open_contexts[-1][1] if open_contexts else ""
         if body in _CLOSERS:
             continue
-        entry = context + body
+        entry = context + (_INTERNET.sub("0:0", body) if "internet" in body else body)
         yield entry
         context = f"{entry}\t"
         open_contexts.append((indent, context))

@@ -1,8 +1,9 @@
 """What each line that we write means to FRR: what it replaces, how it is undone, what changing it does to a session.
 
-Disruptions are those of FRR 8.4.4, measured on an established session. `timers` and `graceful-restart…` take
-effect on the next session, `bfd` at once and without a reset, policy (route-maps, prefix-lists, limits) by route
-refresh or (where `soft-reconfiguration inbound` stands) from what the peer announced before.
+Disruptions are the worst of FRR 8.4.4, 10.3 and 10.7, measured on an established session. `timers` take effect on the
+next session, `bfd` at once and without a reset, policy (route-maps, prefix-lists, limits) by route refresh or (where
+`soft-reconfiguration inbound` stands) from what the peer announced before. `graceful-restart…` resets the session from
+10.3 on; before that it took effect on the next one.
 """
 
 from __future__ import annotations
@@ -92,7 +93,7 @@ RULES: tuple[Rule, ...] = (
     _neighbor(r"(?P<rest>ttl-security hops \d+)", "ttl-security", "{rest}", 4, "session"),
     _neighbor(r"timers \d+ \d+", "timers", "timers", 4),
     _neighbor(r"timers connect \d+", "timers connect", "timers connect", 4),
-    _neighbor(r"(?P<rest>graceful-restart(?:-disable)?)", "graceful-restart", "{rest}", 4),
+    _neighbor(r"(?P<rest>graceful-restart(?:-disable)?)", "graceful-restart", "{rest}", 4, "session"),
     _neighbor(r"bfd", "bfd", "bfd", 5),
     _neighbor(r"(?P<rest>bfd profile \S+)", "bfd profile", "{rest}", 6),
     Rule(r"(?P<slot>network \S+)(?: route-map \S+)?", "{slot}", "no {slot}", FAMILY, 0),

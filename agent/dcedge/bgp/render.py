@@ -64,7 +64,6 @@ _WORD = re.compile(r"[\x21-\x7e]+")
 _PASSWORD = re.compile(r"[\x21-\x7e]{1,80}")  # TCP_MD5SIG_MAXKEYLEN; bgpd refuses more, and any blank
 # Those that FRR prints by name (community_str() in bgpd/bgp_community.c).
 _WELL_KNOWN: Mapping[int, str] = {
-    0: "internet",
     0xFFFF0000: "graceful-shutdown",
     0xFFFF0001: "accept-own",
     0xFFFF0002: "route-filter-translated-v4",
@@ -80,7 +79,8 @@ _WELL_KNOWN: Mapping[int, str] = {
     0xFFFFFF03: "local-AS",
     0xFFFFFF04: "no-peer",
 }
-_BY_NAME = {name: value for value, name in _WELL_KNOWN.items()}
+# FRR had a name for 0:0 before 10.3 and refuses it since; what is read back says the number (config.py).
+_BY_NAME = {"internet": 0} | {name: value for value, name in _WELL_KNOWN.items()}
 
 
 class FrrRenderError(FrrError):

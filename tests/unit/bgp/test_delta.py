@@ -61,7 +61,7 @@ EMPTY = FrrConfig()
         (
             {"graceful_restart": True},
             ["bgp graceful-restart preserve-fw-state", f"{N} graceful-restart"],
-            "none",
+            "session",
         ),
         ({"cloud_asn": 64999}, [f"{N} remote-as 64999"], "session"),
         ({"customer_asn": 65020}, [f"{N} local-as 65020 no-prepend replace-as"], "session"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from dcedge.bgp.config import Line
+from dcedge.bgp.config import FrrConfig, Line
 from dcedge.bgp.render import FrrRenderError, canonical_communities, community_value, numbered
 from dcedge.order.kinds import Community
 from tests.unit.bgp.orders import Derived, derived, keyed, pair, vi
@@ -191,13 +191,21 @@ def test_a_drained_interface_is_the_last_choice_in_both_directions() -> None:
 def test_communities_are_written_as_frr_prints_them() -> None:
     values = map(community_value, ["no-export", "65535:666", "64512:12", "0:0", "64512:12", "100:1", "65535:0"])
     assert canonical_communities(values) == [
-        "internet",
+        "0:0",
         "100:1",
         "64512:12",
         "graceful-shutdown",
         "blackhole",
         "no-export",
     ]
+
+
+def test_the_community_that_frr_once_called_internet_is_the_same_by_either_name() -> None:
+    assert community_value("internet") == community_value("0:0") == 0
+    context = ("route-map dcedge-out-1 permit 10",)
+    old, new = (FrrConfig.parse(f"{context[0]}\n set community {name} 100:1\nexit\n") for name in ("internet", "0:0"))
+    assert old == new
+    assert Line(context, "set community 0:0 100:1") in old
 
 
 @pytest.mark.parametrize("bad", ["65536:1", "1:65536", "1", "", "a:b", "1:2\nno router bgp"])
