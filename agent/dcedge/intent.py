@@ -12,6 +12,7 @@ from itertools import compress
 from operator import is_, is_not
 from typing import Generic, TypeVar, cast
 
+from dcedge.bgp.bfd import place_of
 from dcedge.bgp.render import derive_frr
 from dcedge.bgp.resources import FrrBlock
 from dcedge.credentials import CredentialError, Secret
@@ -162,7 +163,16 @@ def derive(
         unchanged: Collection[str] = ()
         if secrets == previous.secrets and order.router == (previous.order.router if previous.order else None):
             unchanged = interfaces.keys() - set(differing) - (runtime.drained ^ previous.runtime.drained)
-        return derive_frr(interfaces.values(), order.router, secrets, runtime.drained, unchanged, previous.frr)
+            unchanged -= _with_sessions(interfaces.values(), runtime.bfd_waits ^ previous.runtime.bfd_waits)
+        return derive_frr(
+            interfaces.values(),
+            order.router,
+            secrets,
+            runtime.drained,
+            unchanged,
+            previous.frr,
+            bfd_waits=runtime.bfd_waits,
+        )
 
     return Intent(
         order=order,
@@ -187,6 +197,13 @@ def derive(
         since=previous.order,
         differing=differing,
     )
+
+
+def _with_sessions(interfaces: Iterable[ResolvedInterface], places: Collection[str]) -> set[str]:
+    """The virtual interfaces that have one of these sessions."""
+    if not places:
+        return set()
+    return {one.name for one in interfaces if any(place_of(one.vrf, s.cloud) in places for s in one.sessions)}
 
 
 def _firewall(

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from dcedge import memory
+from dcedge.bgp.bfd import BfdWaits, place_of, waits_for_bgp
 from dcedge.bgp.vty import FrrClient
 from dcedge.confirm import accept_again, kept_secrets, restored_secrets, roll_back, way_back
 from dcedge.drain import quiet_bps, refuse_last_paths, select, undone
@@ -110,6 +111,7 @@ class Service:
         self._poll_now = asyncio.Event()  # something happened that the next poll should not wait a second for
         self._static_links: frozenset[int] = frozenset()  # the links and ports of static virtual interfaces
         self._static = StaticPaths(withheld=self._runtime.withdrawn)
+        self._bfd = BfdWaits(waiting=self._runtime.bfd_waits)
         self._tasks: set[asyncio.Task[None]] = set()
         self._kept: Loaded | None = None  # as the last good order
         self._looked = time.monotonic()  # when the last look at everything began
@@ -551,6 +553,7 @@ class Service:
             await asyncio.to_thread(self._keep_history)
             self._supervisor.status(lambda: status_line(self.snapshot()))
         self._judge_static_paths(self.poll)
+        self._judge_bfd(self.poll)
         was_up = before is not None and before.sessions is not None
         is_up = self.poll.sessions is not None
         if is_up and not was_up and before is not None:
@@ -605,6 +608,27 @@ class Service:
             self._runtime = replace(self._runtime, withdrawn=self._static.withheld)
             self.store.save_runtime(self._runtime)
             self._wanted.ask(Scope())
+
+    def _judge_bfd(self, poll: Poll) -> None:
+        """Set sessions up without BFD that FRR leaves Idle for it, and have it join them when they are up."""
+        if self.result is None or poll.sessions is None:
+            return
+        ordered = {
+            place_of(interface.vrf, session.cloud)
+            for interface in self.result.intent.interfaces.values()
+            for session in interface.sessions
+            if session.bfd
+        }
+        self._bfd = waits_for_bgp(poll.sessions.values(), ordered, self._bfd, time.monotonic())
+        if self._bfd.waiting != self._runtime.bfd_waits:
+            for place in sorted(self._bfd.waiting - self._runtime.bfd_waits):
+                log.warning(
+                    "BGP session %s: FRR %s leaves it idle while BFD is down, so BFD joins it when it is up",
+                    place, self._poll_frr.version or "",
+                )  # fmt: skip
+            self._runtime = replace(self._runtime, bfd_waits=self._bfd.waiting)
+            self.store.save_runtime(self._runtime)
+            self._wanted.ask(Scope(frr=True))
 
     def _lacks_sessions(self, poll: Poll) -> bool:
         """Whether FRR has lost what it was given: it was restarted between two polls."""

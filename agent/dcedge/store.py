@@ -37,6 +37,7 @@ class Runtime:
     drained: frozenset[str] = frozenset()
     rejected: frozenset[str] = frozenset()  # digests of orders that were rolled back
     withdrawn: frozenset[str] = frozenset()  # virtual interfaces whose static routes lead nowhere now
+    bfd_waits: frozenset[str] = frozenset()  # BGP sessions that are set up without BFD (bgp/bfd.py)
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,6 +20,7 @@ from types import MappingProxyType
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 
+from dcedge.bgp.bfd import place_of
 from dcedge.bgp.config import Line, parse_lines
 from dcedge.bgp.names import (
     ORIGIN_MAP,
@@ -111,11 +112,15 @@ def derive_frr(
     drained: frozenset[str] = frozenset(),
     unchanged: Collection[str] = (),
     before: Mapping[Key, FrrBlock] = MappingProxyType({}),
+    *,
+    bfd_waits: frozenset[str] = frozenset(),
 ) -> dict[Key, FrrBlock]:
     """The FRR blocks of an order.
 
     `unchanged` names the virtual interfaces for which nothing differs from when `before` was derived, router, secrets
     and `drained` included: what concerns only them is taken over from there.
+
+    The sessions in `bfd_waits` are left without BFD for now.
 
     A session whose secret is not among `secrets` is shut, never run without its key; see `keep_unkeyed`.
 
@@ -140,7 +145,7 @@ def derive_frr(
     blocks += [_router(vrf, members, router) for vrf, members in by_vrf.items()]
     for interface in chosen:
         same = before.get(session_key(interface.name)) if interface.name in unchanged else None
-        blocks.append(same or _session(interface, router, secrets, interface.name in drained))
+        blocks.append(same or _session(interface, router, secrets, interface.name in drained, bfd_waits))
     return {block.key: before[block.key] if before.get(block.key) == block else block for block in blocks}
 
 
@@ -327,7 +332,11 @@ class _Outbound:
 
 
 def _session(
-    interface: ResolvedInterface, router: Router, secrets: Mapping[Credential, Secret], drained: bool
+    interface: ResolvedInterface,
+    router: Router,
+    secrets: Mapping[Credential, Secret],
+    drained: bool,
+    bfd_waits: frozenset[str],
 ) -> FrrBlock:
     preference = _local_preference(interface, drained)
     says = _Outbound.of(interface, drained).name
@@ -338,6 +347,7 @@ def _session(
         peers=[
             {
                 **_peer(session, interface, secrets),
+                "bfd_joins": place_of(interface.vrf, session.cloud) not in bfd_waits,
                 "list_out": policy_name(interface.virtual_gateway, session.family, "out"),
                 "map_in": inbound_map_name(interface.virtual_gateway, session.family, preference),
                 "map_out": says,

@@ -7,6 +7,7 @@ of the time. What the summary lacks (why a session was lost) is taken from the f
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -19,7 +20,17 @@ from dcedge.order.kinds import Address, Family
 _FAMILY_NAMES: Mapping[str, Family] = {"ipv4Unicast": "ipv4", "ipv6Unicast": "ipv6"}
 _TEXT_MAX = 200
 _BFD_SETTLED = 5  # seconds
-_NOTIFICATION = "Notification"  # in bgpd's words for a reset by one, sent or received
+_START_TIMER = "nextStartTimerDueInMsecs"
+# How bgpd writes each byte of a peer's text that is no printable ASCII (its lib/zlog.c, zlog_sanitize).
+_ESCAPED_BYTES = re.compile(r"(?:\\x[0-9a-f]{2})+")
+# In bgpd's words: a reset by a NOTIFICATION, sent or received; one of which it knows no more than that it was; and what
+# is none at all, but what a session waits for. (Up again, 8.4 says the latter of it, and 10.3 nothing.)
+_NOTIFICATION = "Notification"
+_SAYS_LITTLE = (
+    *("Peer closed", "Socket Error", "No path to", "Waiting for NHT"),
+    *("Connection Collision", "Neighbor Events Error"),  # what comes of two connections at once
+)
+_NO_RESET = ("No AFI/SAFI activated", "Router ID is missing", "Waiting for peer", "Waiting for Peer", "Waiting for VRF")
 _ALL_NEIGHBORS, _SUMMARY = "show bgp vrf all neighbors json", "show bgp vrf all summary json"
 # More sessions than this are asked for all at once: a question costs a millisecond, the account of a session a third.
 _SINGLE_QUESTIONS_MAX = 16
@@ -54,7 +65,9 @@ class SessionState:
     prefixes: tuple[FamilyPrefixes, ...]
     last_reset: str | None
     transitions: int  # how often it was lost
+    earlier_reset: str | None = None  # why it was lost an earlier time, as far as that is known
     bfd: str | None = None  # `up`, `down`, …; None: no BFD
+    held: bool = False  # bgpd does not try to set it up, nor will it by itself
     bfd_detection_ms: int | None = None  # the silence after which BFD calls the path dead; None: not known (yet)
 
     @property
@@ -96,6 +109,30 @@ class BfdPeer:
         return self.remote_detect_multiplier * max(self.receive_interval, self.remote_transmit_interval)
 
 
+def more_telling(new: str | None, known: str | None) -> str | None:
+    """Of two reasons for one and the same loss, the one that says why; the newer one of two that say as much.
+
+    What bgpd gives changes with the attempts after a loss: a cloud that has said why merely hangs up on those.
+    """
+    return new if known is None or _tells(new) >= _tells(known) else known
+
+
+def _tells(reason: str | None) -> int:
+    if reason is None:
+        return 0
+    said = reason.split(": ", 2)[:2]  # what follows is the peer's own text
+    if any(words in part for words in _SAYS_LITTLE for part in said):
+        return 1
+    return 3 if _NOTIFICATION in said[0] else 2
+
+
+def readable(text: str) -> str:
+    """A peer's text with bgpd's escapes undone, where they are UTF-8. `escape` it: it is as the peer made it."""
+    return _ESCAPED_BYTES.sub(
+        lambda found: bytes.fromhex(found[0].replace("\\x", "")).decode("utf-8", "backslashreplace"), text
+    )
+
+
 def escape(text: str) -> str:
     """Text that a peer may have supplied, made harmless to a terminal and a log: one line, printable, bounded."""
     if text.isprintable():
@@ -106,10 +143,13 @@ def escape(text: str) -> str:
 
 
 class SessionReader:
-    """Reads all sessions from bgpd, the full account only of those that are down or were lost since the last time."""
+    """Reads all sessions from bgpd, the full account only of those that are down or were lost since the last time.
+
+    Why a session was lost is remembered: bgpd forgets it with the next attempt, or as soon as the session is up again.
+    """
 
     def __init__(self) -> None:
-        self._resets: dict[Place, tuple[int, str | None]] = {}  # times lost, and why the last time
+        self._last: dict[Place, SessionState] = {}
 
     def read(self, ask: Ask) -> tuple[SessionState, ...]:
         """Every session; `ask` puts a question to bgpd.
@@ -118,7 +158,7 @@ class SessionReader:
             FrrError: bgpd's answer is none.
         """
         seen = parse_summary(ask(_SUMMARY))
-        unclear = [state for state in seen if not state.up or self._of(state) is None]
+        unclear = [state for state in seen if not state.up or self._lost_since(state)]
         told: dict[Place, SessionState] = {}
         if len(unclear) > _SINGLE_QUESTIONS_MAX:
             told = {state.place: state for state in parse_sessions(ask(_ALL_NEIGHBORS))}
@@ -126,29 +166,22 @@ class SessionReader:
             for state in unclear:
                 answer = ask(f"show bgp vrf {state.vrf} neighbors {state.peer} json")
                 told |= {one.place: one for one in parse_neighbor(answer, state.vrf)}
-        states = tuple(
-            self._with_notification(told[state.place])
-            if state.place in told
-            else replace(state, last_reset=self._reset(state))
-            for state in seen
-        )
-        self._resets = {state.place: (state.transitions, state.last_reset) for state in states}
+        states = tuple(self._with_reason(told.get(state.place, state)) for state in seen)
+        self._last = {state.place: state for state in states}
         return states
 
-    def _with_notification(self, state: SessionState) -> SessionState:
-        """Why it was lost, rather than how the attempts since have ended: a cloud that has said why merely hangs up."""
-        known = self._reset(state)
-        if known is None or _NOTIFICATION not in known or _NOTIFICATION in (state.last_reset or ""):
+    def _lost_since(self, state: SessionState) -> bool:
+        last = self._last.get(state.place)
+        return last is None or last.transitions != state.transitions
+
+    def _with_reason(self, state: SessionState) -> SessionState:
+        last = self._last.get(state.place)
+        if last is None or last.transitions > state.transitions:  # the latter: bgpd was restarted, and counts anew
             return state
-        return replace(state, last_reset=known)
-
-    def _of(self, state: SessionState) -> tuple[int, str | None] | None:
-        known = self._resets.get(state.place)
-        return known if known is not None and known[0] == state.transitions else None
-
-    def _reset(self, state: SessionState) -> str | None:
-        known = self._of(state)
-        return known[1] if known is not None else None
+        if last.transitions < state.transitions:
+            return replace(state, earlier_reset=last.last_reset or last.earlier_reset)
+        reason = more_telling(state.last_reset, last.last_reset)
+        return replace(state, last_reset=reason, earlier_reset=last.earlier_reset)
 
 
 def parse_summary(text: str) -> tuple[SessionState, ...]:
@@ -271,15 +304,19 @@ def _session(peer: Address, vrf: str, facts: Mapping[str, object]) -> SessionSta
         last_reset=_reset(facts),
         transitions=_number(facts, "connectionsDropped"),
         bfd=(_text(bfd, "status") or "unknown").lower() if isinstance(bfd, dict) else None,
+        # Idle until a timer starts it, which does not run where bgpd has a reason not to (RFC 4271, 8.2.2).
+        held=state == "Idle" and facts.get("adminShutDown") is not True and _START_TIMER not in facts,
     )
 
 
 def _reset(facts: Mapping[str, object]) -> str | None:
     """Why the session was lost, with what the NOTIFICATION said where there was one."""
+    cause = _text(facts, "lastResetDueTo")
+    if not cause or cause.startswith(_NO_RESET):
+        return None
     # The last is what the cloud's operator had to say (RFC 9003).
-    names = ("lastResetDueTo", "lastNotificationReason", "lastShutdownDescription")
-    said = [text for name in names if (text := _text(facts, name))]
-    return ": ".join(said) or None
+    said = (cause, _text(facts, "lastNotificationReason"), _text(facts, "lastShutdownDescription"))
+    return ": ".join(filter(None, said))
 
 
 def _prefixes(family: Family, counts: Mapping[str, object]) -> FamilyPrefixes:
@@ -310,7 +347,7 @@ def _bfd(facts: Mapping[str, object]) -> BfdPeer:
 
 def _text(facts: Mapping[str, object], name: str) -> str | None:
     value = facts.get(name)
-    return escape(value) if isinstance(value, str) else None
+    return escape(readable(value)) if isinstance(value, str) else None
 
 
 def _number(facts: Mapping[str, object], name: str) -> int:
