@@ -48,12 +48,22 @@ def wait_established(paths: Paths) -> None:
     paths.edge.frr.wait_established(*PEERS)
 
 
+def wait_degraded(paths: Paths) -> None:
+    """Wait until the primary is in use and only its BFD is found fault with."""
+    wait_established(paths)
+    until(
+        "BFD alone to be down",
+        lambda: (vi := paths.edge.virtual_interfaces()[PRIMARY]) and (vi["verdict"], vi["reason"]),
+        accept=lambda seen: seen[0] == "degraded" and "is down while BGP is up" in seen[1],
+    )
+
+
 def test_a_cloud_that_has_no_bfd_is_reached_all_the_same(made: Paths) -> None:
     made.cloud.change(PRIMARY, bfd=False)
     made.order()
-    made.wait_up(PRIMARY, BACKUP)
-    wait_for_bfd(made, "down")  # it has joined, and is no reason to lose the session
     wait_established(made)
+    wait_for_bfd(made, "down")  # it has joined, and is no reason to lose the session
+    wait_degraded(made)
     # A cloud that begins BFD when BGP is up.
     made.cloud.change(PRIMARY, bfd=True)
     wait_for_bfd(made, "up")
@@ -62,14 +72,14 @@ def test_a_cloud_that_has_no_bfd_is_reached_all_the_same(made: Paths) -> None:
 
 def test_a_session_that_is_lost_while_the_cloud_has_no_bfd_comes_back(paths: Paths) -> None:
     paths.cloud.change(PRIMARY, bfd=False)
-    paths.wait_up(PRIMARY, BACKUP)
+    wait_degraded(paths)
     paths.edge.frr.vtysh("clear bgp 10.255.101.1")
     until(
         "BGP to be lost and up again",
         lambda: paths.edge.frr.json(f"show bgp neighbors {PEERS[0]} json")[PEERS[0]],
         accept=lambda seen: seen["bgpState"] == "Established" and seen["bgpTimerUpMsec"] < 20_000,
     )
-    paths.wait_up(PRIMARY, BACKUP)
+    wait_degraded(paths)
 
 
 def test_with_the_agent_stopped_a_cut_line_comes_back(paths: Paths) -> None:
