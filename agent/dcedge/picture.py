@@ -61,7 +61,7 @@ REFUSAL_SECONDS = 60.0
 class Poll:
     """One look at counters and sessions; `sessions` is None while bgpd does not answer.
 
-    `frr_detail` says which of FRR's daemons do not, and why.
+    `frr_detail` says which of FRR's daemons do not, and why; `frr_wedged` names those that hang and are not needed.
     """
 
     at: float
@@ -70,6 +70,8 @@ class Poll:
     frr_detail: str
     neighbours: Neighbours = field(default_factory=dict)
     digests: DigestCounts | None = None
+    frr_version: str | None = None  # as FRR gives it: `10.3`
+    frr_wedged: tuple[str, ...] = ()
 
 
 def path_facts(interface: ResolvedInterface, poll: Poll, indices: Mapping[str, int]) -> PathFacts:

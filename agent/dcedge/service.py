@@ -13,7 +13,7 @@ import logging
 import signal
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from dcedge import memory
 from dcedge.bgp.bfd import BfdWaits, place_of, waits_for_bgp
+from dcedge.bgp.versions import version_warnings
 from dcedge.bgp.vty import FrrClient
 from dcedge.confirm import accept_again, kept_secrets, restored_secrets, roll_back, way_back
 from dcedge.drain import quiet_bps, refuse_last_paths, select, undone
@@ -304,7 +305,8 @@ class Service:
         detail = (self.poll.frr_detail if self.poll else "") or (result.frr_detail if result else "")
         problems = self.in_force.problems
         file = OrderSnapshot(str(self.settings.order), self.applied, bool(problems), problems)
-        frr = FrrSnapshot(up and (result is None or result.frr_available), detail)
+        version = self.poll.frr_version if self.poll else None
+        frr = FrrSnapshot(up and (result is None or result.frr_available), detail, version)
         order, prober = self.in_force.loaded.order, self.prober.prober_stats()
         return self.picture.snapshot(order, frr, self.passes(), file, prober, self.stamping.stats())
 
@@ -332,10 +334,22 @@ class Service:
             notes=(
                 *notes(result.intent, "", result.firewall_detail),
                 *result.warnings,
+                *self._frr_notes(result),
                 *self._shaping_note(),
                 *self.reconciler.fights.told(time.monotonic()),
             ),
         )
+
+    def _frr_notes(self, result: PassResult) -> Iterator[str]:
+        poll = self.poll
+        if poll is None:
+            return
+        for daemon in poll.frr_wedged:
+            yield (
+                f"{daemon} does not answer: until it does (or is killed), vtysh hangs and FRR cannot save its"
+                " configuration; traffic and sessions are not concerned"
+            )
+        yield from version_warnings(poll.frr_version, result.intent.interfaces.values())
 
     def _shaping_note(self) -> tuple[str, ...]:
         if self.result is None:
@@ -649,7 +663,9 @@ class Service:
         except FrrError as error:
             return Poll(time.time(), counters, None, str(error), neighbours, digests)
         absent = "; ".join(self._poll_frr.unavailable().values())
-        return Poll(time.time(), counters, {(s.vrf, str(s.peer)): s for s in states}, absent, neighbours, digests)
+        sessions = {(s.vrf, str(s.peer)): s for s in states}
+        version, wedged = self._poll_frr.version, self._poll_frr.wedged_others()
+        return Poll(time.time(), counters, sessions, absent, neighbours, digests, version, wedged)
 
     def _asks_for_neighbours(self) -> bool:
         """Whether anything depends on who answers ARP or neighbour discovery: there are thousands of them."""

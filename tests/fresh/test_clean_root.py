@@ -23,7 +23,7 @@ NOTHING_LEFT = "Nothing is left behind"
 TOO_BUSY = "is the machine busy?"
 DEMO_STATUSES = (0, 2)  # make's 2 where not all is as ordered, which is looked into
 TYPED_INSIDE = {
-    "dcedge status": (0, ("FRR answers", *INTERFACES)),
+    "dcedge status": (0, (" answers", *INTERFACES)),
     "dcedge plan": (0, ("Nothing to do",)),
     "dcedge explain prod-a": (0, ("prod-a",)),
     "ip link show vi-prod-a": (0, ("eth1.101",)),

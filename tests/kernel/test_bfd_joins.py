@@ -53,8 +53,8 @@ def wait_degraded(paths: Paths) -> None:
     wait_established(paths)
     until(
         "BFD alone to be down",
-        lambda: (vi := paths.edge.virtual_interfaces()[PRIMARY]) and (vi["verdict"], vi["reason"]),
-        accept=lambda seen: seen[0] == "degraded" and "is down while BGP is up" in seen[1],
+        lambda: paths.edge.virtual_interfaces()[PRIMARY],
+        accept=lambda vi: vi["verdict"] == "degraded" and "is down while BGP is up" in vi["reason"],
     )
 
 

@@ -33,10 +33,11 @@ class RouterDocument(TypedDict):
 
 
 class FrrDocument(TypedDict):
-    """Whether FRR answers."""
+    """Whether FRR answers, what of it does not, and its version as far as it is known."""
 
     available: bool
     detail: str
+    version: str | None
 
 
 class OpticsDocument(TypedDict):
@@ -282,7 +283,11 @@ def status_json(snapshot: Snapshot) -> Status:
             "version": snapshot.version,
             "taken_at": snapshot.taken,
         },
-        "frr": {"available": snapshot.frr.available, "detail": escape(snapshot.frr.detail)},
+        "frr": {
+            "available": snapshot.frr.available,
+            "detail": escape(snapshot.frr.detail),
+            "version": None if snapshot.frr.version is None else escape(snapshot.frr.version),
+        },
         "connections": [connection_json(connection) for connection in snapshot.connections],
         "virtual_interfaces": [virtual_interface_json(vi) for vi in snapshot.virtual_interfaces],
         "stamp": [_stamp(stamp) for stamp in snapshot.stamps],

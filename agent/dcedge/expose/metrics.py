@@ -342,6 +342,10 @@ def _daemon(snapshot: Snapshot) -> Iterator[tuple[Family, Iterator[str]]]:
     yield Family(name, "info", "This build."), iter([f'{name}{{version="{escape(snapshot.version)}"}} 1\n'])
     name = "dcedge_frr_available"
     yield Family(name, "gauge", "Whether FRR answers."), iter([f"{name} {1 if snapshot.frr.available else 0}\n"])
+    name = "dcedge_frr_info"
+    version = snapshot.frr.version
+    lines = [] if version is None else [f'{name}{{version="{escape(version)}"}} 1\n']
+    yield Family(name, "info", "The FRR that runs here."), iter(lines)
     name = "dcedge_reconcile_duration_seconds"
     durations = [] if passes.durations is None else [_histogram(name, "", passes.durations)]
     yield Family(name, "histogram", "How long the passes took."), iter(durations)

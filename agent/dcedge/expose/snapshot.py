@@ -39,10 +39,11 @@ class RouterSnapshot:
 
 @dataclass(frozen=True, slots=True)
 class FrrSnapshot:
-    """Whether FRR answers; `detail` is its version where it does, else why not."""
+    """Whether FRR answers; `detail` is what of it does not. `version` is None before it has first answered."""
 
     available: bool
     detail: str
+    version: str | None = None
 
 
 class ConnectionSnapshot(NamedTuple):

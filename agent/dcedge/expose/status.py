@@ -48,10 +48,11 @@ def _print_head(console: Console, status: Status) -> None:
         (router["hostname"], "bold"),
         f"  AS {router['asn']}  router ID {router['router_id']}  dcedge {router['version']}  ",
     )
+    name = f"FRR {frr['version']}" if frr["version"] else "FRR"
     if frr["available"]:
-        line.append(f"FRR {frr['detail']}".rstrip() if frr["detail"] else "FRR answers")
+        line.append(f"{name}: {frr['detail']}" if frr["detail"] else f"{name} answers")
     else:
-        line.append("FRR does not answer", "bold red")
+        line.append(f"{name} does not answer", "bold red")
         line.append(f": {frr['detail']}" if frr["detail"] else "")
     console.print(line)
     console.print()

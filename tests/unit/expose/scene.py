@@ -154,7 +154,7 @@ def snapshot(*vis: VirtualInterfaceSnapshot, **more: object) -> Snapshot:
         "taken": TAKEN,
         "version": "1.2.3",
         "router": RouterSnapshot("edge-1", 65010, "10.255.0.1"),
-        "frr": FrrSnapshot(available=True, detail=""),
+        "frr": FrrSnapshot(available=True, detail="", version="10.3"),
         "connections": (
             ConnectionSnapshot("fra-1", "otc", "eth1", 10**10, carrier=True, counters=COUNTERS, circuit_id="DTAG-4711"),
             ConnectionSnapshot("fra-2", "azure", "eth2", 10**9, carrier=False),
