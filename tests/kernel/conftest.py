@@ -18,12 +18,40 @@ def thorough(request: pytest.FixtureRequest) -> bool:
     return bool(request.config.getoption("--thorough"))
 
 
+class Beds:
+    """The standard testbed, built when it is first wanted, and anew after a test that failed with it."""
+
+    def __init__(self) -> None:
+        self._bed: Bed | None = None
+
+    def take(self) -> Bed:
+        """The one to use now."""
+        if self._bed is None:
+            self._bed = Bed()
+        return self._bed
+
+    def discard(self) -> None:
+        """What a failed test has left of it is nobody's to use."""
+        if self._bed is not None:
+            bed, self._bed = self._bed, None
+            bed.close()
+
+
+BEDS = pytest.StashKey[Beds]()
+
+
 @pytest.fixture(scope="session")
-def bed() -> Iterator[Bed]:
-    """The standard testbed; dcedge may or may not be running on its edge."""
+def beds(request: pytest.FixtureRequest) -> Iterator[Beds]:
     leave_on_signals()
-    with Bed() as made:
-        yield made
+    made = request.config.stash[BEDS] = Beds()
+    yield made
+    made.discard()
+
+
+@pytest.fixture
+def bed(beds: Beds) -> Bed:
+    """The standard testbed; dcedge may or may not be running on its edge."""
+    return beds.take()
 
 
 @pytest.fixture
@@ -77,4 +105,6 @@ def pytest_runtest_makereport(
         if report.failed and isinstance(made, Bed | Twins):
             report.sections.append(("testbed", made.report()))
             break
+    if report.failed and "bed" in getattr(item, "fixturenames", ()) and BEDS in item.config.stash:
+        item.config.stash[BEDS].discard()
     return report

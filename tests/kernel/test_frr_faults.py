@@ -116,6 +116,28 @@ def test_a_wedged_daemon_of_frrs_is_said_and_holds_up_nothing(
     until("a complete pass", edge.status, accept=lambda seen: seen["frr"]["available"] and not seen["pass"]["failing"])
 
 
+def test_a_wedged_daemon_that_is_not_needed_is_said_and_holds_up_no_change(running: Bed) -> None:
+    edge = running.edge
+    edge.frr.start_daemon("staticd")
+    try:
+        with wedged(running, "staticd"):
+            until(
+                "the daemon to say so",
+                lambda: edge.status()["pass"]["notes"],
+                accept=lambda notes: any(note.startswith("staticd does not answer") for note in notes),
+            )
+            text = ORDER.read_text().replace("accept: [10.30.0.0/16]", "accept: [10.30.0.0/16, 10.31.0.0/16]")
+            edge.order.write_text(text)
+            done = edge.dcedge("apply")
+            assert done.status == 0, done.said
+            assert "FRR's configuration is not saved: staticd does not answer" in done.said
+            shown = edge.frr.json("show bgp neighbors json")
+            assert all(shown[peer]["bgpState"] == "Established" for peer in PEERS.values())
+        until("FRR to have saved", lambda: edge.frr.saved, accept=lambda saved: "10.31.0.0/16" in saved)
+    finally:
+        edge.frr.stop_daemon("staticd")
+
+
 def test_a_session_whose_key_the_kernel_refused_is_shut_and_said_until_it_is_in_force(running: Bed) -> None:
     edge = running.edge
     frr = edge.frr

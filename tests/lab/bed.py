@@ -20,7 +20,8 @@ from tests.lab.netns import Fibre, Port, Workspace
 ORDER = Path(__file__).with_name("demo-order.yaml")
 CUSTOMER_ASN = 65010
 PASSWORDS = {"prod-a": "Kaiserlei-101", "dev-a": "Griesheim-201"}
-RECOVERY_SECONDS = 120.0  # without BFD a cloud may keep a dead session for its hold time, 90 s
+HOLD_SECONDS = 30  # the clouds': less than the 90 s of most, so that who waits for it does not wait for long
+RECOVERY_SECONDS = 50.0  # without BFD a cloud may keep a dead session for its hold time
 ORDERED_BPS = {"prod-a": 50e6, "prod-b": 100e6, "dev-a": 200e6}
 
 
@@ -61,6 +62,8 @@ class Bed:
                 (Peer("10.255.101.1/30", "10.255.101.2"),),
                 CUSTOMER_ASN,
                 PASSWORDS["prod-a"],
+                keepalive=HOLD_SECONDS // 3,
+                hold=HOLD_SECONDS,
             )
         )
         prod.attach(
@@ -71,6 +74,8 @@ class Bed:
                 (Peer("10.255.102.1/30", "10.255.102.2"), Peer("2001:db8:102::1/126", "2001:db8:102::2")),
                 CUSTOMER_ASN,
                 bfd=True,
+                keepalive=HOLD_SECONDS // 3,
+                hold=HOLD_SECONDS,
             )
         )
         dev = FrrCloud(self.work, "dev", 64513, ["10.30.0.0/16"], "10.30.0.1")
@@ -83,6 +88,8 @@ class Bed:
                 CUSTOMER_ASN,
                 PASSWORDS["dev-a"],
                 bfd=True,
+                keepalive=HOLD_SECONDS // 3,
+                hold=HOLD_SECONDS,
             )
         )
         self.prod = prod

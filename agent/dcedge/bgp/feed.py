@@ -22,7 +22,7 @@ from dcedge.errors import FrrError, FrrUnavailableError
 # Lines that FRR's northbound commits; every commit looks at all that is configured, and all in one commit stop a daemon
 # for seconds (11 s for 1,700 entries of a prefix-list in 8.4). Pieces of this many take it 0.4 s at the most.
 PIECE_LINES = 20
-LINE_SECONDS = 30.0  # the longest that one line has been seen to take is a second: `no router bgp` with 1,000 peers
+LINE_SECONDS = 15.0  # the longest that one line has been seen to take is a second: `no router bgp` with 1,000 peers
 _COMMITTED = ("ip ", "ipv6 ", "route-map ", "no ip ", "no ipv6 ", "no route-map ", "bfd", "no bfd")
 _BEGIN, _END = "XFRR_start_configuration", "XFRR_end_configuration"  # what vtysh puts around a file (lib/command.c)
 _REPLY_END = b"\0\0\0"  # then one byte, the status (vtysh_read in lib/vty.c)

@@ -31,7 +31,8 @@ ANSWER_SECONDS = 5.0
 SILENT_SECONDS = 0.5
 # What each of those that we do not need gets; vtysh waits for them all, and for ever.
 OTHERS_SECONDS = 1.0
-SAVE_SECONDS = 60.0
+SAVE_SECONDS, WATCH_SECONDS = 60.0, 2.0
+_NOT_SAVED = "FRR's configuration is not saved"
 _SHOW_VERSION = "show version"
 _VERSION = re.compile(r"FRRouting (\S+)")
 # Debian's PAM settings of vtysh know no accounts, so that PAM asks a set-user-ID helper about any user but root, which
@@ -222,27 +223,42 @@ class FrrClient:
         Raises:
             FrrError: It was not written.
         """
-        reasons = [*self.unavailable().values(), *(f"{daemon} does not answer" for daemon in self.wedged_others())]
-        if reasons:  # vtysh would wait for a wedged one
-            raise FrrUnavailableError(f"FRR's configuration is not saved: {'; '.join(reasons)}")
+        self._raise_if_wedged()  # vtysh would wait for ever
         words = [*self._vtysh, "-c", "write memory"]
+        deadline = time.monotonic() + SAVE_SECONDS
         try:
-            done = subprocess.run(
+            with subprocess.Popen(
                 words,
                 stdin=subprocess.DEVNULL,
-                capture_output=True,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
                 text=True,
                 errors="backslashreplace",
-                timeout=SAVE_SECONDS,
-                check=False,
-            )
-        except subprocess.TimeoutExpired:
-            raise FrrUnavailableError(f"FRR's configuration is not saved: vtysh took over {SAVE_SECONDS:g} s") from None
+            ) as process:
+                try:
+                    stdout, stderr = self._outcome(process, deadline)
+                finally:
+                    process.kill()
         except FileNotFoundError as error:
-            raise FrrUnavailableError("FRR's configuration is not saved: vtysh is not installed") from error
-        if done.returncode != 0 or "[OK]" not in done.stdout:
-            said = escape(mask((done.stdout + _PAM.sub("", done.stderr)).strip()))
+            raise FrrUnavailableError(f"{_NOT_SAVED}: vtysh is not installed") from error
+        if process.returncode != 0 or "[OK]" not in stdout:
+            said = escape(mask((stdout + _PAM.sub("", stderr)).strip()))
             raise FrrError(f"FRR did not save its configuration: {said}")
+
+    def _outcome(self, process: subprocess.Popen[str], deadline: float) -> tuple[str, str]:
+        """What vtysh prints until it ends; a daemon that hangs meanwhile is noticed, and not waited for."""
+        while True:
+            try:
+                return process.communicate(timeout=WATCH_SECONDS)
+            except subprocess.TimeoutExpired:
+                self._raise_if_wedged()
+                if time.monotonic() > deadline:
+                    raise FrrUnavailableError(f"{_NOT_SAVED}: vtysh took over {SAVE_SECONDS:g} s") from None
+
+    def _raise_if_wedged(self) -> None:
+        reasons = [*self.unavailable().values(), *(f"{daemon} does not answer" for daemon in self.wedged_others())]
+        if reasons:
+            raise FrrUnavailableError(f"{_NOT_SAVED}: {'; '.join(reasons)}")
 
     def _connect(self, daemon: str) -> Vty:
         try:
