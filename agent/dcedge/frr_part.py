@@ -248,6 +248,7 @@ class FrrPart:
             self.unsaved = "FRR's configuration is not saved yet: FRR has only just started"
             return
         try:
+            self.client.refuse_to_save_if_one_hangs()
             self._clear_copies()
             self.client.write_config()
         except FrrError as error:

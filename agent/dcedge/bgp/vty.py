@@ -223,7 +223,7 @@ class FrrClient:
         Raises:
             FrrError: It was not written.
         """
-        self._raise_if_wedged()  # vtysh would wait for ever
+        self.refuse_to_save_if_one_hangs()
         words = [*self._vtysh, "-c", "write memory"]
         deadline = time.monotonic() + SAVE_SECONDS
         try:
@@ -251,11 +251,16 @@ class FrrClient:
             try:
                 return process.communicate(timeout=WATCH_SECONDS)
             except subprocess.TimeoutExpired:
-                self._raise_if_wedged()
+                self.refuse_to_save_if_one_hangs()
                 if time.monotonic() > deadline:
                     raise FrrUnavailableError(f"{_NOT_SAVED}: vtysh took over {SAVE_SECONDS:g} s") from None
 
-    def _raise_if_wedged(self) -> None:
+    def refuse_to_save_if_one_hangs(self) -> None:
+        """vtysh asks every daemon, and waits for ever.
+
+        Raises:
+            FrrUnavailableError: A daemon does not answer, or one that is needed is not there.
+        """
         reasons = [*self.unavailable().values(), *(f"{daemon} does not answer" for daemon in self.wedged_others())]
         if reasons:
             raise FrrUnavailableError(f"{_NOT_SAVED}: {'; '.join(reasons)}")
