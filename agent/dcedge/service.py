@@ -575,9 +575,7 @@ class Service:
             self._wanted.ask(Scope(frr=True))
         elif was_up and not is_up:
             log.warning("FRR does not answer: %s", self.poll.frr_detail)
-        elif is_up and (
-            self._lacks_sessions(self.poll) or (before is not None and before.frr_detail and not self.poll.frr_detail)
-        ):
+        elif is_up and (self._lacks_sessions(self.poll) or (before is not None and _answers_again(before, self.poll))):
             # Restarted between two polls, or one of its daemons answers again.
             self._wanted.ask(Scope(frr=True))
 
@@ -738,3 +736,8 @@ class Service:
             return
         self._keep(self._await_confirmation())
         log.info("%d operations done, %d failed", len(result.done.operations), len(result.failures))
+
+
+def _answers_again(before: Poll, now: Poll) -> bool:
+    """Whether nothing of FRR's hangs any more that did."""
+    return bool((before.frr_detail and not now.frr_detail) or (before.frr_wedged and not now.frr_wedged))
