@@ -5,7 +5,8 @@ SHELL := /bin/bash
 MAKEFLAGS += --no-print-directory
 
 PYTHON   := .venv/bin/python
-LAB      := tests/lab/run
+# FRR=trixie or FRR=forky: the kernel tests on that Debian's FRR and BIRD
+LAB      := tests/lab/run $(if $(FRR),--frr $(FRR))
 PACKAGES := python3-venv frr frr-pythontools bird2 user-mode-linux kmod iproute2 nftables ethtool \
             iputils-ping iperf3 fping tcpdump procps e2fsprogs ca-certificates \
             $(if $(shell grep -m1 -wo amx_tile /proc/cpuinfo),gcc libc6-dev)
@@ -20,6 +21,9 @@ hitless   := hitless prometheus
 providers := providers
 job       := main_job http change_one frr_faults secrets control_packets
 traffic   := probe ingress measure shaping shared_rate
+# Those of them, and of the native ones, that talk to FRR.
+WITH_FRR  := providers job faults hitless
+NATIVE_WITH_FRR := bgp_frr bfd_joins failover accept_lists clouds
 in_boot    = $(foreach test,$($(1)),tests/kernel/test_$(test).py)
 others     = $(patsubst tests/kernel/test_%.py,%,$(filter-out $(foreach boot,$(filter-out others,$(BOOTS)),$(call in_boot,$(boot))),$(wildcard tests/kernel/test_*.py)))
 KERNEL_TESTS = $(LAB) --timeout 2700 $(PYTEST) -q -m "not alone"
@@ -37,10 +41,17 @@ shell: deps venv ## the same, then a shell inside it with dcedge at hand, until 
 
 # Boots of the lab kernel side by side, which mostly wait; the demo holds rates against the order and wants the machine
 # to itself.
-test: deps judges venv ## lint, types, unit and kernel tests
+test: deps judges venv $(if $(FRR),root-$(FRR)) ## lint, types, unit and kernel tests (FRR=trixie: the kernel tests on that Debian's FRR)
 	@echo "lint, types, unit and kernel tests, side by side"
 	@$(MAKE) -j6 --output-sync=target lint types native $(addprefix boot-,$(BOOTS)) unit
 	@echo "the demo" && $(LAB) $(PYTEST) -q tests/kernel/test_demo.py
+
+# The everyday command.
+check: venv ## lint, types and unit tests but for the browser's and the slow ones, in under a minute
+	@$(MAKE) -j3 --output-sync=target lint types quick
+
+frr-tests: deps venv $(if $(FRR),root-$(FRR)) ## the tests that talk to FRR (FRR=trixie: with that Debian's)
+	@$(MAKE) -j5 --output-sync=target $(addprefix boot-,$(WITH_FRR)) native-frr
 
 $(addprefix boot-,$(BOOTS)): boot-%: deps judges venv
 	@echo "kernel tests: $($*)" && $(KERNEL_TESTS) $(call in_boot,$*)
@@ -54,8 +65,15 @@ types: venv ## mypy --strict
 unit: deps judges venv ## the tests that need no kernel of their own
 	@echo "unit tests" && $(PYTEST) -q tests/unit
 
+native-frr: deps venv
+	@echo "kernel tests on this machine's own kernel that talk to FRR"
+	@$(if $(FRR),LAB_KERNEL=here $(LAB)) $(PYTEST) -q $(foreach test,$(NATIVE_WITH_FRR),tests/kernel/test_$(test).py)
+
+root-%:
+	@tests/lab/make-root $*
+
 native: deps judges venv ## the kernel tests that this machine's own kernel can run
-	@echo "kernel tests on this machine's own kernel" && $(PYTEST) -q tests/kernel
+	@echo "kernel tests on this machine's own kernel" && $(if $(FRR),LAB_KERNEL=here $(LAB)) $(PYTEST) -q tests/kernel
 
 # One boot of the lab kernel for all of them; what they print and their exit status pass through.
 kernel: deps judges venv ## the tests on a kernel with 802.1Q, VRF, HTB and fq_codel

@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, NoReturn, Self
 
 from dcedge.bgp.vty import FrrClient
 from dcedge.errors import FrrError
@@ -25,6 +25,16 @@ NICE = ("nice", "-n", "-5")  # as Debian's frr.service runs it, for BFD's sake
 PATIENCE_SECONDS = 30.0  # the lab kernel has one slow processor
 START_ORDER = ("zebra", "staticd", "bfdd", "bgpd")
 ANSWERS_FOR = {"bgp": "bgpd", "bfd": "bfdd"}  # by the word after `show`: whose socket knows
+
+
+FRR_LACKS = "which this FRR does not have: "
+
+
+def lacks(what: str) -> NoReturn:
+    """Skip a test for what is FRR's own lack, in its version."""
+    import pytest  # the demo does without
+
+    pytest.skip(f"{FRR_LACKS}{what}")
 
 
 class LabFrrError(AssertionError):
@@ -70,6 +80,11 @@ class Frr:
     def log(self) -> str:
         """All that the daemons have printed."""
         return "".join(f"--- {path.stem}\n{path.read_text(errors='replace')}" for path in self.sockets.glob("*.out"))
+
+    @property
+    def version(self) -> str:
+        """What bgpd says that it is: `10.3`."""
+        return self._client.ask("bgpd", "show version").split()[1]
 
     def start(self, config: str = "") -> None:
         """Start every daemon, wait until each answers, load `config`."""

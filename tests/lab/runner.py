@@ -193,7 +193,7 @@ def with_timeout(seconds: float | None) -> list[str]:
 
 def run_here(command: list[str], timeout: float | None, out: Path | None) -> NoReturn:
     """Becomes COMMAND in new namespaces of this machine's kernel."""
-    environment = os.environ | {"LAB": "native"}
+    environment = os.environ | {"LAB": "here" if os.environ.get("LAB_KERNEL") == "here" else "native"}
     if out:
         environment["LAB_OUT"] = str(out)
     isolated = ["setpriv", "--pdeathsig", "KILL", *NAMESPACES, str(INSIDE), "--", *command]

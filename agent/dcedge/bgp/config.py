@@ -16,6 +16,10 @@ _CLOSERS = frozenset({"exit", "end", "exit-address-family", "exit-vrf", "exit-vn
 _OPENER = re.compile(r"(?:router bgp|address-family|profile) \S|bfd$|route-map \S+ (?:permit|deny) \d+$")
 # FRR before 10.3 prints `internet` where later ones print the number, and takes both.
 _INTERNET = re.compile(r"(?<=^set community )internet\b")
+# What opens an instance may have its ASN in dots (RFC 5396) and end in words that say how it is shown (`as-notation
+# dot`): it is the same instance, and FRR takes it by its number alone.
+_INSTANCE = re.compile(r"router bgp (?P<asn>\S+)(?P<name> (?:vrf|view) \S+)?(?: .*)?")
+_DOTTED_ASN = re.compile(r"(\d+)\.(\d+)")
 _BANNERS = frozenset({"Building configuration...", "Current configuration:"})
 
 
@@ -109,10 +113,20 @@ def _entries(text: str) -> Iterator[str]:
             context = open_contexts[-1][1] if open_contexts else ""
         if body in _CLOSERS:
             continue
-        entry = context + (_INTERNET.sub("0:0", body) if "internet" in body else body)
+        entry = context + _as_we_write_it(body)
         yield entry
         context = f"{entry}\t"
         open_contexts.append((indent, context))
+
+
+def _as_we_write_it(body: str) -> str:
+    """A line in our own words, where FRR has several for the same."""
+    if body.startswith("router bgp ") and (found := _INSTANCE.fullmatch(body)):
+        asn = found["asn"]
+        if dotted := _DOTTED_ASN.fullmatch(asn):
+            asn = str(int(dotted[1]) << 16 | int(dotted[2]))
+        return f"router bgp {asn}{found['name'] or ''}"
+    return _INTERNET.sub("0:0", body) if "internet" in body else body
 
 
 def render_lines(lines: Iterable[Line]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -109,3 +110,27 @@ def test_any_text_is_read_without_an_error(text: str) -> None:
     for line in parse_lines(text):
         assert "\n" not in line.text
         assert line.text.strip(" ") == line.text != ""
+
+
+@pytest.mark.parametrize(
+    ("opener", "meant"),
+    [
+        ("router bgp 65010 as-notation dot", "router bgp 65010"),
+        ("router bgp 1.4464 as-notation dot+", "router bgp 70000"),
+        ("router bgp 0.65010", "router bgp 65010"),
+        ("router bgp 65010 vrf red as-notation plain", "router bgp 65010 vrf red"),
+        ("router bgp 65010 view looking-glass", "router bgp 65010 view looking-glass"),
+        ("router bgp 65010 vrf red", "router bgp 65010 vrf red"),
+    ],
+)
+def test_however_an_instance_is_shown_it_is_the_same_instance(opener: str, meant: str) -> None:
+    shown = f"{opener}\n bgp router-id 10.0.0.1\n !\n address-family ipv4 unicast\n  network 10.0.0.0/8\n"
+    context = (meant, "address-family ipv4 unicast")
+    assert FrrConfig.parse(shown) == FrrConfig.of(
+        [
+            Line((), meant),
+            Line((meant,), "bgp router-id 10.0.0.1"),
+            Line((meant,), context[1]),
+            Line(context, "network 10.0.0.0/8"),
+        ]
+    )
