@@ -206,6 +206,10 @@ class Frr:
             file.flush()
             self._run(["vtysh", "-N", self.name, "-f", file.name])
 
+    def ask(self, daemon: str, command: str) -> str:
+        """What one daemon prints for a command."""
+        return self._client.ask(daemon, command)
+
     def json(self, command: str) -> Any:
         """The JSON that FRR answers to a `show … json`."""
         daemon = ANSWERS_FOR.get(command.split()[1])
