@@ -16,6 +16,7 @@ from ipaddress import ip_address, ip_interface, ip_network
 
 from tests.lab.frr import Frr
 from tests.lab.netns import AHEAD, Fibre, Namespace, Port, Workspace, connect_host, end, execute, nodad
+from tests.lab.other_frr import BIRD_3, BIRD_3_CLIENT
 from tests.lab.wait import PATIENCE_SECONDS, until
 
 BGP_PORT = 179
@@ -63,6 +64,7 @@ class Attachment:
     trunk: str | None = None  # what carries the VLAN in the exchange; None: the fibre's cloud end itself
     outer_tags: int = 0
     mtu: int = 1500
+    offers_more: bool = False  # add-path (RFC 7911) and extended messages (RFC 8654)
     policed_bps: int | None = None  # what comes in above it is dropped, counted as Ethernet frames without tag and FCS
 
     @property
@@ -226,11 +228,12 @@ class Cloud(ABC):
 class BirdCloud(Cloud):
     """A cloud whose router runs BIRD 2."""
 
+    program, client = "bird", "birdc"
     _daemon: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
         (self.folder / "bird.conf").write_text(self._config())
-        words = [*AHEAD, "bird", "-f", "-c", self._file("conf"), "-s", self._file("ctl")]
+        words = [*AHEAD, self.program, "-f", "-c", self._file("conf"), "-s", self._file("ctl")]
         self._daemon = self.router.popen(*words, log=self.folder / "bird.log")
         until(
             "BIRD to answer",
@@ -273,12 +276,25 @@ class BirdCloud(Cloud):
             int(told["med"]) if "med" in told else None,
         )
 
+    def shut(self, name: str, why: str) -> None:
+        """Shut a virtual interface's sessions down, with a word for the customer (RFC 9003)."""
+        for protocol in self._protocols_of(name):
+            self._birdc(f'disable {protocol} "{why}"')
+
+    def open(self, name: str) -> None:
+        """Take a virtual interface's sessions up again."""
+        for protocol in self._protocols_of(name):
+            self._birdc(f"enable {protocol}")
+
+    def _protocols_of(self, name: str) -> list[str]:
+        return [self._protocols()[peer.customer] for peer in self.attachments[name].peers]
+
     def _file(self, suffix: str) -> str:
         return str(self.folder / f"bird.{suffix}")
 
     def _birdc(self, words: str, *, check: bool = True) -> str:
         return self.router.run(
-            "birdc",
+            self.client,
             "-r" if check and words.startswith("show") else "-v",
             "-s",
             self._file("ctl"),
@@ -313,6 +329,7 @@ class BirdCloud(Cloud):
         for attachment in self.attachments.values():
             for peer in attachment.peers:
                 version = 4 if peer.ipv4 else 6
+                takes = _limit(attachment) + ("add paths on; " if attachment.offers_more else "")
                 vpc = f"net ~ [ {families[version]} ]" if families[version] else "false"
                 lines = [
                     f"protocol bgp {protocols[peer.customer]} {{",
@@ -320,7 +337,7 @@ class BirdCloud(Cloud):
                     f"  neighbor {peer.customer} as {attachment.customer_asn};",
                     f"  hold time {attachment.hold}; keepalive time {attachment.keepalive};",
                     "  connect delay time 1; connect retry time 2; error wait time 1, 4;",
-                    f"  ipv{version} {{ import all; {_limit(attachment)}export where source = RTS_DEVICE && {vpc}; }};",
+                    f"  ipv{version} {{ import all; {takes}export where source = RTS_DEVICE && {vpc}; }};",
                     f"  multihop {attachment.hops};" if attachment.hops > 1 else "  direct;",
                 ]
                 if attachment.password is not None:
@@ -330,8 +347,16 @@ class BirdCloud(Cloud):
                     lines.append(f"  bfd {{ {times} }};")
                 if attachment.ttl_security:
                     lines.append("  ttl security on;")
+                if attachment.offers_more:
+                    lines.append("  enable extended messages on;")
                 parts.append("\n".join([*lines, "}"]))
         return "\n".join(parts) + "\n"
+
+
+class Bird3Cloud(BirdCloud):
+    """A cloud whose router runs BIRD 3, where the lab has it."""
+
+    program, client = str(BIRD_3), str(BIRD_3_CLIENT)
 
 
 def _limit(attachment: Attachment) -> str:

@@ -15,7 +15,7 @@ from types import TracebackType
 from typing import Literal, Self
 
 from tests.lab import traffic
-from tests.lab.clouds import Attachment, BirdCloud, Cloud, FrrCloud, Peer
+from tests.lab.clouds import Attachment, Bird3Cloud, BirdCloud, Cloud, FrrCloud, Peer
 from tests.lab.edge import Edge
 from tests.lab.netns import Namespace, Port, Span, Workspace, span
 from tests.lab.wait import until
@@ -24,7 +24,7 @@ PRIMARY, BACKUP = "prod-a", "prod-b"
 CUSTOMER_ASN = 65010
 DETECTION_SECONDS = 0.9  # RFC 5880, section 6.8.4: 300 ms x 3
 _PREFERENCES = {PRIMARY: "primary", BACKUP: "backup"}
-_CLOUDS: Mapping[str, type[BirdCloud | FrrCloud]] = {"bird": BirdCloud, "frr": FrrCloud}
+_CLOUDS: Mapping[str, type[BirdCloud | FrrCloud]] = {"bird": BirdCloud, "bird3": Bird3Cloud, "frr": FrrCloud}
 
 Streams = Mapping[str, traffic.Stream]
 
@@ -53,13 +53,13 @@ def order_of(preferences: Mapping[str, str], more: Mapping[str, str]) -> str:
 class Paths:
     """The testbed; `start` has the daemon running and both paths up. Left, it leaves nothing behind."""
 
-    def __init__(self, cloud: Literal["bird", "frr"] = "bird") -> None:
+    def __init__(self, cloud: Literal["bird", "bird3", "frr"] = "bird", asn: int = 64512) -> None:
         self.work = Workspace()
         try:
             self.edge = Edge(self.work)
             self.work.at_end(self.edge.stop_daemon)
             networks = ["10.20.0.0/16", "2001:db8:20::/48"]
-            self.cloud: Cloud = _CLOUDS[cloud](self.work, "prod", 64512, networks, "10.20.0.1")
+            self.cloud: Cloud = _CLOUDS[cloud](self.work, "prod", asn, networks, "10.20.0.1")
             halfway = self.work.namespace("halfway")
             self.spans: dict[str, Span] = {}
             for number, name in enumerate((PRIMARY, BACKUP), 1):
