@@ -68,6 +68,15 @@ def saturate(
 
     `flows` TCP connections go to each address, where iperf3 must listen; they run in the client's namespace.
     """
+    with saturated(client, servers, trunk, seconds=seconds, flows=flows):
+        return rate_during(trunk, seconds, tags)
+
+
+@contextlib.contextmanager
+def saturated(
+    client: Namespace, servers: Sequence[str], trunk: Port, *, seconds: float, flows: int = 4
+) -> Iterator[None]:
+    """The same while the body runs, which takes about so many seconds; it begins when all is at full speed."""
     before = received(trunk)
     senders = [
         client.popen(
@@ -86,9 +95,8 @@ def saturate(
 
         until("traffic to flow", flowing, accept=lambda count: count > 200_000 * len(servers))
         time.sleep(WARM_UP_SECONDS)
-        rate = rate_during(trunk, seconds, tags)
+        yield
         flowing()
-        return rate
     finally:
         for sender in senders:
             end(sender)
