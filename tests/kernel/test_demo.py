@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
+import time
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
+from pathlib import Path
 
 import pytest
 
 from tests.lab.bed import ORDERED_BPS
 from tests.lab.demo import Measured, Row
+from tests.lab.standstill import Standstill
+from tests.lab.wait import until
 
 IN_THE_SHELL = """\
 dcedge plan && echo "the plan is empty"
@@ -104,3 +110,19 @@ def test_what_is_missing_since_the_machine_stood_still_is_no_fault() -> None:
     short = replace(GOOD, measured=BUSY)
     assert short.fault == ""
     assert short.short
+
+
+@pytest.mark.native
+def test_a_standstill_is_counted() -> None:
+    with Standstill() as standstill:
+        standstill.counter.send_signal(signal.SIGSTOP)
+        until("the counter to stand still", partial(state, standstill.counter.pid), accept=lambda seen: seen == "T")
+        stopped = time.monotonic()
+        until("some time to pass", lambda: time.monotonic() - stopped > 0.2)
+        standstill.counter.send_signal(signal.SIGCONT)
+    assert standstill.seconds > 0.2
+
+
+def state(process: int) -> str:
+    """The state of a process, as proc_pid_stat(5) has it."""
+    return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0]

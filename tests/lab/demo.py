@@ -26,7 +26,7 @@ from tests.lab.wait import WaitError, until
 
 TOLERANCE = 0.02
 MEASURED_SECONDS = 3.0
-REPETITIONS = 3  # of a measurement, in all: the demo is to take less than a minute
+REPETITIONS = 2  # of a measurement, in all: the demo is to take less than a minute
 # What a standstill costs of a rate, at most, in its own length: tokens, and then TCP has to find its speed again.
 STANDSTILL_COST = 2
 WATCHED = ("/etc/dcedge", "/run/dcedge", "/var/lib/dcedge")  # where dcedge works unless told otherwise
@@ -281,7 +281,7 @@ def _judge(console: Console, rows: list[Row]) -> bool:
     if busy := [f"{row.measured.standstill:.0%} ({row.name})" for row in rows if row.short and not row.fault]:
         console.print(
             f"[yellow]The machine was busy[/] and stood still for {', '.join(busy)} of the time that was measured: what"
-            " would have passed then is missing. The kernel's shapers are set as ordered.",
+            " would have passed then is missing. Their shapers are set as ordered.",
             soft_wrap=True,
         )
     if good:

@@ -26,25 +26,25 @@ PRIORITY = 50  # sched(7): the middle of the real-time priorities
 
 
 class Standstill:
-    """Counts while the body runs; `seconds` is known afterwards."""
+    """Counts while the body runs; `seconds` is known afterwards.
 
-    def __init__(self) -> None:
-        self.seconds = 0.0
+    The `counter` is a process of its own: a thread would wait for its turn with the interpreter, too.
+    """
 
     def __enter__(self) -> Self:
-        # A process of its own: a thread would wait for its turn with the interpreter, too.
         words = [sys.executable, "-I", "-S", str(Path(__file__))]
-        self._counting = subprocess.Popen(words, stdout=subprocess.PIPE, text=True)
-        assert self._counting.stdout is not None
-        if self._counting.stdout.readline() != "ready\n":
-            raise AssertionError(f"{__file__} did not start: status {self._counting.wait()}")
+        self.seconds = 0.0
+        self.counter = subprocess.Popen(words, stdout=subprocess.PIPE, text=True, start_new_session=True)
+        assert self.counter.stdout is not None
+        if self.counter.stdout.readline() != "ready\n":
+            raise AssertionError(f"{__file__} did not start: status {self.counter.wait()}")
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._counting.terminate()
-        said, _ = self._counting.communicate()
+        self.counter.terminate()
+        said, _ = self.counter.communicate()
         if error is None:
             self.seconds = float(said)
 
