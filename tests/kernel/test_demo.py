@@ -92,6 +92,7 @@ NOT_THE_MACHINES_DOING: Mapping[str, tuple[Row, str]] = {
     "there is no shaper": (replace(GOOD, shaper_bps=None, measured=BUSY), "nothing in the kernel shapes it"),
     "less came through an idle machine": (replace(GOOD, measured=Measured(40e6, 0.01)), "stood still for 1%"),
     "far less came through": (replace(GOOD, measured=Measured(20e6, 0.1)), "only 0.40 of what was ordered"),
+    "its session does not last": (replace(GOOD, measured=Measured(0.0, 0.6)), "its session does not last"),
     "it is down": (replace(GOOD, verdict="down", sessions=("Active",), measured=BUSY), "it is down, BGP Active"),
     "a session is missing": (replace(GOOD, sessions=("Established", "Idle")), "BGP Established + Idle"),
 }

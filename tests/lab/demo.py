@@ -22,11 +22,15 @@ from tests.lab import traffic
 from tests.lab.bed import ORDER, ORDERED_BPS, Bed
 from tests.lab.netns import CommandError, Workspace, execute, leave_on_signals
 from tests.lab.standstill import Standstill
+from tests.lab.traffic import TrafficError
 from tests.lab.wait import WaitError, until
 
 TOLERANCE = 0.02
 MEASURED_SECONDS = 3.0
-REPETITIONS = 2  # of a measurement, in all: the demo is to take less than a minute
+# How often a virtual interface is measured, at most; and how many of that in all may be for too low a figure, since the
+# demo is to take less than a minute. The rest is for sessions lost: a standstill may be longer than BFD forgives.
+ATTEMPTS = 3
+REPETITIONS = 2
 # What a standstill costs of a rate, at most, in its own length: tokens, and then TCP has to find its speed again.
 STANDSTILL_COST = 2
 WATCHED = ("/etc/dcedge", "/run/dcedge", "/var/lib/dcedge")  # where dcedge works unless told otherwise
@@ -68,7 +72,10 @@ vtysh() {{ command vtysh -N {pathspace} "$@"; }}
 
 @dataclass(frozen=True)
 class Measured:
-    """What arrived, in bits a second, and the share of that time in which the machine stood still."""
+    """What arrived, in bits a second (0 where the session did not last), and how the machine fared meanwhile.
+
+    `standstill` is the share of the time in which it stood still.
+    """
 
     bps: float
     standstill: float
@@ -112,6 +119,8 @@ class Row:
             return "nothing in the kernel shapes it"
         if abs(self.shaper_bps / self.ordered_bps - 1) > TOLERANCE:
             return f"the kernel's shaper is set to {_mbit(self.shaper_bps)}"
+        if not self.measured.bps:
+            return "its session does not last while it is measured"
         if self.ratio > 1 + TOLERANCE:
             return f"{self.ratio:.2f} of what was ordered came through"
         if self.ratio < 1 - TOLERANCE - self.measured.standstill * STANDSTILL_COST:
@@ -176,8 +185,7 @@ def _bring_up(console: Console, bed: Bed) -> None:
         bed.wait_up(*ORDERED_BPS)
     console.print(f"[bold]All up {time.monotonic() - began:.1f} s after dcedge was started.[/]")
     with _step(console, "waiting for the LAN's host to reach the hosts in the VPCs"):
-        for target in (target for name in ORDERED_BPS for target in bed.targets(name)):
-            until(f"an answer from {target}", partial(traffic.reaches, edge.host, target))
+        _wait_until_carrying(bed, *ORDERED_BPS)
     console.print("\n[bold]$ dcedge status[/]")
     console.file.flush()
     subprocess.run(edge.namespace.command("dcedge", "status"), env=edge.environment, check=True)
@@ -217,30 +225,39 @@ def _ordered_against_measured(console: Console, bed: Bed) -> list[Row]:
 def _measure_all(console: Console, bed: Bed) -> dict[str, Measured]:
     """The rate of each virtual interface. Too low a figure is measured again, and said; too high a one never is."""
     result: dict[str, Measured] = {}
-    left = REPETITIONS
+    repetitions = REPETITIONS
     for name, ordered in ORDERED_BPS.items():
         taken: list[Measured] = []
-        while not taken or (taken[-1].bps < ordered * (1 - TOLERANCE) and left):
-            if taken:
-                left -= 1
-                console.print(
-                    f"         {taken[-1].bps / ordered:.3f} of what was ordered, while the machine stood still for"
-                    f" {taken[-1].standstill:.0%} of the time: once more"
-                )
+        while True:
+            _wait_until_carrying(bed, name)
             with _step(console, f"measuring {name}: {MEASURED_SECONDS:g} s of all that TCP can send"):
                 taken.append(_measure(bed, name))
-        result[name] = max(taken, key=lambda one: one.bps)
+            result[name] = best = max(taken, key=lambda one: one.bps)
+            enough = best.bps >= ordered * (1 - TOLERANCE)
+            if enough or len(taken) == ATTEMPTS or (best.bps and not repetitions):
+                break
+            repetitions = max(0, repetitions - 1)
+            bps, standstill = taken[-1].bps, taken[-1].standstill
+            what = f"{bps / ordered:.3f} of what was ordered" if bps else "its session was lost"
+            console.print(f"         {what}, while the machine stood still for {standstill:.0%} of the time: once more")
     return result
 
 
+def _wait_until_carrying(bed: Bed, *names: str) -> None:
+    bed.wait_up(*names)
+    for target in (target for name in names for target in bed.targets(name)):
+        until(f"an answer from {target}", partial(traffic.reaches, bed.edge.host, target))
+
+
 def _measure(bed: Bed, name: str) -> Measured:
-    trunk = bed.trunk(name)
-    with (
-        traffic.saturated(bed.edge.host, bed.targets(name), trunk, seconds=MEASURED_SECONDS),
-        Standstill() as standstill,
-    ):
-        rate = traffic.rate_during(trunk, MEASURED_SECONDS, bed.attachment(name).tags)
-    return Measured(rate.bps, standstill.seconds / MEASURED_SECONDS)
+    """What arrives of all that can be sent; nothing where the session did not last."""
+    trunk, bps = bed.trunk(name), 0.0
+    with Standstill() as standstill, suppress(TrafficError):
+        with traffic.saturated(bed.edge.host, bed.targets(name), trunk, seconds=MEASURED_SECONDS):
+            rate = traffic.rate_during(trunk, MEASURED_SECONDS, bed.attachment(name).tags)
+        if all(session["state"] == "Established" for session in bed.edge.virtual_interfaces()[name]["bgp"]):
+            bps = rate.bps
+    return Measured(bps, standstill.share)
 
 
 def _shaper(bed: Bed, name: str) -> float | None:

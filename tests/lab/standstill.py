@@ -26,27 +26,30 @@ PRIORITY = 50  # sched(7): the middle of the real-time priorities
 
 
 class Standstill:
-    """Counts while the body runs; `seconds` is known afterwards.
+    """Counts while the body runs; `seconds` and their `share` of the time are known afterwards.
 
     The `counter` is a process of its own: a thread would wait for its turn with the interpreter, too.
     """
 
     def __enter__(self) -> Self:
         words = [sys.executable, "-I", "-S", str(Path(__file__))]
-        self.seconds = 0.0
+        self.seconds = self.share = 0.0
         self.counter = subprocess.Popen(words, stdout=subprocess.PIPE, text=True, start_new_session=True)
         assert self.counter.stdout is not None
         if self.counter.stdout.readline() != "ready\n":
             raise AssertionError(f"{__file__} did not start: status {self.counter.wait()}")
+        self._began = time.monotonic()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        elapsed = time.monotonic() - self._began
         self.counter.terminate()
         said, _ = self.counter.communicate()
         if error is None:
             self.seconds = float(said)
+            self.share = self.seconds / elapsed
 
 
 def count() -> float:

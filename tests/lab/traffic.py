@@ -31,6 +31,10 @@ WARM_UP_SECONDS = 0.7  # the shaper's burst and TCP's slow start are over by the
 STREAM = Path(__file__).with_name("stream.py")
 
 
+class TrafficError(AssertionError):
+    """What was to be sent broke off."""
+
+
 @dataclass(frozen=True)
 class Rate:
     """What arrived at a port in a span of time; bytes are frame bytes without tags."""
@@ -90,7 +94,7 @@ def saturated(
         def flowing() -> int:
             for sender, address in zip(senders, servers, strict=True):
                 if sender.poll() is not None:
-                    raise AssertionError(f"iperf3 towards {address} ended with status {sender.returncode}")
+                    raise TrafficError(f"iperf3 towards {address} ended with status {sender.returncode}")
             return received(trunk).bytes - before.bytes
 
         until("traffic to flow", flowing, accept=lambda count: count > 200_000 * len(servers))
