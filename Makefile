@@ -8,7 +8,7 @@ PYTHON   := .venv/bin/python
 # FRR=trixie or FRR=forky: the kernel tests on that Debian's FRR and BIRD
 LAB      := tests/lab/run $(if $(FRR),--frr $(FRR))
 PACKAGES := python3-venv frr frr-pythontools bird2 user-mode-linux kmod iproute2 nftables ethtool \
-            iputils-ping iperf3 fping tcpdump procps e2fsprogs ca-certificates \
+            iputils-ping iperf3 fping tcpdump procps e2fsprogs ca-certificates curl \
             $(if $(shell grep -m1 -wo amx_tile /proc/cpuinfo),gcc libc6-dev)
 # promtool and Prometheus itself, a browser for the status page, what judges the Vagrantfile
 JUDGES   := prometheus chromium vagrant vagrant-libvirt
@@ -36,7 +36,7 @@ help: ## this list
 demo: deps venv ## an edge and its clouds on this machine: real daemon, FRR, BIRD; ordered against measured (KEEP=1: a shell after)
 	@$(LAB) $(PYTHON) -m tests.lab.demo
 
-shell: deps venv ## the same, then a shell inside it with dcedge at hand, until you leave
+shell: deps venv ## the same, unmeasured, with a shell inside it and dcedge at hand, until you leave
 	@$(LAB) $(PYTHON) -m tests.lab.demo --shell
 
 # Boots of the lab kernel side by side, which mostly wait; the demo holds rates against the order and wants the machine

@@ -39,7 +39,7 @@ class Hand:
         self,
         command: str,
         *,
-        status: int | tuple[int, ...] = 0,
+        status: int = 0,
         says: tuple[str, ...] = (),
         answers: str = "",
         meaning: Mapping[str, str] | None = None,
@@ -56,8 +56,7 @@ class Hand:
         said = done.stdout + done.stderr
         account = f"$ {line}\n{said}"
         self._note("transcript", account)
-        expected = status if isinstance(status, tuple) else (status,)
-        assert done.returncode in expected, f"exit status {done.returncode} instead of {status}:\n{account}"
+        assert done.returncode == status, f"exit status {done.returncode} instead of {status}:\n{account}"
         missing = [words for words in says if words not in said]
         assert not missing, f"{missing} is not in:\n{account}"
         self._note("commands", command)

@@ -20,8 +20,8 @@ pytestmark = pytest.mark.timeout(1500)
 
 INTERFACES = ("prod-a", "prod-b", "dev-a")
 NOTHING_LEFT = "Nothing is left behind"
-TOO_BUSY = "is the machine busy?"
-DEMO_STATUSES = (0, 2)  # make's 2 where not all is as ordered, which is looked into
+AS_ORDERED = "everything as ordered"
+TOO_BUSY = "The machine was busy"
 TYPED_INSIDE = {
     "dcedge status": (0, (" answers", *INTERFACES)),
     "dcedge plan": (0, ("Nothing to do",)),
@@ -51,30 +51,26 @@ def router_hand(router: CleanRoot, record: Path) -> Hand:
 def test_two_lines_on_a_fresh_machine_show_the_demo(builder: CleanRoot, hand: Hand) -> None:
     hand.types("apt-get update && apt-get install --yes git make && git clone <this repository> dcedge && cd dcedge")
     builder.home = "/root/dcedge"  # where `cd` has led
-    said = hand.types("make demo", status=DEMO_STATUSES, says=("installing",))
-    judge_demo(said)
+    judge_demo(hand.types("make demo", says=("installing", AS_ORDERED, NOTHING_LEFT)))
     assert builder.processes() == []
 
 
 def judge_demo(said: str) -> None:
-    """All is up and nothing is left; a rate may have fallen short where the demo found this machine too busy for it."""
+    """All is up, and no more came through than was ordered; less only where the demo found this machine too busy."""
     for name in INTERFACES:
         (row,) = (line.split("│") for line in said.splitlines() if line.startswith(f"│ {name} "))
-        ratio, _, sessions, verdict = (cell.strip() for cell in row[4:8])
+        ratio, _, sessions, verdict = (cell.strip() for cell in row[5:9])
         assert float(ratio) <= 1.02, said
         assert set(sessions.split(" + ")) == {"Established"}, said
         assert verdict == "up", said
-    assert NOTHING_LEFT in said
-    if "Not as ordered" in said:
-        assert TOO_BUSY in said
+    if TOO_BUSY in said:
         warnings.warn("this machine was too busy to send what was ordered: rates were not judged", stacklevel=2)
 
 
 def test_its_shell_has_dcedge_at_hand(builder: CleanRoot, hand: Hand) -> None:
     lines = "exec 2>&1\n"  # complaints where they belong among what is said
     lines += "".join(f'{command}\necho "[$?] {number}"\n' for number, command in enumerate(TYPED_INSIDE))
-    said = hand.types("make shell", status=DEMO_STATUSES, answers=lines)
-    judge_demo(said)
+    said = hand.types("make shell", says=(AS_ORDERED, NOTHING_LEFT), answers=lines)
     start = said.index("You are on the edge router.")
     for number, (command, (status, words)) in enumerate(TYPED_INSIDE.items()):
         end = re.compile(rf"^\[(\d+)\] {number}$", re.MULTILINE).search(said, start)

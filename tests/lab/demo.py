@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -19,12 +20,19 @@ from rich.table import Table
 
 from tests.lab import traffic
 from tests.lab.bed import ORDER, ORDERED_BPS, Bed
-from tests.lab.netns import CommandError, Workspace, leave_on_signals
-from tests.lab.wait import until
+from tests.lab.netns import CommandError, Workspace, execute, leave_on_signals
+from tests.lab.standstill import Standstill
+from tests.lab.traffic import TrafficError
+from tests.lab.wait import WaitError, until
 
 TOLERANCE = 0.02
 MEASURED_SECONDS = 3.0
+# How often a virtual interface is measured, at most; and how many of that in all may be for too low a figure, since the
+# demo is to take less than a minute. The rest is for sessions lost: a standstill may be longer than BFD forgives.
 ATTEMPTS = 3
+REPETITIONS = 2
+# What a standstill costs of a rate, at most, in its own length: tokens, and then TCP has to find its speed again.
+STANDSTILL_COST = 2
 WATCHED = ("/etc/dcedge", "/run/dcedge", "/var/lib/dcedge")  # where dcedge works unless told otherwise
 ROOT = Path(__file__).parents[2]
 
@@ -32,10 +40,15 @@ INTRO = """\
 [bold]dcedge demo[/]: one order file becomes a router.
 
 Built here, in network namespaces: a customer's edge router with real FRR and the real dcedge daemon; two leased
-lines (veth pairs as fibres, [cyan]fra-1[/] and [cyan]fra-2[/]); behind them two virtual gateways of a cloud,
-[cyan]prod[/] run by BIRD and [cyan]dev[/] by another FRR, each with a host in its VPC. The order,
-{order}, asks for three virtual interfaces; the clouds were configured by hand, without
-dcedge. What counts is what arrives at the far end of the fibre.
+lines (veth pairs as fibres, [cyan]fra-1[/] and [cyan]fra-2[/]); behind them two virtual gateways of a cloud, each with
+a host in its VPC: [cyan]prod[/] run by BIRD, [cyan]dev[/] by another FRR. The order, {order},
+asks for three virtual interfaces; the clouds were configured by hand, without dcedge. What counts is what arrives
+at the far end of the fibre.
+"""
+
+NOT_ISOLATED = """\
+This kernel has no nftables for IP: isolation and guard are not shown here, and the order says `isolation: false`.
+Debian's own kernels have it.
 """
 
 SHELL_HINT = """
@@ -43,27 +56,42 @@ SHELL_HINT = """
   dcedge status                    what it sees            dcedge plan     what it would change (nothing)
   ip -d link show vi-prod-a        the kernel's side       vtysh           FRR's side
   ip link del eth1.101             break it by hand, then look at `dcedge status`: it is back
-  cut fra-1; dcedge status         cut a fibre (splice fra-1 mends it): prod's IPv4 moves to prod-b
-  nano "$DCEDGE_ORDER"; dcedge plan; dcedge apply          change what was ordered
+  cut_line fra-1; dcedge status    cut a fibre (mend_line fra-1 mends it): prod's IPv4 moves to prod-b
+  sed -i s/50M/60M/ "$DCEDGE_ORDER"; dcedge plan; dcedge apply             change what was ordered
   ping 10.20.0.10                  the host in vpc-prod    curl -s localhost:9478/metrics   Prometheus's view
 """
 
 SHELL_RC = """\
 PS1='\\[\\e[1m\\]edge\\[\\e[0m\\] # '
-unset HISTFILE
-cut() {{ ip -n {exchange} link set dev "$1" down; }}
-splice() {{ ip -n {exchange} link set dev "$1" up; }}
+unset HISTFILE BASH_ENV
+cut_line() {{ ip -n {exchange} link set dev "$1" down; }}
+mend_line() {{ ip -n {exchange} link set dev "$1" up; }}
 vtysh() {{ command vtysh -N {pathspace} "$@"; }}
 """
 
 
 @dataclass(frozen=True)
+class Measured:
+    """What arrived, in bits a second (0 where the session did not last), and how the machine fared meanwhile.
+
+    `standstill` is the share of the time in which it stood still.
+    """
+
+    bps: float
+    standstill: float
+
+
+@dataclass(frozen=True)
 class Row:
-    """One virtual interface, ordered against measured. Rates in bits a second, time in seconds."""
+    """One virtual interface: what was ordered, what the kernel's shaper is set to (None: there is none), what arrived.
+
+    Rates in bits a second, time in seconds.
+    """
 
     name: str
     ordered_bps: float
-    measured_bps: float
+    shaper_bps: float | None
+    measured: Measured
     rtt_seconds: float | None
     verdict: str
     sessions: tuple[str, ...]
@@ -71,124 +99,215 @@ class Row:
     @property
     def ratio(self) -> float:
         """Measured over ordered."""
-        return self.measured_bps / self.ordered_bps
+        return self.measured.bps / self.ordered_bps
 
     @property
-    def good(self) -> bool:
-        """Whether it is what was ordered."""
-        states = bool(self.sessions) and set(self.sessions) == {"Established"}
-        return self.verdict == "up" and states and abs(self.ratio - 1) <= TOLERANCE
+    def short(self) -> bool:
+        """Whether less arrived than was ordered."""
+        return self.ratio < 1 - TOLERANCE
+
+    @property
+    def fault(self) -> str:
+        """Why it is not what was ordered; empty where it is.
+
+        A machine that stands still lets less through. It never lets more through, sets no shaper to another rate and
+        keeps no session down for good.
+        """
+        if self.verdict != "up" or set(self.sessions) != {"Established"}:
+            return f"it is {self.verdict}, BGP {' + '.join(self.sessions) or 'without a session'}"
+        if self.shaper_bps is None:
+            return "nothing in the kernel shapes it"
+        if abs(self.shaper_bps / self.ordered_bps - 1) > TOLERANCE:
+            return f"the kernel's shaper is set to {_mbit(self.shaper_bps)}"
+        if not self.measured.bps:
+            return "its session does not last while it is measured"
+        if self.ratio > 1 + TOLERANCE:
+            return f"{self.ratio:.2f} of what was ordered came through"
+        if self.ratio < 1 - TOLERANCE - self.measured.standstill * STANDSTILL_COST:
+            return (
+                f"only {self.ratio:.2f} of what was ordered came through, and the machine stood still for"
+                f" {self.measured.standstill:.0%} of the time only"
+            )
+        return ""
 
 
 def main(words: list[str]) -> int:
     """Run the demo; returns 0 where every virtual interface is as ordered and nothing was left behind."""
     parser = argparse.ArgumentParser(prog="tests.lab.demo", description=__doc__)
-    parser.add_argument("--shell", action="store_true", help="afterwards a shell on the edge (KEEP=1 does the same)")
-    keep = parser.parse_args(words).shell or os.environ.get("KEEP", "0") not in {"", "0"}
+    parser.add_argument("--shell", action="store_true", help="a shell on the edge instead of measurements")
+    shell = parser.parse_args(words).shell
+    keep = os.environ.get("KEEP", "0") not in {"", "0"}  # a shell after the measurements
     leave_on_signals()
     # Piped, lines keep their length.
     console = Console(highlight=False, width=None if sys.stdout.isatty() else 120)
-    console.print(INTRO.format(order=escape(str(ORDER.relative_to(ROOT)))))
+    console.print(INTRO.format(order=escape(str(ORDER.relative_to(ROOT)))), soft_wrap=True)
+    order = ORDER.read_text(encoding="utf-8")
+    if not _nftables_for_ip():
+        console.print(NOT_ISOLATED, soft_wrap=True)
+        order = order.replace("router:\n", "router:\n  isolation: false\n", 1)
     before = _listing()
     bed = None
     try:
         with _step(console, "building the namespaces, fibres and clouds, starting FRR"):
             bed = Bed()
         with bed:
-            rows = _show(console, bed)
-            if keep:
+            bed.edge.order.write_text(order, encoding="utf-8")
+            try:
+                _bring_up(console, bed)
+                good = shell or _judge(console, _ordered_against_measured(console, bed))
+            except (AssertionError, subprocess.SubprocessError):
+                console.print(f"\n{escape(bed.report())}", soft_wrap=True)
+                raise
+            if shell or keep:
                 _shell(console, bed)
     except (AssertionError, subprocess.SubprocessError) as error:
-        console.print(f"\n[red]The demo failed:[/] {escape(str(error))}")
+        console.print(f"\n[red]The demo failed:[/] {escape(str(error))}", soft_wrap=True)
         return 1
+    except KeyboardInterrupt:
+        console.print("Interrupted.")
+        return 130
     finally:
         clean = bed is None or _nothing_left(console, bed.work, before)
-    wrong = [row.name for row in rows if not row.good]
-    if wrong:
-        console.print(f"[red]Not as ordered:[/] {', '.join(wrong)}")
-    return 0 if clean and not wrong else 1
+    return 0 if shell or (clean and good) else 1
 
 
-def _show(console: Console, bed: Bed) -> list[Row]:
-    """Bring dcedge up on the bed, measure, print; returns a row a virtual interface."""
+def _nftables_for_ip() -> bool:
+    return execute("nft", "--check", "add table inet dcedge-demo", check=False).returncode == 0
+
+
+def _bring_up(console: Console, bed: Bed) -> None:
+    """Start dcedge on the bed, wait until all is up, print what it says of itself."""
     edge = bed.edge
-    try:
-        with _step(console, "starting dcedge on the edge: VLANs, addresses, shapers, BGP peers"):
-            edge.start_daemon(forked=False)
-        with _step(console, f"waiting for {', '.join(ORDERED_BPS)}: BGP Established, verdict up"):
-            bed.wait_up(*ORDERED_BPS)
-        with _step(console, "waiting for the LAN's host to reach the hosts in the VPCs"):
-            for target in (target for name in ORDERED_BPS for target in bed.targets(name)):
-                until(f"an answer from {target}", partial(traffic.reaches, edge.host, target))
-        console.print("\n[bold]$ dcedge status[/]")
-        console.file.flush()
-        subprocess.run(edge.namespace.command("dcedge", "status"), env=edge.environment, check=True)
-        console.print()
-        rates: dict[str, tuple[float, float | None]] = {}
-        for name in ORDERED_BPS:
-            echo = traffic.ping(edge.namespace, bed.attachment(name).peers[0].address)
-            rates[name] = _measure(console, bed, name), echo.average
-        seen = edge.virtual_interfaces()
-    except BaseException:
-        console.print(f"\n{escape(bed.report())}")
-        raise
+    began = time.monotonic()
+    with _step(console, "starting dcedge on the edge: VLANs, addresses, shapers, BGP peers"):
+        edge.start_daemon(forked=False)
+    with _step(console, f"waiting for {', '.join(ORDERED_BPS)}: BGP Established, verdict up"):
+        bed.wait_up(*ORDERED_BPS)
+    console.print(f"[bold]All up {time.monotonic() - began:.1f} s after dcedge was started.[/]")
+    with _step(console, "waiting for the LAN's host to reach the hosts in the VPCs"):
+        _wait_until_carrying(bed, *ORDERED_BPS)
+    console.print("\n[bold]$ dcedge status[/]")
+    console.file.flush()
+    subprocess.run(edge.namespace.command("dcedge", "status"), env=edge.environment, check=True)
+    console.print()
+
+
+def _ordered_against_measured(console: Console, bed: Bed) -> list[Row]:
+    """Measure every virtual interface and print the table; returns its rows."""
+    edge = bed.edge
+    rtts = {name: traffic.ping(edge.namespace, bed.attachment(name).peers[0].address).average for name in ORDERED_BPS}
+    measured = _measure_all(console, bed)
+    with suppress(WaitError):  # the table says what has not come back by then
+        edge.wait_up(*ORDERED_BPS)
+    seen = edge.virtual_interfaces()
     rows = [
         Row(
             name,
-            ORDERED_BPS[name],
-            *rates[name],
+            ordered,
+            _shaper(bed, name),
+            measured[name],
+            rtts[name],
             seen[name]["verdict"],
             tuple(session["state"] for session in seen[name]["bgp"]),
         )
-        for name in ORDERED_BPS
+        for name, ordered in ORDERED_BPS.items()
     ]
     console.print()
     console.print(_table(rows))
     console.print(
-        "[dim]Measured: Ethernet frames, tag and FCS not counted, at the cloud's end of the fibre;"
-        " RTT to the cloud's side, idle.[/]\n"
+        "[dim]Shaper: the rate that the kernel's shaper is set to, by tc. Measured: Ethernet frames, tag and FCS not"
+        " counted, at the\ncloud's end of the fibre. RTT: to the cloud's side, idle.[/]\n",
+        soft_wrap=True,
     )
     return rows
 
 
-def _measure(console: Console, bed: Bed, name: str) -> float:
-    """The rate of a virtual interface, in bits a second.
+def _measure_all(console: Console, bed: Bed) -> dict[str, Measured]:
+    """The rate of each virtual interface. Too low a figure is measured again, and said; too high a one never is."""
+    result: dict[str, Measured] = {}
+    repetitions = REPETITIONS
+    for name, ordered in ORDERED_BPS.items():
+        taken: list[Measured] = []
+        while True:
+            _wait_until_carrying(bed, name)
+            with _step(console, f"measuring {name}: {MEASURED_SECONDS:g} s of all that TCP can send"):
+                taken.append(_measure(bed, name))
+            result[name] = best = max(taken, key=lambda one: one.bps)
+            enough = best.bps >= ordered * (1 - TOLERANCE)
+            if enough or len(taken) == ATTEMPTS or (best.bps and not repetitions):
+                break
+            repetitions = max(0, repetitions - 1)
+            bps, standstill = taken[-1].bps, taken[-1].standstill
+            what = f"{bps / ordered:.3f} of what was ordered" if bps else "its session was lost"
+            console.print(f"         {what}, while the machine stood still for {standstill:.0%} of the time: once more")
+    return result
 
-    A machine that does not give the lab its processor for a few milliseconds costs the shaper tokens, so too low a
-    figure is measured again, and said; too high a one never is.
-    """
-    attachment = bed.attachment(name)
-    for attempt in range(1, ATTEMPTS + 1):
-        with _step(console, f"measuring {name}: {MEASURED_SECONDS:g} s of all that TCP can send"):
-            rate = traffic.saturate(
-                bed.edge.host, bed.targets(name), bed.trunk(name), attachment.tags, seconds=MEASURED_SECONDS
-            )
-        ratio = rate.bps / ORDERED_BPS[name]
-        if ratio >= 1 - TOLERANCE or attempt == ATTEMPTS:
-            break
-        console.print(f"         {ratio:.3f} of what was ordered: is the machine busy? Once more.")
-    return rate.bps
+
+def _wait_until_carrying(bed: Bed, *names: str) -> None:
+    bed.wait_up(*names)
+    for target in (target for name in names for target in bed.targets(name)):
+        until(f"an answer from {target}", partial(traffic.reaches, bed.edge.host, target))
+
+
+def _measure(bed: Bed, name: str) -> Measured:
+    """What arrives of all that can be sent; nothing where the session did not last."""
+    trunk, bps = bed.trunk(name), 0.0
+    with Standstill() as standstill, suppress(TrafficError):
+        with traffic.saturated(bed.edge.host, bed.targets(name), trunk, seconds=MEASURED_SECONDS):
+            rate = traffic.rate_during(trunk, MEASURED_SECONDS, bed.attachment(name).tags)
+        if all(session["state"] == "Established" for session in bed.edge.virtual_interfaces()[name]["bgp"]):
+            bps = rate.bps
+    return Measured(bps, standstill.share)
+
+
+def _shaper(bed: Bed, name: str) -> float | None:
+    """What the kernel shapes a virtual interface to, in bits a second, as tc tells it."""
+    said = bed.edge.namespace.run("tc", "class", "show", "dev", f"vi-{name}").stdout
+    whole = re.search(r"^class htb \S+ root .*\bceil (\d+)([KMG]?)bit\b", said, re.MULTILINE)
+    return None if whole is None else int(whole[1]) * {"": 1e0, "K": 1e3, "M": 1e6, "G": 1e9}[whole[2]]
 
 
 def _table(rows: list[Row]) -> Table:
     table = Table(title="ordered against measured", title_justify="left")
     table.add_column("virtual interface")
-    for heading in ("ordered", "measured", "ratio", "RTT"):
+    for heading in ("ordered", "shaper", "measured", "ratio", "RTT"):
         table.add_column(heading, justify="right")
     for heading in ("BGP", "verdict"):
         table.add_column(heading)
     for row in rows:
-        colour = "green" if row.good else "red"
+        colour = "red" if row.fault else "yellow" if row.short else "green"
         table.add_row(
             row.name,
-            f"{row.ordered_bps / 1e6:.0f} Mbit/s",
-            f"{row.measured_bps / 1e6:.2f} Mbit/s",
+            _mbit(row.ordered_bps),
+            "none" if row.shaper_bps is None else _mbit(row.shaper_bps),
+            f"{row.measured.bps / 1e6:.2f} Mbit/s",
             f"[{colour}]{row.ratio:.3f}[/]",
             "-" if row.rtt_seconds is None else f"{row.rtt_seconds * 1000:.2f} ms",
             escape(" + ".join(row.sessions)),
-            f"[{colour}]{escape(row.verdict)}[/]",
+            f"[{'red' if row.fault else 'green'}]{escape(row.verdict)}[/]",
         )
     return table
+
+
+def _judge(console: Console, rows: list[Row]) -> bool:
+    """Say which virtual interfaces are not as ordered, and what is the machine's doing; returns whether all are."""
+    good = not any(row.fault for row in rows)
+    for row in rows:
+        if row.fault:
+            console.print(f"[red]Not as ordered:[/] {row.name}: {escape(row.fault)}.", soft_wrap=True)
+    if busy := [f"{row.measured.standstill:.0%} ({row.name})" for row in rows if row.short and not row.fault]:
+        console.print(
+            f"[yellow]The machine was busy[/] and stood still for {', '.join(busy)} of the time that was measured: what"
+            " would have passed then is missing. Their shapers are set as ordered.",
+            soft_wrap=True,
+        )
+    if good:
+        console.print("[green]Everything is as ordered.[/]")
+    return good
+
+
+def _mbit(bps: float) -> str:
+    return f"{bps / 1e6:g} Mbit/s"
 
 
 @contextmanager
@@ -196,7 +315,7 @@ def _step(console: Console, what: str) -> Iterator[None]:
     """Say what is being done, and how long it took once it is."""
     began = time.monotonic()
     if console.is_terminal:
-        with console.status(f"{what} …"):
+        with console.status(f"{what} …", refresh_per_second=4):  # the lab kernel has better things to do
             yield
     else:
         yield
@@ -209,7 +328,8 @@ def _shell(console: Console, bed: Bed) -> None:
     rc.write_text(SHELL_RC.format(exchange=bed.exchange.namespace.name, pathspace=bed.edge.frr.name), encoding="utf-8")
     terminal = sys.stdin.isatty()
     words = ["bash", "--noprofile", "--rcfile", str(rc), "-i"] if terminal else ["bash"]
-    subprocess.run(bed.edge.namespace.command(*words), env={**bed.edge.environment, "BASH_ENV": str(rc)}, check=False)
+    environment = {**bed.edge.environment, **({} if terminal else {"BASH_ENV": str(rc)})}
+    subprocess.run(bed.edge.namespace.command(*words), env=environment, check=False)
 
 
 def _listing() -> set[str]:

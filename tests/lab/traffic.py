@@ -31,6 +31,10 @@ WARM_UP_SECONDS = 0.7  # the shaper's burst and TCP's slow start are over by the
 STREAM = Path(__file__).with_name("stream.py")
 
 
+class TrafficError(AssertionError):
+    """What was to be sent broke off."""
+
+
 @dataclass(frozen=True)
 class Rate:
     """What arrived at a port in a span of time; bytes are frame bytes without tags."""
@@ -68,6 +72,15 @@ def saturate(
 
     `flows` TCP connections go to each address, where iperf3 must listen; they run in the client's namespace.
     """
+    with saturated(client, servers, trunk, seconds=seconds, flows=flows):
+        return rate_during(trunk, seconds, tags)
+
+
+@contextlib.contextmanager
+def saturated(
+    client: Namespace, servers: Sequence[str], trunk: Port, *, seconds: float, flows: int = 4
+) -> Iterator[None]:
+    """The same while the body runs, which takes about so many seconds; it begins when all is at full speed."""
     before = received(trunk)
     senders = [
         client.popen(
@@ -81,14 +94,13 @@ def saturate(
         def flowing() -> int:
             for sender, address in zip(senders, servers, strict=True):
                 if sender.poll() is not None:
-                    raise AssertionError(f"iperf3 towards {address} ended with status {sender.returncode}")
+                    raise TrafficError(f"iperf3 towards {address} ended with status {sender.returncode}")
             return received(trunk).bytes - before.bytes
 
         until("traffic to flow", flowing, accept=lambda count: count > 200_000 * len(servers))
         time.sleep(WARM_UP_SECONDS)
-        rate = rate_during(trunk, seconds, tags)
+        yield
         flowing()
-        return rate
     finally:
         for sender in senders:
             end(sender)

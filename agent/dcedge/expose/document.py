@@ -235,6 +235,7 @@ class StampDocument(TypedDict):
 
 
 NOT_ISOLATED = "NOT ISOLATED"  # how the note begins that says why the firewall is not in force
+NOT_GUARDED = "not guarded"  # the same where no isolation is ordered: all that was ordered is there
 
 
 class PassDocument(TypedDict):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from dcedge.expose.document import NOT_ISOLATED
+from dcedge.expose.document import NOT_GUARDED, NOT_ISOLATED
 from dcedge.intent import Intent
 from dcedge.plan import Plan
 from dcedge.reconcile import PassResult
@@ -59,5 +59,6 @@ def notes(intent: Intent, frr_detail: str, firewall_detail: str) -> list[str]:
     if frr_detail:
         said.append(f"FRR: {frr_detail}; its part waits")
     if firewall_detail and intent.firewall:
-        said.append(f"{NOT_ISOLATED}: {firewall_detail}")
+        isolated = intent.order is not None and intent.order.router.isolation
+        said.append(f"{NOT_ISOLATED if isolated else NOT_GUARDED}: {firewall_detail}")
     return said

@@ -6,6 +6,8 @@ from ipaddress import ip_network
 
 import pytest
 
+from dcedge.expose.document import NOT_GUARDED, NOT_ISOLATED
+from dcedge.expose.plan_document import notes
 from dcedge.firewall import nft
 from dcedge.firewall.derive import derive_firewall
 from dcedge.firewall.listing import read_table, table_of
@@ -13,9 +15,12 @@ from dcedge.firewall.nft import Firewall, FirewallError
 from dcedge.firewall.objects import ANY, GatewaySources, gateway_key
 from dcedge.firewall.ranges import common, of_prefix
 from dcedge.firewall.table import commands
+from dcedge.intent import derive
+from dcedge.kernel.capabilities import EVERYTHING
 from dcedge.order.model import Order
 from dcedge.order.roster import Roster
 from dcedge.plan import Plan, plan
+from dcedge.store import Runtime
 from tests.unit.firewall.orders import DEV_A, PROD, PROD_A, PROD_B, Line, firewall_of, order_of
 
 BOTH = order_of(PROD_A, DEV_A)
@@ -127,3 +132,11 @@ def test_without_nft_it_is_said_that_isolation_is_not_in_force(monkeypatch: pyte
         Firewall().observe(firewall_of(BOTH))
     assert not error.value.retryable
     assert Firewall().observe({}) == {}
+
+
+@pytest.mark.parametrize(("isolation", "words"), [(True, NOT_ISOLATED), (False, NOT_GUARDED)])
+def test_a_firewall_that_cannot_be_is_an_alarm_only_where_isolation_is_ordered(isolation: bool, words: str) -> None:
+    order = order_of(PROD_A, DEV_A, isolation=isolation)
+    intent = derive(order, Runtime(), {}, {}, kernel_has=EVERYTHING)
+    assert notes(intent, "", "nft refuses") == [f"{words}: nft refuses"]
+    assert notes(intent, "", "") == []
