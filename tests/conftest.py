@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+from dcedge import masking
 from tests.lab.frr import FRR_LACKS
 
 KERNEL_TESTS = Path(__file__).parent / "kernel"
@@ -16,6 +17,14 @@ FRESH_TESTS = Path(__file__).parent / "fresh"
 
 # `make fuzz` looks longer.
 settings.register_profile("long", max_examples=5000, deadline=None)
+
+
+@pytest.fixture(autouse=True)
+def known_secrets(monkeypatch: pytest.MonkeyPatch) -> masking.SecretValues:
+    """The secrets that are hidden in what is told: those of this test, and none that one before it made up."""
+    known = masking.SecretValues()
+    monkeypatch.setattr(masking, "_known", known)
+    return known
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -1,7 +1,7 @@
 """`dcedge bundle`: what whoever helps will ask for, in one tarball, with every secret taken out.
 
-Secrets go twice: by the words before them (`password …`), and by what they are, as far as root can read them here.
-What cannot be had is noted in its place; nothing is changed.
+Secrets go twice: by what they are, as far as root can read them here, and by the words before them (`password …`).
+Of an order only that is shown which belongs into one. What cannot be had is noted in its place; nothing is changed.
 """
 
 from __future__ import annotations
@@ -14,25 +14,29 @@ import re
 import subprocess
 import tarfile
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 
 from dcedge import __version__
-from dcedge.bgp.config import MASK, mask
+from dcedge.bgp.config import held_secrets, mask
 from dcedge.credentials import read_credentials
 from dcedge.errors import DcedgeError
 from dcedge.expose.control import ControlClient
 from dcedge.intent import credentials_of
+from dcedge.masking import MASK, Held, hold
 from dcedge.order.load import load_order, parse_order
+from dcedge.order.redact import redact
 from dcedge.settings import Settings
 from dcedge.store import Store
 
 PATIENCE_SECONDS = 15.0  # for one command
 PART_BYTES_MAX = 32 << 20
-_SHORTEST_SECRET = 4  # what is shorter would take half of the text along
+_RUNNING_CONFIG = "frr/running-config"
 _KEYED = re.compile(
-    r"""((?:password|secret|passphrase|community|key)["']?\s*[:=]\s*)(["']?)[^\s"',{}]+\2""", re.IGNORECASE
+    r"""((?:password|secret|passphrase|community|key|key-string)["']?[ \t]*[:=][ \t]*)"""
+    r"""(?:(")(?:[^"\\]|\\.)*"|(')(?:[^']|'')*'|[^\s"',{}]+)""",
+    re.IGNORECASE,
 )
 COMMANDS: Mapping[str, tuple[str, ...]] = {
     "kernel/links.json": ("ip", "-d", "-s", "-j", "link"),
@@ -62,7 +66,7 @@ COMMANDS: Mapping[str, tuple[str, ...]] = {
     "system/packages": ("dpkg-query", "-W", "dcedge", "frr", "nftables", "iproute2", "systemd", "linux-image*"),
 }
 FRR_COMMANDS: Mapping[str, str] = {
-    "frr/running-config": "show running-config",
+    _RUNNING_CONFIG: "show running-config",
     "frr/version": "show version",
     "frr/summary": "show bgp vrf all summary",
     "frr/neighbours": "show bgp vrf all neighbors",
@@ -77,63 +81,72 @@ def write_bundle(settings: Settings, output: Path) -> Path:
     now = time.time()
     name = f"dcedge-{platform.node()}-{time.strftime('%Y%m%d-%H%M%S', time.localtime(now))}"
     path = output / f"{name}.tar.gz" if output.is_dir() else output
-    hidden = known_secrets(settings)
+    known = [*known_secrets(settings)]
     try:
         descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o600)
     except OSError as error:
         raise DcedgeError(f"{path}: {error.strerror}") from error
     with os.fdopen(descriptor, "wb") as file, tarfile.open(fileobj=file, mode="w:gz") as tar:
         for member, gather in _parts(settings).items():
-            text = redacted(_gathered(gather), hidden).encode("utf-8", "backslashreplace")[:PART_BYTES_MAX]
+            gathered = _gathered(gather)[:PART_BYTES_MAX]
+            if member == _RUNNING_CONFIG:
+                known += held_secrets(gathered)
+            text = redacted(gathered).encode("utf-8", "backslashreplace")[:PART_BYTES_MAX]
             entry = tarfile.TarInfo(f"{name}/{member}")
             entry.size, entry.mtime, entry.mode = len(text), int(now), 0o600
             tar.addfile(entry, io.BytesIO(text))
     return path
 
 
-def known_secrets(settings: Settings) -> frozenset[str]:
+def known_secrets(settings: Settings) -> Iterator[Held]:
     """Every secret that can be read here: the order's, the folder's, and those kept for a rollback."""
-    found: set[str] = set()
     with suppress(OSError):
-        found |= {path.read_text(errors="replace").strip() for path in settings.credentials.iterdir() if path.is_file()}
-    texts = []
+        files = [path for path in settings.credentials.iterdir() if path.is_file()]
+        yield from (hold(path.read_text(errors="replace").strip()) for path in files)
+    orders = []
     with suppress(DcedgeError):
-        texts.append(load_order(settings.order).order)
+        orders.append(load_order(settings.order).order)
     store = Store(settings.state_dir)
     with suppress(DcedgeError):
         pending = store.pending()
-        found |= set(pending.secrets.values()) if pending is not None else set()
+        yield from map(hold, pending.secrets.values() if pending is not None else ())
         last_good = store.last_good()
-        texts += [parse_order(last_good, "the last good order").order] if last_good is not None else []
-    for order in texts:
+        orders += [parse_order(last_good, "the last good order").order] if last_good is not None else []
+    for order in orders:
         secrets, _ = read_credentials(credentials_of(order), settings.credentials)
-        found |= {secret.reveal() for secret in secrets.values()}
-    return frozenset(secret for secret in found if len(secret) >= _SHORTEST_SECRET)
+        yield from (hold(secret.reveal()) for secret in secrets.values())
 
 
-def redacted(text: str, hidden: Iterable[str]) -> str:
+def redacted(text: str) -> str:
     """The text without secrets: the known ones wherever they are, others by the words before them."""
-    for secret in sorted(hidden, key=len, reverse=True):
-        text = text.replace(secret, MASK)
-        text = text.replace(json.dumps(secret)[1:-1], MASK)
-    return _KEYED.sub(rf"\1{MASK}", mask(text))
+
+    def masked(found: re.Match[str]) -> str:
+        quote = found[2] or found[3] or ""
+        return f"{found[1]}{quote}{MASK}{quote}"
+
+    return _KEYED.sub(masked, mask(text))
 
 
 def _parts(settings: Settings) -> dict[str, Callable[[], str]]:
+    """What to gather, by name; FRR's configuration comes first, since it tells more secrets to hide in the others."""
     vtysh = ("vtysh", *(("-N", settings.frr_pathspace) if settings.frr_pathspace else ()))
-    state = settings.state_dir
     return {
-        "about": _about,
-        "order.yaml": lambda: settings.order.read_text(errors="replace"),
-        "plan.json": lambda: _plan(settings),
-        "status.json": lambda: json.dumps(ControlClient(settings.socket, PATIENCE_SECONDS).status(), indent=1),
-        **{f"state/{name}": lambda name=name: (state / name).read_text() for name in Store.KEPT},  # type: ignore[misc]
-        **{member: lambda words=words: _said(words) for member, words in COMMANDS.items()},  # type: ignore[misc]
         **{
             member: lambda command=command: _said((*vtysh, "-c", command))  # type: ignore[misc]
             for member, command in FRR_COMMANDS.items()
         },
+        "about": _about,
+        "order.yaml": lambda: redact(settings.order.read_text(errors="replace")),
+        "plan.json": lambda: _plan(settings),
+        "status.json": lambda: json.dumps(ControlClient(settings.socket, PATIENCE_SECONDS).status(), indent=1),
+        **{f"state/{name}": lambda name=name: _kept(settings.state_dir / name) for name in Store.KEPT},  # type: ignore[misc]
+        **{member: lambda words=words: _said(words) for member, words in COMMANDS.items()},  # type: ignore[misc]
     }
+
+
+def _kept(path: Path) -> str:
+    text = path.read_text(errors="replace")
+    return redact(text) if path.suffix == ".yaml" else text
 
 
 def _gathered(gather: Callable[[], str]) -> str:

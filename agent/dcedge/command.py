@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 import sys
+import traceback
+
+from dcedge.masking import hide
 
 
 def main() -> None:
-    """The entry point."""
-    if sys.argv[1:] == ["run"]:  # as the service has it; with options it is the command line's to read them
-        from dcedge.daemon import serve
-        from dcedge.exits import told_errors
-        from dcedge.settings import Settings
+    """The entry point. An error that nobody has foreseen is told as Python does it, but without secrets."""
+    try:
+        if sys.argv[1:] == ["run"]:  # as the service has it; with options it is the command line's to read them
+            from dcedge.daemon import serve
+            from dcedge.exits import told_errors
+            from dcedge.settings import Settings
 
-        with told_errors():
-            serve(Settings.from_environment())
-    else:
-        from dcedge.cli import main as command_line
+            with told_errors():
+                serve(Settings.from_environment())
+        else:
+            from dcedge.cli import main as command_line
 
-        command_line()
+            command_line()
+    except Exception:  # noqa: BLE001
+        sys.stderr.write(hide(traceback.format_exc()))
+        raise SystemExit(1) from None

@@ -10,6 +10,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 from dcedge.errors import DcedgeError
+from dcedge.masking import hold
 from dcedge.order.model import Credential
 
 _SIZE_MAX = 1024
@@ -17,25 +18,28 @@ TCP_MD5_LENGTH_MAX = 80  # TCP_MD5SIG_MAXKEYLEN in linux/tcp.h
 
 
 class Secret:
-    """A password that does not show itself: not by str, repr, a format or an exception's arguments."""
+    """A password that does not show itself: not by str, repr, a format or an exception's arguments.
 
-    __slots__ = ("_value",)
+    From the moment it is made its value is hidden, too, in whatever this process tells (`dcedge.masking`).
+    """
+
+    __slots__ = ("_held",)
 
     def __init__(self, value: str) -> None:
-        self._value = value
+        self._held = hold(value)
 
     def reveal(self) -> str:
         """The password itself, for the one place that hands it to FRR."""
-        return self._value
+        return self._held.value
 
     def __repr__(self) -> str:
         return "Secret(***)"
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Secret) and other._value == self._value
+        return isinstance(other, Secret) and other.reveal() == self.reveal()
 
     def __hash__(self) -> int:
-        return hash(self._value)
+        return hash(self.reveal())
 
 
 class CredentialError(DcedgeError):

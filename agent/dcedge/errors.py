@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from dcedge.masking import hide
 from dcedge.order.finding import Finding
 
 
@@ -35,7 +36,13 @@ class KernelError(DcedgeError):
 
 
 class FrrError(DcedgeError):
-    """FRR refused a line or contradicted itself after a change."""
+    """FRR refused a line or contradicted itself after a change.
+
+    What FRR says repeats what it was given, so secrets are hidden here, wherever the text goes.
+    """
+
+    def __init__(self, text: str) -> None:
+        super().__init__(hide(text))
 
 
 class FrrUnavailableError(FrrError):

@@ -8,13 +8,14 @@ from contextlib import contextmanager
 from typing import NoReturn
 
 from dcedge.errors import DcedgeError, NotRunningError, OrderInvalidError
+from dcedge.masking import hide
 
 EXIT_FAILED, EXIT_PENDING, EXIT_INVALID, EXIT_NO_DAEMON = 1, 2, 3, 4
 
 
 def fail(text: str, status: int) -> NoReturn:
     """End with a message and a status."""
-    sys.stderr.write(text + "\n")
+    sys.stderr.write(hide(text) + "\n")
     raise SystemExit(status)
 
 

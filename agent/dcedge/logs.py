@@ -1,6 +1,7 @@
 """Where the daemon's log goes: to the journal with its fields, or as text with key=value to standard error.
 
-A message that comes again and again is told a few times, and then how often it came.
+A message that comes again and again is told a few times, and then how often it came. Secrets are hidden in all text,
+that of exceptions too; the fields beside it hold nothing but the order's names and words of our own.
 """
 
 from __future__ import annotations
@@ -13,6 +14,8 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterator
 
 from cysystemd.journal import send
+
+from dcedge.masking import hide
 
 FIELDS = ("virtual_interface", "action", "resource", "reason", "disruption")  # of a record, given as its `extra`
 _BESIDE_TEXT = ("virtual_interface", "disruption")  # the others are in the message's words already
@@ -119,7 +122,7 @@ def _text(record: logging.LogRecord) -> str:
     text = record.getMessage()
     if record.exc_info:
         text += "\n" + logging.Formatter().formatException(record.exc_info)
-    return text
+    return hide(text)
 
 
 def _quoted(value: str) -> str:

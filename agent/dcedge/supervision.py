@@ -14,6 +14,7 @@ from cysystemd.daemon import Notification, notify
 from dcedge.expose.document import NOT_ISOLATED
 from dcedge.expose.snapshot import Snapshot
 from dcedge.health.verdict import STATES
+from dcedge.masking import hide
 from dcedge.units import counted
 
 T = TypeVar("T")
@@ -43,7 +44,7 @@ class Supervisor:
 
     def status(self, text: Callable[[], str]) -> None:
         """The line that `systemctl status` shows; told only when it is another one."""
-        line = " ".join(text().split())[:_STATUS_MAX] if self._spoken_to else ""
+        line = " ".join(hide(text()).split())[:_STATUS_MAX] if self._spoken_to else ""
         if line != self._status:
             self._status = line
             self._tell(Notification.STATUS, line)

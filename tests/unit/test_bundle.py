@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import stat
 import tarfile
 from pathlib import Path
@@ -11,10 +12,12 @@ import pytest
 from dcedge import bundle
 from dcedge.bundle import redacted, write_bundle
 from dcedge.errors import DcedgeError
+from dcedge.masking import hold
 from dcedge.settings import Settings
 from dcedge.store import Pending, Store
 
-SECRETS = ("Kaiserlei-101", 'Griesheim-"201"', "from-before-77", "vty-secret", "snmp-words")
+IN_ORDER, UNUSED, KEPT, IN_FRR = "Kaiserlei-101", 'Griesheim-"201"', "from-before-77", "Schwanheim-4711"
+SECRETS = (IN_ORDER, UNUSED, KEPT, IN_FRR, "Kelsterbach", "snmp, words", "written-there")
 ORDER = """\
 router: {asn: 65010, router_id: 10.255.0.1, advertise: [192.0.2.0/24]}
 connections:
@@ -30,6 +33,11 @@ virtual_interfaces:
     addresses: [{customer: 10.255.101.2/30, cloud: 10.255.101.1}]
     bgp: {password: {credential: prod-a}}
 """
+WRONG = """\
+    pasword: 'x, written-there'
+    secret: |
+      written-there
+"""
 
 
 @pytest.fixture
@@ -39,15 +47,19 @@ def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
     tools.mkdir()
     telling = "\n".join(
         (
-            f"neighbor 10.255.101.1 password {SECRETS[0]}",
-            f"in a log: {SECRETS[1]} and {SECRETS[2]}",
-            f" password {SECRETS[3]}",
-            f'"community": "{SECRETS[4]}"',
+            f"neighbor 10.255.101.1 password {IN_ORDER}",
+            f"in a log: {UNUSED} and {KEPT} and {IN_FRR}",
+            f"in JSON: {json.dumps(UNUSED)}",
+            f"% Unknown command: {IN_FRR[3:]}",
+            " password Kelsterbach",
+            '"community": "snmp, words"',
         )
     )
     (tmp_path / "telling").write_text(telling)
+    (tmp_path / "running").write_text(f" neighbor 10.9.9.9 password {IN_FRR}\n")
     for name in {words[0] for words in bundle.COMMANDS.values()} | {"vtysh"}:
-        (tools / name).write_text(f'#!/bin/sh\necho "$0 $*"\ncat {tmp_path}/telling\n')
+        shown = 'case "$*" in *running-config) cat running;; *) cat telling;; esac'
+        (tools / name).write_text(f'#!/bin/sh\necho "$0 $*"\ncd {tmp_path}\n{shown}\n')
         (tools / name).chmod(0o755)
     (tools / "tc").unlink()
     monkeypatch.setenv("PATH", f"{tools}:/bin:/usr/bin")
@@ -58,14 +70,15 @@ def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
         state_dir=tmp_path / "state",
         frr_pathspace="dcedge-test-none",
     )
-    made.order.write_text(f"# {SECRETS[0]} must not be here\n{ORDER}")
+    made.order.write_text(f"# {IN_ORDER} and written-there must not be here\n{ORDER}{WRONG}")
     made.credentials.mkdir()
-    for name, secret in (("prod-a", SECRETS[0]), ("unused", SECRETS[1])):
+    for name, secret in (("prod-a", IN_ORDER), ("unused", UNUSED)):
         (made.credentials / name).touch(mode=0o600)
         (made.credentials / name).write_text(f"{secret}\n")
     store = Store(made.state_dir)
+    store.save_last_good_order(f"{ORDER}{WRONG}")
     store.save_last_good_order(ORDER)
-    store.save_pending(Pending.starting(ORDER, None, {"{}": SECRETS[2]}, 60.0))
+    store.save_pending(Pending.starting(ORDER, None, {"{}": KEPT}, 60.0))
     return made
 
 
@@ -85,8 +98,12 @@ def test_it_has_all_and_no_secret(settings: Settings, tmp_path: Path) -> None:
     assert {"about", "order.yaml", "plan.json", "status.json", "kernel/links.json", "system/journal"} <= found.keys()
     assert "show running-config" in found["frr/running-config"]
     assert "virtual_interfaces:" in found["order.yaml"]
+    assert "pasword: ***" in found["order.yaml"]
+    assert "pasword: ***" in found["state/previous-order.yaml"]
+    assert found["state/last-good-order.yaml"] == ORDER
     assert "password ***" in found["frr/running-config"]
-    told = {(member, secret) for member, text in found.items() for secret in SECRETS if secret in text}
+    pieces = {piece for secret in SECRETS for piece in (secret, json.dumps(secret)[1:-1], secret[:5], secret[-5:])}
+    told = {(member, piece) for member, text in found.items() for piece in pieces if piece in text}
     assert told == set()
 
 
@@ -110,7 +127,14 @@ def test_an_existing_file_is_not_overwritten(settings: Settings, tmp_path: Path)
         (" ip ospf message-digest-key 1 md5 hunter2", " ip ospf message-digest-key 1 md5 ***"),
         ("bgp: {password: {credential: prod-a}}", "bgp: {password: {credential: prod-a}}"),
         ("the key is abcd1234 here", "the key is *** here"),
+        ("Unknown command: d1234", "Unknown command: ***"),
+        ("bgp:\n  password:\n    credential: prod-a", "bgp:\n  password:\n    credential: prod-a"),
+        ('{"secret": "a, \\"b", "x": 1}', '{"secret": "***", "x": 1}'),
+        ("key='it''s, all'; x", "key='***'; x"),
+        ('"key-string" : "hush"', '"key-string" : "***"'),
     ],
 )
 def test_redaction(text: str, left: str) -> None:
-    assert redacted(text, {"abcd1234"}) == left
+    held = hold("abcd1234")
+    assert redacted(text) == left
+    assert held.value == "abcd1234"

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from dcedge.credentials import CredentialError, Secret, read_credentials
+from dcedge.masking import hide
 from dcedge.order.model import Credential
 
 PROD = Credential(credential="prod-a")
@@ -39,6 +40,12 @@ def test_then_what_root_handed_over_then_what_systemd_did(tmp_path: Path, handed
     assert read(tmp_path) == "from-systemd"
     (handed / "prod-a").write_text("by-its-name\n")
     assert read(tmp_path) == "by-its-name"
+
+
+def test_what_was_read_is_hidden_wherever_it_is_told(tmp_path: Path, handed: Path) -> None:
+    assert hide("it is from-systemd") == "it is from-systemd"
+    secret = Secret(read(tmp_path))
+    assert hide(f"it is {secret.reveal()}, {secret} or {secret!r}") == "it is ***, Secret(***) or Secret(***)"
 
 
 def test_without_any_the_file_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,12 +6,22 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
-MASK = "***"
-# What FRR prints in clear that nobody else may see: BGP keys, and the operator's own (vty, OSPF, RIP, key chains).
-_SECRET = re.compile(
-    r"((?:^|\s)(?:password|key-string|authentication-key|message-digest-key \d+ md5|authentication string)"
-    r"(?: \d)?\s+)\S.*"
+from dcedge.masking import MASK, Held, hide, hold
+
+# The words in FRR's lines, from 8.4 to 10.7, before what nobody else may see: BGP keys, and the operator's own.
+_BEFORE_SECRETS = (
+    r"(?:area-|domain-|enable |isis |openfabric )?password(?: 8| clear| md5)?",  # BGP, LDP, MSDP, IS-IS, vty
+    r"key-string",  # key chains: OSPF, RIP, EIGRP
+    r"authentication-key",  # OSPF, also on virtual links
+    r"message-digest-key \d+ md5",
+    r"ospf6 authentication .*hash-algo \S+ key",
+    r"rip authentication string",
+    r"auth string:",  # what ripd logs of a packet
+    r"nhrp authentication",
+    r"tcp-md5-auth",  # PCEP
 )
+_SECRET = re.compile(rf"(?<!\S)((?:{'|'.join(_BEFORE_SECRETS)})[ \t]+)(\S.*)")
+_BEHIND_SECRETS = re.compile(r" authenticate snp \S+$| \d+\.\d+\.\d+\.\d+$")
 _CLOSERS = frozenset({"exit", "end", "exit-address-family", "exit-vrf", "exit-vni", "exit-vrf-policy", "exit-link"})
 _OPENER = re.compile(r"(?:router bgp|address-family|profile) \S|bfd$|route-map \S+ (?:permit|deny) \d+$")
 # FRR before 10.3 prints `internet` where later ones print the number, and takes both.
@@ -24,8 +34,13 @@ _BANNERS = frozenset({"Building configuration...", "Current configuration:"})
 
 
 def mask(text: str) -> str:
-    """The text with every secret in it replaced by `***`, line by line."""
-    return "\n".join(_SECRET.sub(rf"\g<1>{MASK}", line) for line in text.split("\n"))
+    """The text with `***` for every secret: for those that are known, and for what the words before it say is one."""
+    return _SECRET.sub(rf"\g<1>{MASK}", hide(text))
+
+
+def held_secrets(text: str) -> tuple[Held, ...]:
+    """What a configuration of FRR's has for secrets, hidden from now on wherever they are told of."""
+    return tuple(hold(_BEHIND_SECRETS.sub("", words)) for _, words in _SECRET.findall(text))
 
 
 @dataclass(frozen=True, slots=True, order=True, repr=False)
@@ -60,9 +75,11 @@ class FrrConfig:
     """A configuration as the set of its lines, packed; FRR's order carries no meaning where lines are numbered.
 
     Packed, because a thousand sessions have ten thousand lines, and as objects those take most of a pass's time.
+    `secrets` are those in what it was read from.
     """
 
     entries: frozenset[str] = field(default=frozenset(), repr=False)
+    secrets: tuple[Held, ...] = field(default=(), repr=False, compare=False)
 
     @classmethod
     def of(cls, lines: Iterable[Line]) -> FrrConfig:
@@ -72,7 +89,7 @@ class FrrConfig:
     @classmethod
     def parse(cls, text: str) -> FrrConfig:
         """Read what `show running-config` prints. Anything is accepted: what it does not know it keeps as it is."""
-        return cls(frozenset(_entries(text)))
+        return cls(frozenset(_entries(text)), held_secrets(text))
 
     @property
     def lines(self) -> frozenset[Line]:
@@ -84,11 +101,12 @@ class FrrConfig:
 
     def merged(self, other: FrrConfig) -> FrrConfig:
         """This one's lines and the other's."""
-        return FrrConfig(self.entries | other.entries)
+        return FrrConfig(self.entries | other.entries, self.secrets + other.secrets)
 
     def context(self, opener: str) -> FrrConfig:
         """The line that opens a context, and what stands in it."""
-        return FrrConfig(frozenset(e for e in self.entries if e == opener or e.startswith(f"{opener}\t")))
+        within = frozenset(e for e in self.entries if e == opener or e.startswith(f"{opener}\t"))
+        return FrrConfig(within, self.secrets)
 
 
 def parse_lines(text: str) -> list[Line]:

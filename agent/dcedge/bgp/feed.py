@@ -18,6 +18,7 @@ from typing import Self
 from dcedge.bgp.config import mask
 from dcedge.bgp.state import escape
 from dcedge.errors import FrrError, FrrUnavailableError
+from dcedge.masking import hide
 
 # Lines that FRR's northbound commits; every commit looks at all that is configured, and all in one commit stop a daemon
 # for seconds (11 s for 1,700 entries of a prefix-list in 8.4). Pieces of this many take it 0.4 s at the most.
@@ -228,4 +229,4 @@ def _cleaned(said: str, command: str) -> str:
     told = "; ".join(text for text in texts if text)
     if command:
         told = told.replace(command, "").strip(" :")
-    return escape(mask(told))
+    return escape(hide(mask(told)))

@@ -11,9 +11,9 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from dcedge.bgp.state import escape
 from dcedge.explain.evidence import Evidence
 from dcedge.explain.walk import Explanation, Step
+from dcedge.expose.document import told
 from dcedge.health.advice import SIDES
 from dcedge.units import format_rate, format_seconds
 
@@ -75,8 +75,8 @@ def explanation_json(evidence: Evidence, explanation: Explanation) -> Explanatio
             "layer": finding.layer,
             "state": finding.state,
             "side": finding.side,
-            "text": escape(finding.text),
-            "evidence": [escape(text) for text in finding.evidence],
+            "text": told(finding.text),
+            "evidence": [told(text) for text in finding.evidence],
             "next_step": finding.advice,
             "next_step_by": "customer" if finding.side == "customer" else "provider",
         },
@@ -84,16 +84,16 @@ def explanation_json(evidence: Evidence, explanation: Explanation) -> Explanatio
         if daemon is None
         else {
             "verdict": daemon.verdict,
-            "reason": daemon.reason,
+            "reason": told(daemon.reason),
             "layer": daemon.layer,
             "side": daemon.side,
             "since": daemon.since,
         },
         "steps": [
-            {"layer": step.layer, "title": step.title, "state": step.state, "text": escape(step.text)}
+            {"layer": step.layer, "title": step.title, "state": step.state, "text": told(step.text)}
             for step in explanation.steps
         ],
-        "not_seen": [escape(text) for text in evidence.unseen],
+        "not_seen": [told(text) for text in evidence.unseen],
         "ticket": ticket(evidence, explanation),
     }
 
@@ -104,7 +104,7 @@ def print_explanation(console: Console, evidence: Evidence, explanation: Explana
     head = Text(evidence.interface.name, "bold")
     if daemon is not None:
         since = f" for {format_seconds(max(1.0, evidence.at - daemon.since))}" if daemon.since is not None else ""
-        head.append(f"  {daemon.verdict}{since}: {daemon.reason}", "")
+        head.append(f"  {daemon.verdict}{since}: {told(daemon.reason)}", "")
     console.print(head)
     console.print()
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), show_header=False)
@@ -112,18 +112,18 @@ def print_explanation(console: Console, evidence: Evidence, explanation: Explana
         table.add_column(no_wrap=no_wrap, overflow="fold")
     for step in explanation.steps:
         dim = "dim" if step.state == "skipped" else ""
-        table.add_row(Text(step.state, _STYLES[step.state]), Text(step.title, dim), Text(escape(step.text), dim))
+        table.add_row(Text(step.state, _STYLES[step.state]), Text(step.title, dim), Text(told(step.text), dim))
     console.print(table)
     console.print()
     for text in evidence.unseen:
-        console.print(Text(f"not seen: {escape(text)}", "yellow"))
+        console.print(Text(f"not seen: {told(text)}", "yellow"))
     if finding is None:
         console.print(Text("Nothing is wrong.", "bold green"))
         return
-    console.print(Text.assemble(("Fault: ", "bold"), escape(finding.text)))
+    console.print(Text.assemble(("Fault: ", "bold"), told(finding.text)))
     console.print(Text.assemble(("Side: ", "bold"), SIDES[finding.side]))
     for text in finding.evidence:
-        console.print(Padding(Text(f"- {escape(text)}"), (0, 0, 0, 2), expand=False))
+        console.print(Padding(Text(f"- {told(text)}"), (0, 0, 0, 2), expand=False))
     who = "Next, here: " if finding.side == "customer" else "Next, for the provider: "
     console.print(Text.assemble((who, "bold"), finding.advice))
     if finding.side != "customer":
@@ -156,16 +156,16 @@ def _ticket(e: Evidence, explanation: Explanation, finding: Step) -> Iterator[st
         if e.daemon.transitions > 2:
             yield f"In the last 24 hours its state has changed {e.daemon.transitions} times."
     yield f"Looked at: {_utc(e.at)}"
-    yield f"Fault: {escape(finding.text)}"
+    yield f"Fault: {told(finding.text)}"
     yield f"Faulty side as seen from here: {SIDES[finding.side].replace('this router (', '').rstrip(')')}"
     measured = [text for text in finding.evidence if text != finding.text]
     if measured:
         yield "Measured:"
-        yield from (f"- {escape(text)}" for text in measured)
+        yield from (f"- {told(text)}" for text in measured)
     well = [step for step in explanation.steps if step.state == "ok" and step.layer not in {"order", "link", "frr"}]
     if well:
         yield "In order below that:" if finding.state == "failed" else "In order besides:"
-        yield from (f"- {step.title}: {escape(step.text)}" for step in well)
+        yield from (f"- {step.title}: {told(step.text)}" for step in well)
     yield f"{'To do here' if finding.side == 'customer' else 'Please'}: {finding.advice}"
 
 

@@ -29,6 +29,7 @@ from dcedge.expose.overview import Wanted, overview_json
 from dcedge.expose.server import Limits, Request, Response, Routes, Server, TooLargeError
 from dcedge.expose.snapshot import Snapshot
 from dcedge.health.tracker import Transition
+from dcedge.masking import hide
 
 _MOST_CLIENTS = 64
 _PATIENCE = 10.0
@@ -161,7 +162,7 @@ async def start_control(path: Path, backend: Backend) -> AsyncIterator[ControlSe
 
 
 def _error(status: int, kind: str, text: str, **more: object) -> Response:
-    body = json.dumps({"error": kind, "text": text, **more}).encode()
+    body = json.dumps({"error": kind, "text": hide(text), **more}).encode()
     return Response(status, body, _JSON, close=status in {403, 404, 413})  # a body may follow that nobody will read
 
 

@@ -1,6 +1,7 @@
 """What `dcedge status --json` and the control socket give: a snapshot as JSON. Its shape is stable.
 
-Keys end in their unit; null means "not known". Text that a peer supplied is escaped here, for every reader.
+Keys end in their unit; null means "not known". Text that a peer supplied is escaped here, for every reader, and secrets
+are hidden in what FRR or anybody else says. Names are left as they are: whoever reads them looks things up by them.
 """
 
 from __future__ import annotations
@@ -16,10 +17,16 @@ from dcedge.expose.snapshot import ConnectionSnapshot, SessionSnapshot, Snapshot
 from dcedge.health.tracker import Transition
 from dcedge.kernel.counters import LinkCounters
 from dcedge.kernel.optics import Optics
+from dcedge.masking import hide
 from dcedge.probe.stamp import StampStats
 from dcedge.probe.stream import Probed
 
 _INTERFACES_A_CHUNK = 50
+
+
+def told(text: str) -> str:
+    """Text that is not all our own, as it may be told: without secrets, and escaped (after that, which shortens it)."""
+    return escape(hide(text))
 
 
 class RouterDocument(TypedDict):
@@ -215,7 +222,7 @@ def transition_json(transition: Transition) -> TransitionDocument:
         "at": transition.at,
         "before": transition.before,
         "after": transition.after,
-        "reason": escape(transition.reason),
+        "reason": told(transition.reason),
     }
 
 
@@ -286,7 +293,7 @@ def status_json(snapshot: Snapshot) -> Status:
         },
         "frr": {
             "available": snapshot.frr.available,
-            "detail": escape(snapshot.frr.detail),
+            "detail": told(snapshot.frr.detail),
             "version": None if snapshot.frr.version is None else escape(snapshot.frr.version),
         },
         "connections": [connection_json(connection) for connection in snapshot.connections],
@@ -296,15 +303,15 @@ def status_json(snapshot: Snapshot) -> Status:
             "finished_at": passes.finished,
             "duration_seconds": passes.duration,
             "operations": passes.operations,
-            "failing": [escape(text) for text in passes.failing],
-            "notes": [escape(text) for text in passes.notes],
+            "failing": [told(text) for text in passes.failing],
+            "notes": [told(text) for text in passes.notes],
             "drift_repaired": dict(passes.drift_repaired),
         },
         "order": {
             "path": snapshot.order.path,
             "applied_at": snapshot.order.applied,
             "load_failed": snapshot.order.load_failed,
-            "problems": [escape(text) for text in snapshot.order.problems],
+            "problems": [told(text) for text in snapshot.order.problems],
         },
     }
 
@@ -416,7 +423,7 @@ def virtual_interface_json(vi: VirtualInterfaceSnapshot) -> VirtualInterfaceDocu
         "virtual_gateway": vi.virtual_gateway,
         "admin": vi.admin,
         "verdict": vi.verdict.state,
-        "reason": escape(vi.verdict.reason),
+        "reason": told(vi.verdict.reason),
         "layer": vi.verdict.layer,
         "side": vi.verdict.side,
         "since": vi.since,
@@ -451,7 +458,7 @@ def virtual_interface_json(vi: VirtualInterfaceSnapshot) -> VirtualInterfaceDocu
             "saturated_last_minute_seconds": vi.saturated.lately if vi.saturated is not None else 0.0,
             "saturated_seconds": vi.saturated.total if vi.saturated is not None else 0.0,
         },
-        "failing": [escape(text) for text in vi.failing],
+        "failing": [told(text) for text in vi.failing],
     }
 
 
@@ -482,7 +489,7 @@ def _session(session: SessionSnapshot) -> SessionDocument:
             "advertised": session.advertised,
         },
         "transitions": session.transitions,
-        "last_reset": None if session.last_reset is None else escape(session.last_reset),
+        "last_reset": None if session.last_reset is None else told(session.last_reset),
         "bfd": session.bfd,
     }
 

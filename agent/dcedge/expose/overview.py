@@ -10,7 +10,6 @@ from collections.abc import Iterable, Mapping
 from heapq import nsmallest
 from typing import NamedTuple, Self, TypedDict
 
-from dcedge.bgp.state import escape
 from dcedge.expose.document import (
     ConnectionHeadDocument,
     FrrDocument,
@@ -19,6 +18,7 @@ from dcedge.expose.document import (
     UsedDocument,
     connection_head_json,
     status_head_json,
+    told,
 )
 from dcedge.expose.hour import Curves, Hour
 from dcedge.expose.snapshot import ConnectionSnapshot, Snapshot, VirtualInterfaceSnapshot
@@ -194,7 +194,7 @@ def _row(vi: VirtualInterfaceSnapshot, curves: Curves) -> RowDocument:
         "virtual_gateway": vi.virtual_gateway,
         "admin": vi.admin,
         "verdict": vi.verdict.state,
-        "reason": escape(vi.verdict.reason),
+        "reason": told(vi.verdict.reason),
         "since": vi.since,
         "ordered_bps": vi.ordered_bps,
         "used": None

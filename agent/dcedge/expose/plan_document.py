@@ -7,6 +7,7 @@ from typing import Any
 
 from dcedge.expose.document import NOT_GUARDED, NOT_ISOLATED
 from dcedge.intent import Intent
+from dcedge.masking import hide
 from dcedge.plan import Plan
 from dcedge.reconcile import PassResult
 
@@ -42,23 +43,23 @@ def applied_json(result: PassResult) -> dict[str, Any]:
         "duration_seconds": round(result.duration, 3),
         "done": plan_json(result.done, ()),
         "failures": [
-            {"action": f.operation.action, "kind": f.operation.key.kind, "name": f.operation.key.name, "text": f.text,
-             "affects": list(f.operation.affects)}
+            {"action": f.operation.action, "kind": f.operation.key.kind, "name": f.operation.key.name,
+             "text": hide(f.text), "affects": list(f.operation.affects)}
             for f in result.failures
         ],
         "notes": [
             *notes(result.intent, "" if result.frr_available else result.frr_detail, result.firewall_detail),
-            *([result.frr_unsaved] if result.frr_unsaved else []),
+            *([hide(result.frr_unsaved)] if result.frr_unsaved else []),
         ],
     }  # fmt: skip
 
 
 def notes(intent: Intent, frr_detail: str, firewall_detail: str) -> list[str]:
     """What a pass could not look at or left alone, in words."""
-    said = [f"{name}: {problem}; its BGP stays as it is" for name, problem in intent.withheld.items()]
+    said = [f"{name}: {hide(str(problem))}; its BGP stays as it is" for name, problem in intent.withheld.items()]
     if frr_detail:
-        said.append(f"FRR: {frr_detail}; its part waits")
+        said.append(f"FRR: {hide(frr_detail)}; its part waits")
     if firewall_detail and intent.firewall:
         isolated = intent.order is not None and intent.order.router.isolation
-        said.append(f"{NOT_ISOLATED if isolated else NOT_GUARDED}: {firewall_detail}")
+        said.append(f"{NOT_ISOLATED if isolated else NOT_GUARDED}: {hide(firewall_detail)}")
     return said

@@ -14,6 +14,7 @@ from typing import get_args
 from dcedge.errors import StateError
 from dcedge.health.tracker import KEPT, Transition
 from dcedge.health.verdict import State
+from dcedge.masking import hide
 from dcedge.order.kinds import Seconds
 from dcedge.store import give_to_owner
 
@@ -73,7 +74,7 @@ class HistoryFile:
 
 def _line(entry: tuple[str, Transition]) -> str:
     name, transition = entry
-    reason = transition.reason[:_REASON_MAX]
+    reason = hide(transition.reason)[:_REASON_MAX]
     return json.dumps([name, transition.at, transition.before, transition.after, reason]) + "\n"
 
 

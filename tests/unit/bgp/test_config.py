@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dcedge.bgp.config import FrrConfig, Line, mask, parse_lines, render_lines
+from dcedge.bgp.config import FrrConfig, Line, held_secrets, mask, parse_lines, render_lines
+from dcedge.masking import SecretValues, hide
 
 RUNNING = """Building configuration...
 
@@ -103,6 +104,87 @@ def test_a_secret_never_shows_in_what_people_see_of_a_line() -> None:
 def test_masking_keeps_everything_else() -> None:
     assert mask("a\n neighbor 10.0.0.1 password x y\nb") == "a\n neighbor 10.0.0.1 password ***\nb"
     assert mask("enable password 8 xARsq") == "enable password 8 ***"
+    for plain in (
+        "ip ospf authentication message-digest",
+        "ipv6 ospf6 authentication keychain office",
+        "ip rip authentication key-chain office",
+        "ip authentication key-chain eigrp 1 office",
+        "key chain office",
+        "no neighbor 10.0.0.1 password",
+        "username alice nopassword",
+        "set community 65010:1",
+    ):
+        assert mask(f" {plain}\n exit") == f" {plain}\n exit"
+
+
+# Every line of FRR's, 8.4 to 10.7, that has a secret in it, `@`; none of them may be known otherwise.
+TELLING = (
+    "password @",
+    "password 8 @",
+    "enable password @",
+    "enable password 8 @",
+    "  key-string @",
+    " neighbor 10.0.0.1 password @",
+    " no neighbor 10.0.0.1 password @",
+    " neighbor clouds password @",
+    "neighbor 10.0.0.1 password @",
+    " msdp peer 10.0.0.1 password @",
+    " isis password md5 @",
+    " isis password clear @",
+    " openfabric password md5 @",
+    " area-password clear @",
+    " area-password md5 @ authenticate snp validate",
+    " domain-password clear @ authenticate snp send-only",
+    " domain-password md5 @",
+    " ip ospf authentication-key @",
+    " ip ospf authentication-key @ 10.0.0.1",
+    " ip ospf message-digest-key 1 md5 @",
+    " ip ospf message-digest-key 255 md5 @ 10.0.0.1",
+    " area 1 virtual-link 10.0.0.1 authentication-key @",
+    " area 1 virtual-link 10.0.0.1 message-digest-key 1 md5 @",
+    " area 0.0.0.1 virtual-link 10.0.0.1 authentication message-digest message-digest-key 1 md5 @",
+    " ipv6 ospf6 authentication key-id 1 hash-algo md5 key @",
+    " ipv6 ospf6 authentication key-id 65535 hash-algo hmac-sha-512 key @",
+    " ip rip authentication string @",
+    " ip nhrp authentication @",
+    " ipv6 nhrp authentication @",
+    "  tcp-md5-auth @",
+    "RIP:   family 0xFFFF type 2 auth string: @",
+)
+
+
+@pytest.mark.parametrize("line", TELLING)
+def test_a_secret_is_masked_by_the_words_before_it(line: str) -> None:
+    text = f"a\n{line}\nb".replace("@", "hunter2")
+    assert "hunter2" not in mask(text)
+    assert mask(text) == mask(mask(text))
+    assert mask(text).startswith(f"a\n{line.partition('@')[0]}***")
+    assert mask(text).endswith("\nb")
+
+
+@pytest.mark.parametrize("line", TELLING)
+def test_what_a_configuration_has_for_a_secret_is_hidden_from_then_on(line: str) -> None:
+    held = held_secrets(f"!\n{line}\n!".replace("@", "hunter2"))
+    assert [one.value for one in held] == ["hunter2"]
+    assert hide("% Unknown command: nter2 of 10.0.0.1, validate") == "% Unknown command: *** of 10.0.0.1, validate"
+
+
+def test_what_runs_keeps_its_secrets_hidden_for_as_long_as_it_is_known(monkeypatch: pytest.MonkeyPatch) -> None:
+    known = SecretValues(past_max=0)
+    monkeypatch.setattr("dcedge.masking._known", known)
+    before = FrrConfig.parse(RUNNING)
+    running = before.merged(before.context("bfd"))
+    del before
+    known.hold("another")
+    assert hide("it is s3cret") == "it is ***"
+    del running
+    known.hold("another")
+    assert hide("it is s3cret") == "it is s3cret"
+
+
+def test_a_line_of_which_the_words_before_the_secret_are_cut_off_is_masked_too() -> None:
+    FrrConfig.parse(RUNNING)
+    assert mask("line 9: % Unknown command: sword s3cret") == "line 9: % Unknown command: sword ***"
 
 
 @given(st.text(alphabet=st.sampled_from("ab!\n\t\x00\r é|"), max_size=200))
