@@ -116,6 +116,7 @@ class SessionDocument(TypedDict):
     prefixes: PrefixesDocument
     transitions: int
     last_reset: str | None
+    earlier_reset: str | None
     bfd: str | None
 
 
@@ -482,6 +483,7 @@ def _session(session: SessionSnapshot) -> SessionDocument:
         },
         "transitions": session.transitions,
         "last_reset": None if session.last_reset is None else escape(session.last_reset),
+        "earlier_reset": None if session.earlier_reset is None else escape(session.earlier_reset),
         "bfd": session.bfd,
     }
 
