@@ -273,6 +273,19 @@ class BirdCloud(Cloud):
             int(told["med"]) if "med" in told else None,
         )
 
+    def shut(self, name: str, why: str) -> None:
+        """Shut a virtual interface's sessions down, with a word for the customer (RFC 9003)."""
+        for protocol in self._protocols_of(name):
+            self._birdc(f'disable {protocol} "{why}"')
+
+    def open(self, name: str) -> None:
+        """Take a virtual interface's sessions up again."""
+        for protocol in self._protocols_of(name):
+            self._birdc(f"enable {protocol}")
+
+    def _protocols_of(self, name: str) -> list[str]:
+        return [self._protocols()[peer.customer] for peer in self.attachments[name].peers]
+
     def _file(self, suffix: str) -> str:
         return str(self.folder / f"bird.{suffix}")
 
