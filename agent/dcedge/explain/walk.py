@@ -362,15 +362,15 @@ def md5(e: Evidence) -> Outcome:
     if session.digest is not None:  # seen in the cloud's own SYN, just now
         text = f"BGP to {session.peer} is {session.state}: {rules.DIGESTS[session.digest]}"
         return Outcome("failed", text, "cloud", told, _ADVICE_DIGESTS[session.digest])
-    if look.signed == "silence" and e.daemon is not None and e.daemon.layer == "md5":
-        return Outcome("failed", e.daemon.reason, e.daemon.side, told, _ADVICE_DIGESTS["wrong"])
-    if look.signed == "silence" and look.unsigned in {"accepted", "refused"}:
-        if rules.refused_by_cloud(session):
-            # A cloud that has ended a session may forget its password with it.
-            text = "the ordered password gets no answer, and none is to be expected after what the cloud has said"
-            return Outcome("unknown", text, evidence=(*told, *_reset_told(session)))
+    unsigned_only = look.signed == "silence" and look.unsigned in {"accepted", "refused"}
+    if unsigned_only and not rules.refused_by_cloud(session):
         text = f"BGP to {session.peer} is {session.state}: {rules.DIGESTS['missing']}"
         return Outcome("failed", text, "cloud", told, _ADVICE_DIGESTS["missing"])
+    if look.signed == "silence" and e.daemon is not None and e.daemon.layer == "md5":
+        return Outcome("failed", e.daemon.reason, e.daemon.side, told, _ADVICE_DIGESTS["wrong"])
+    if unsigned_only:  # a cloud that has ended a session may forget its password with it
+        text = "the ordered password gets no answer, and none is to be expected after what the cloud has said"
+        return Outcome("unknown", text, evidence=(*told, *_reset_told(session)))
     if ordered is not None and ordered.password is None:
         return Outcome("skipped", "no password is ordered")
     if look.signed == "accepted":

@@ -265,6 +265,16 @@ ROWS = [
         agrees=False,
     ),
     Row(
+        "up again for a moment after this router ended it, whatever its listener says",
+        evidence(
+            facts(sessions=(replace(UP, duration=2, last_reset=CAP.replace("received", "send")),)),
+            tcp={PEER: TcpLook("silence", "accepted")},
+        ),
+        "prefixes",
+        "cloud",
+        "the cloud announces more prefixes than the order's receive_limit",
+    ),
+    Row(
         "FRR does not try while BFD is down",
         evidence(KEPT, tcp={PEER: TcpLook("accepted", "silence")}),
         "bfd",
