@@ -124,6 +124,7 @@ def session_facts(
         customer_asn=session.customer_asn,
         cloud_asn=session.cloud_asn,
         lost=state.transitions,
+        held=state.held,
     )
 
 

@@ -304,6 +304,7 @@ class Picture:
             failing=failing,
             frr_available=poll.sessions is not None,
             frr_detail=poll.frr_detail,
+            frr_version=poll.frr_version,
             sessions=tuple(
                 session_facts(
                     interface,

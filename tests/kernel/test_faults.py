@@ -6,6 +6,7 @@ Each test breaks a virtual interface of its own choice and mends it; the next on
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -73,6 +74,7 @@ CLOUD_A = "10.255.101.1"
 MENDING_SECONDS = 60  # the cloud's and FRR's own patience after a failure
 AN_HOUR, TEN_MINUTES = 3600, 600  # probes, at the default of one a second
 PASSWORD = "Kaiserlei-101"
+WHY, WHY_SHOWN = "Umbau bis 18 Uhr, größer \x1b[31m\u202e", "Umbau bis 18 Uhr, größer \\x1b[31m\\u202e"
 
 
 @pytest.fixture(scope="module")
@@ -319,6 +321,28 @@ def test_prefix_cap_exceeded(faulty: Bed) -> None:
     with broken(faulty, "prod-a", lambda: change("prod-a", prefix_cap=0), lambda: change("prod-a", prefix_cap=None)):
         told = diagnosed(faulty, "prod-a", "down", "prefixes", "customer")
     assert "we announce more prefixes than the cloud takes" in told["finding"]["text"]
+
+
+def test_shut_down_at_the_cloud_with_a_word_of_why(faulty: Bed) -> None:
+    """BIRD takes the password out of its listener with the session, so that it answers without one."""
+    cloud = faulty.prod
+    with broken(faulty, "prod-a", lambda: cloud.shut("prod-a", WHY), lambda: cloud.open("prod-a")):
+        told = diagnosed(faulty, "prod-a", "down", "open", "cloud", verdict_layers=("bgp",))
+        assert "the cloud has shut the session down" in told["finding"]["text"]
+        assert any(WHY_SHOWN in text for text in told["finding"]["evidence"]), told
+        (session,) = faulty.edge.virtual_interfaces()["prod-a"]["bgp"]
+        assert session["last_reset"] == f"BGP Notification received: Cease/Administrative Shutdown: {WHY_SHOWN}"
+    reasons = set()
+
+    def seen() -> str:
+        verdict, _, _, reason = status_of(faulty, "prod-a")
+        reasons.add(reason)
+        return verdict
+
+    until("prod-a to be up again", seen, MENDING_SECONDS, accept=lambda verdict: verdict == "up")
+    assert not [reason for reason in reasons if re.search(r"is Established[^,]*: the cloud has", reason)]
+    (session,) = faulty.edge.virtual_interfaces()["prod-a"]["bgp"]
+    assert session["last_reset"].endswith(WHY_SHOWN), "why it was lost is still known when it is up again"
 
 
 def test_wrong_address_at_the_cloud(faulty: Bed) -> None:

@@ -220,12 +220,21 @@ def _digest_fault(segment: Any, peer: Watched) -> DigestFault | None:
     return None if bytes(digest) == expected else "wrong"
 
 
-# Of RFC 4271, 6.2 and RFC 4486, 4: what names a fault by itself, in the words that FRR has for it.
+# Of RFC 4271, 6.2, RFC 5492, 5, RFC 9234, 4.2 and RFC 4486, 4: what names a fault by itself, in the words that FRR has
+# for it.
 _NOTIFICATIONS = {
+    (2, 1): "OPEN Message Error/Unsupported Version Number",
     (2, 2): "OPEN Message Error/Bad Peer AS",
+    (2, 3): "OPEN Message Error/Bad BGP Identifier",
+    (2, 4): "OPEN Message Error/Unsupported Optional Parameter",
+    (2, 6): "OPEN Message Error/Unacceptable Hold Time",
+    (2, 7): "OPEN Message Error/Unsupported Capability",
+    (2, 11): "OPEN Message Error/Role Mismatch",
     (6, 1): "Cease/Maximum Number of Prefixes Reached",
     (6, 2): "Cease/Administrative Shutdown",
     (6, 3): "Cease/Peer De-configured",
+    (6, 5): "Cease/Connection Rejected",
+    (6, 8): "Cease/Out of Resources",
 }
 
 

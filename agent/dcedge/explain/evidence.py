@@ -101,6 +101,7 @@ class DaemonSays:
     lost: int = 0
     probes: int = 0
     transitions: int = 0  # in the last day
+    resets: Mapping[str, tuple[int, str | None]] = field(default_factory=dict)  # by peer: times lost, why the last time
 
 
 @dataclass(frozen=True, slots=True)

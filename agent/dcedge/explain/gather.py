@@ -16,7 +16,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, cast
 
-from dcedge.bgp.state import SessionState
+from dcedge.bgp.state import SessionState, more_telling
 from dcedge.bgp.vty import FrrClient
 from dcedge.credentials import Secret, read_credentials
 from dcedge.errors import DcedgeError, FrrError, KernelError, NotRunningError, OrderInvalidError
@@ -86,6 +86,7 @@ def gather(settings: Settings, name: str) -> Evidence:
             ordered_bps=interface.rate_bps,
         )
         sessions, detail = _sessions(frr)
+        resets = daemon.resets if daemon is not None else {}
         frr_asked = sessions is not None or os.geteuid() == 0
         if not frr_asked:
             unseen.append(f"FRR was not asked: {detail}")
@@ -93,17 +94,15 @@ def gather(settings: Settings, name: str) -> Evidence:
             facts,
             frr_available=sessions is not None or not frr_asked,
             frr_detail=detail,
-            sessions=tuple(_session_facts(interface, sessions or {})),
+            sessions=tuple(sessions_with_reasons(interface, sessions or {}, resets)),
         )
         looks = _Looks()
         reachable = facts.port.present and facts.port.admin_up and facts.port.carrier and facts.link.present
         if reachable and facts.link.admin_up and interface.admin != "down":
             looks = _look(settings, order, interface, facts, unseen)
             again, _ = _sessions(frr)
-            facts = _with_looks(
-                replace(facts, sessions=tuple(_session_facts(interface, again or sessions or {}))), interface, looks
-            )
-            facts = _with_what_was_heard(facts, looks)
+            facts = replace(facts, sessions=tuple(sessions_with_reasons(interface, again or sessions or {}, resets)))
+            facts = _with_what_was_heard(_with_looks(facts, interface, looks), looks)
             after = read_counters(sock).links
             silent = _silent(before, after, interface, time.monotonic() - started)
             facts = replace(facts, link=replace(facts.link, silent=silent))
@@ -161,6 +160,7 @@ def _daemon(settings: Settings, name: str, unseen: list[str]) -> tuple[DaemonSay
                 lost=sum(probe["window_lost"] for probe in vi["probes"]),
                 probes=sum(probe["window_probes"] for probe in vi["probes"]),
                 transitions=transitions,
+                resets={session["peer"]: (session["transitions"], session["last_reset"]) for session in vi["bgp"]},
             )
             return says, tuple(vi["failing"]), vi["verdict"] == "drained"
     unseen.append("the daemon has another order in force, without this virtual interface")
@@ -174,10 +174,16 @@ def _sessions(frr: FrrClient) -> tuple[dict[Place, SessionState] | None, str]:
         return None, str(error)
 
 
-def _session_facts(interface: ResolvedInterface, sessions: Mapping[Place, SessionState]) -> Iterator[SessionFacts]:
+def sessions_with_reasons(
+    interface: ResolvedInterface, sessions: Mapping[Place, SessionState], resets: Mapping[str, tuple[int, str | None]]
+) -> Iterator[SessionFacts]:
+    """The sessions as FRR tells them now, with what the daemon still knows of their last loss (`resets`)."""
     for session in interface.sessions:
         state = sessions.get(session_place(session, interface.vrf))
         if state is not None:
+            lost, reason = resets.get(str(state.peer), (None, None))
+            if lost == state.transitions:
+                state = replace(state, last_reset=more_telling(state.last_reset, reason))
             yield session_facts(interface, session, state, state.uptime, None)
 
 
@@ -256,15 +262,19 @@ def _with_what_was_heard(facts: Facts, looks: _Looks) -> Facts:
             replace(
                 session,
                 digest=looks.tcp[session.peer].digest,
-                last_reset=f"BGP Notification received: {heard[session.peer]}"
-                if session.peer in heard
-                else session.last_reset,
+                last_reset=heard_reset(session.last_reset, heard.get(session.peer)),
             )
             if session.peer in looks.tcp
             else session
             for session in facts.sessions
         ),
     )
+
+
+def heard_reset(known: str | None, notification: str | None) -> str | None:
+    """The NOTIFICATION that was heard, in FRR's words; FRR's own where it is the same, as that has the peer's text."""
+    heard = f"BGP Notification received: {notification}"
+    return known if notification is None or (known or "").startswith(heard) else heard
 
 
 def _silent(

@@ -7,12 +7,12 @@ where the daemon can know the same by itself, so that both say the same.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Literal
 
 from dcedge.explain.evidence import Evidence, OpenLook, PathLook, TcpLook
 from dcedge.health import verdict as rules
-from dcedge.health.verdict import Facts, Layer, SessionFacts, Side, Verdict
+from dcedge.health.verdict import DigestFault, Facts, Layer, SessionFacts, Side, Verdict
 from dcedge.units import counted, format_rate, format_seconds
 
 StepState = Literal["ok", "degraded", "failed", "unknown", "skipped"]
@@ -178,13 +178,14 @@ def frames(e: Evidence) -> Outcome:
             seen += f" ({first.address})"
         advice = f"Set this virtual interface to {_vlan(e)} on your side. (Or here: order the one that the cloud uses.)"
         told = tuple(f"{_tags(s.tags)} from {s.hardware_address} ({s.address or 'no address seen'})" for s in strangers)
-        return Outcome("failed", seen, "cloud", (found.reason, *told), advice)
+        return Outcome("failed", seen, "cloud", (found.reason, *told, *_told_before(e)), advice)
     seconds = f" in {format_seconds(e.capture.seconds)} of capture" if e.capture is not None else ""
     advice = (
         f"Check that the virtual interface exists on your port, {_vlan(e)}, and that every switch "
         "on the way passes it. Some clouds send nothing before they see a tagged frame: this router has sent ARP."
     )
-    return Outcome("failed", found.reason, "cloud", (f"no unknown tag was seen either{seconds}",), advice)
+    evidence = (f"no unknown tag was seen either{seconds}", *_told_before(e))
+    return Outcome("failed", found.reason, "cloud", evidence, advice)
 
 
 def neighbour(e: Evidence) -> Outcome:
@@ -200,9 +201,10 @@ def neighbour(e: Evidence) -> Outcome:
             address, hardware = others[0]
             text = f"the cloud uses {address} ({hardware}) where the order says {probe.destination}"
             advice = f"Set {probe.destination} as your address. (Or here: put {address} into the order.)"
-            return Outcome("failed", text, "cloud", (found.reason,), advice)
+            return Outcome("failed", text, "cloud", (found.reason, *_told_before(e)), advice)
         advice = f"Check that {probe.destination} is set there ({_vlan(e)}) and answers {probe.protocol}."
-        return _failed(found, advice, f"{probe.protocol} requests for {probe.destination} were sent and not answered")
+        asked = f"{probe.protocol} requests for {probe.destination} were sent and not answered"
+        return _failed(found, advice, asked, *_told_before(e))
     told = [f"{path.destination} is {path.hardware_address}" for path in e.paths if path.hardware_address is not None]
     if told:
         return Outcome("ok", "; ".join(told))
@@ -263,6 +265,11 @@ def mtu(e: Evidence) -> Outcome:
     return Outcome("unknown", "too many packets get lost to tell" if lossy else "it was not tried")
 
 
+def _told_before(e: Evidence) -> tuple[str, ...]:
+    """What the cloud itself has said, before it could not be reached any more."""
+    return tuple(text for s in e.facts.sessions if rules.refused_by_cloud(s) for text in _reset_told(s))
+
+
 def _lacking(e: Evidence) -> SessionFacts | None:
     return next((session for session in e.facts.sessions if not session.established), None)
 
@@ -296,14 +303,18 @@ def tcp(e: Evidence) -> Outcome:
         return Outcome("failed", where, "customer", (*told, *e.foreign_firewall), _FIREWALL)
     found = rules.why_not_established(e.facts, session)
     known = e.daemon is not None and e.daemon.layer == "md5" and look.signed == "silence"
-    if found.layer not in {"tcp", "ping"} or session.admin_shutdown or known:
-        return Outcome("ok", "TCP 179 can be reached", evidence=told)
     if "accepted" in (look.signed, look.unsigned):
         return Outcome("ok", f"{session.peer} accepts TCP on port 179", evidence=told)
+    if found.layer not in {"tcp", "ping", "bfd"} or session.admin_shutdown or known:
+        return Outcome("ok", "TCP 179 is not what fails", evidence=told)
     if "refused" in (look.signed, look.unsigned):
         text = f"BGP to {session.peer} is {session.state}: the cloud refuses TCP 179: no BGP session is set up there"
         advice = f"Set up the BGP session with {session.peer}, its neighbour {_customer(e, session)}."
         return Outcome("failed", text, "cloud", told, advice)
+    if found.layer == "bfd":
+        if look.unsigned is None:
+            return Outcome("unknown", "it was not tried, and FRR does not try it either")
+        found = Verdict("down", f"BGP to {session.peer} is {session.state}: {rules.UNANSWERED}", "tcp", "cloud")
     advice = (
         f"Check filters on TCP 179 between {_customer(e, session)} and {session.peer}, that the "
         "session exists there, and its MD5 password: a wrong one is answered by silence too."
@@ -328,9 +339,12 @@ def _tcp_told(peer: str, look: TcpLook) -> tuple[str, ...]:
     return tuple(told)
 
 
-_ADVICE_MD5 = (
-    "Set the BGP (MD5) password anew; so do we, in this router's credential. A trailing blank is another password."
-)
+_ADVICE_DIGESTS: dict[DigestFault, str] = {
+    "missing": "Set the BGP (MD5) password on your side; let us agree on it elsewhere than in a ticket.",
+    "wrong": "Set the BGP (MD5) password anew; so do we, in this router's credential. A trailing blank is another "
+    "password.",
+    "unexpected": "Remove the BGP (MD5) password. (Or here: order it, as `bgp.password`.)",
+}
 
 
 def md5(e: Evidence) -> Outcome:
@@ -340,27 +354,28 @@ def md5(e: Evidence) -> Outcome:
         return Outcome("ok", "every session is up") if e.facts.sessions else Outcome("skipped", _NO_SESSION)
     ordered = next((s for s in e.interface.sessions if str(s.cloud) == session.peer), None)
     look = e.tcp.get(session.peer, TcpLook())
-    facts, said = e.facts, session
-    if session.digest is None and look.signed == "silence" and look.unsigned in {"accepted", "refused"}:
-        said = replace(session, digest="missing")
-    if said.digest is None and look.signed == "silence" and e.daemon is not None and e.daemon.layer == "md5":
-        return Outcome("failed", e.daemon.reason, e.daemon.side, _tcp_told(session.peer, look), _ADVICE_MD5)
-    if said.digest is None:
-        if ordered is not None and ordered.password is None:
-            return Outcome("skipped", "no password is ordered")
-        if look.signed == "accepted":
-            return Outcome("ok", f"{session.peer} accepts the ordered password")
-        return Outcome("unknown", "nothing was heard that would tell")
-    found = rules.why_not_established(facts, said)
-    advice = {
-        "missing": "Set the BGP (MD5) password on your side; let us agree on it elsewhere than in a ticket.",
-        "wrong": _ADVICE_MD5,
-        "unexpected": "Remove the BGP (MD5) password. (Or here: order it, as `bgp.password`.)",
-    }[said.digest]
-    if said is not session:
+    told = _tcp_told(session.peer, look)
+    if session.admin_shutdown:
+        return Outcome("skipped", "the session is shut down on this router")
+    if session.state == "Established":
+        return Outcome("ok", f"{session.peer} is spoken with")
+    if session.digest is not None:  # seen in the cloud's own SYN, just now
+        text = f"BGP to {session.peer} is {session.state}: {rules.DIGESTS[session.digest]}"
+        return Outcome("failed", text, "cloud", told, _ADVICE_DIGESTS[session.digest])
+    unsigned_only = look.signed == "silence" and look.unsigned in {"accepted", "refused"}
+    if unsigned_only and not rules.refused_by_cloud(session):
         text = f"BGP to {session.peer} is {session.state}: {rules.DIGESTS['missing']}"
-        return Outcome("failed", text, "cloud", _tcp_told(session.peer, look), advice)
-    return _failed(found, advice, *_tcp_told(session.peer, look))
+        return Outcome("failed", text, "cloud", told, _ADVICE_DIGESTS["missing"])
+    if look.signed == "silence" and e.daemon is not None and e.daemon.layer == "md5":
+        return Outcome("failed", e.daemon.reason, e.daemon.side, told, _ADVICE_DIGESTS["wrong"])
+    if unsigned_only:  # a cloud that has ended a session may forget its password with it
+        text = "the ordered password gets no answer, and none is to be expected after what the cloud has said"
+        return Outcome("unknown", text, evidence=(*told, *_reset_told(session)))
+    if ordered is not None and ordered.password is None:
+        return Outcome("skipped", "no password is ordered")
+    if look.signed == "accepted":
+        return Outcome("ok", f"{session.peer} accepts the ordered password")
+    return Outcome("unknown", "nothing was heard that would tell")
 
 
 def opened(e: Evidence) -> Outcome:
@@ -388,6 +403,8 @@ def opened(e: Evidence) -> Outcome:
         return _failed(found, advice, *evidence, *_reset_told(session))
     if found.layer == "prefixes":
         return Outcome("ok", "the session comes up, and is ended again", evidence=evidence)
+    if found.layer == "bfd" or rules.kept_by_bfd(session):
+        return Outcome("unknown", "FRR does not try it now")
     # It is down and no layer below has shown why.
     return Outcome("failed", found.reason, found.side, (*evidence, *_reset_told(session)), _UNCLEAR)
 
@@ -449,9 +466,16 @@ def bfd(e: Evidence) -> Outcome:
         timers = f"{ordered.interval * 1000:.0f} ms × {ordered.multiplier}" if ordered is not None else "its timers"
         advice = f"Switch BFD on ({timers}), or say that there is none: until then failures are seen late."
         return _failed(found, advice, "BGP is established, so the path is sound")
-    if _lacking(e) is not None:
-        return Outcome("unknown", "BGP is not established yet")
-    return Outcome("ok", "BFD is up")
+    session = _lacking(e)
+    if session is None:
+        return Outcome("ok", "BFD is up")
+    cause = rules.why_not_established(e.facts, session)
+    if rules.kept_by_bfd(session):
+        advice = "Order `bfd: false` until the cloud has BFD on, or install an FRR that does without (8.4 and 10.7 do)."
+        return _failed(cause, advice, *_reset_told(session))
+    if cause.layer == "bfd":
+        return _failed(cause, "Look again in a few seconds. If it goes on, packets get lost on the way.")
+    return Outcome("unknown", "BGP is not established yet")
 
 
 def forwarding(e: Evidence) -> Outcome:

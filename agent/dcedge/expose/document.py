@@ -123,6 +123,7 @@ class SessionDocument(TypedDict):
     prefixes: PrefixesDocument
     transitions: int
     last_reset: str | None
+    earlier_reset: str | None
     bfd: str | None
 
 
@@ -490,6 +491,7 @@ def _session(session: SessionSnapshot) -> SessionDocument:
         },
         "transitions": session.transitions,
         "last_reset": None if session.last_reset is None else told(session.last_reset),
+        "earlier_reset": None if session.earlier_reset is None else told(session.earlier_reset),
         "bfd": session.bfd,
     }
 

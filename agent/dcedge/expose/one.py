@@ -116,7 +116,8 @@ def _session(session: SessionDocument, timers: TimersDocument) -> Iterator[Line]
     accepted = f"{prefixes['accepted']}{_at_most(timers['receive_limit'])} accepted"
     advertised = f"{prefixes['advertised']}{_at_most(timers['advertise_limit'])} advertised"
     yield "prefixes", f"{accepted}, {advertised}"
-    why = f"; the last time: {session['last_reset']}" if session["last_reset"] else ""
+    last, earlier = session["last_reset"], session["earlier_reset"]
+    why = f"; the last time: {last}" if last else f"; an earlier time: {earlier}" if earlier else ""
     yield "lost", f"{counted(session['transitions'], 'time')}{why}"
 
 

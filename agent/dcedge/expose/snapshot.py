@@ -70,7 +70,8 @@ class ConnectionSnapshot(NamedTuple):
 class SessionSnapshot(NamedTuple):
     """One BGP session. `state` is RFC 4271's word, or `unknown` while FRR does not answer.
 
-    `ordered` has its timers and limits; `bfd_detection_ms` is the silence after which BFD calls the path dead.
+    `earlier_reset` is why it was lost an earlier time, for where FRR does not tell of the last one. `ordered` has its
+    timers and limits; `bfd_detection_ms` is the silence after which BFD calls the path dead.
     """
 
     peer: str
@@ -82,6 +83,7 @@ class SessionSnapshot(NamedTuple):
     advertised: int = 0
     transitions: int = 0
     last_reset: str | None = None
+    earlier_reset: str | None = None
     bfd: str | None = None
     bfd_detection_ms: int | None = None
     ordered: Session | None = None
@@ -188,6 +190,7 @@ def session_snapshot(state: SessionState, ordered: Session) -> SessionSnapshot:
         advertised=0 if counts is None else counts.advertised,
         transitions=state.transitions,
         last_reset=state.last_reset,
+        earlier_reset=state.earlier_reset,
         bfd=state.bfd,
         bfd_detection_ms=state.bfd_detection_ms,
         ordered=ordered,

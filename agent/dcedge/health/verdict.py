@@ -113,8 +113,9 @@ class LinkFacts:
 class SessionFacts:
     """One BGP session as FRR tells it. `state` is FRR's word (Idle, Connect, ... Established).
 
-    `duration` is how long it has been in that state; `bfd` is None where BFD is not ordered, `advertised` None
-    while unknown. `digest` is what was seen to be wrong with TCP-MD5, where it was and can only be this session's.
+    `duration` is how long it has been in that state; `bfd` is None where BFD is not ordered or not known, `advertised`
+    None while unknown. `digest` is what was seen to be wrong with TCP-MD5, where it was and can only be this session's.
+    `held` is whether FRR has it Idle with no mind to set it up.
     """
 
     peer: str
@@ -134,6 +135,12 @@ class SessionFacts:
     customer_asn: int | None = None
     cloud_asn: int | None = None
     lost: int = 0  # how often it was lost after it had been up
+    held: bool = False
+
+    @property
+    def bfd_lacking(self) -> bool:
+        """Whether BFD is ordered and not up, as far as is known."""
+        return self.bfd != "up" and (self.bfd is not None or self.bfd_detection_ordered_ms is not None)
 
     @property
     def established(self) -> bool:
@@ -217,6 +224,7 @@ class Facts:
     failing: tuple[str, ...] = ()
     frr_available: bool = True
     frr_detail: str = ""
+    frr_version: str | None = None  # as FRR gives it: `10.3`
     sessions: tuple[SessionFacts, ...] = ()
     probes: tuple[ProbeFacts, ...] = ()
     busy: bool = False  # now
@@ -586,6 +594,7 @@ DIGESTS: dict[DigestFault, str] = {
     "unexpected": "the cloud's TCP comes with MD5, but no password is ordered",
 }
 
+_REMOVED = "peer de-configured"
 # NOTIFICATIONs (RFC 4271, 4.5; RFC 4486) in FRR's words: the layer they speak of; what it means, and whose side has to
 # look, where the cloud sent it and where this router did.
 _NOTIFICATIONS: tuple[tuple[str, Layer, tuple[str, Side], tuple[str, Side]], ...] = (
@@ -614,22 +623,45 @@ _NOTIFICATIONS: tuple[tuple[str, Layer, tuple[str, Side], tuple[str, Side]], ...
         ("this router has shut the session down", "customer"),
     ),
     (
-        "peer de-configured",
+        _REMOVED,
         "bgp",
         ("the cloud has removed the session", "cloud"),
         ("this router has removed the session", "customer"),
     ),
+    (
+        "connection rejected",
+        "bgp",
+        ("the cloud rejects the session", "cloud"),
+        ("this router rejects the session", "customer"),
+    ),
+    (
+        "out of resources",
+        "bgp",
+        ("the cloud has no resources left for the session", "cloud"),
+        ("this router has no resources left for the session", "customer"),
+    ),
 )
+_RECEIVED, _SENT = "bgp notification received", "bgp notification sen"
+
+
+def _frrs_own(last_reset: str | None) -> str:
+    """FRR's words for a session's end, in small letters, without what the peer had to say besides (RFC 9003)."""
+    return ": ".join((last_reset or "").lower().split(": ", 2)[:2])
 
 
 def refusal(last_reset: str) -> tuple[str, Layer, Side] | None:
     """What the NOTIFICATION in FRR's reason of a session's end says is wrong: in words, the layer, and whose side."""
-    said = last_reset.lower()
+    said = _frrs_own(last_reset)
     for sign, layer, received, sent in _NOTIFICATIONS:
         if sign in said:
-            meaning, side = sent if "notification sen" in said else received
+            meaning, side = sent if _SENT in said else received
             return meaning, layer, side
     return None
+
+
+def refused_by_cloud(session: SessionFacts) -> bool:
+    """Whether the cloud itself has said why it wants no session: that outweighs what is guessed from outside."""
+    return refusal(session.last_reset or "") is not None and _RECEIVED in _frrs_own(session.last_reset)
 
 
 def refused(session: SessionFacts) -> tuple[str, Layer, Side] | None:
@@ -654,18 +686,12 @@ def why_not_established(facts: Facts, session: SessionFacts) -> Verdict:
     said = f"BGP to {session.peer} is {session.state}{since}"
     unreachable = nothing_heard(facts, probe) or no_neighbour(facts, probe)
     if unreachable is not None:
-        return replace(unreachable, reason=f"{said}: {unreachable.reason}")
-    if session.digest is not None:
+        return replace(unreachable, reason=f"{said}: {unreachable.reason}{_before(session)}")
+    if session.digest is not None and not (session.digest == "missing" and _stays_ended(session)):
         return Verdict("down", f"{said}: {DIGESTS[session.digest]}", "md5", "cloud")
     opening = session.state in {"OpenSent", "OpenConfirm"} and (session.duration or 0) >= STANDS
-    if not opening and (notification := refused(session)) is not None:  # else that is an older story
-        meaning, layer, side = notification
-        if layer == "bgp" and side == "cloud" and session.state == "Connect" and (session.duration or 0) >= STANDS:
-            # It may be back, but not as ordered: what is so now comes first, as a long reason is cut.
-            reason = f"{said}: {_UNANSWERED}{_though_pinged(probe)}; before, {meaning}"
-        else:
-            reason = f"{said}: {meaning} (last reset: {session.last_reset})"
-        return Verdict("down", reason, layer, side)
+    if not opening and (told := _refused_verdict(facts, session, said)) is not None:  # else that is an older story
+        return told
     if session.state == "OpenSent":
         return Verdict(
             "down", f"{said}: TCP is up but the cloud sends no valid OPEN{_ttl_dropped(session)}", "open", "cloud"
@@ -674,13 +700,81 @@ def why_not_established(facts: Facts, session: SessionFacts) -> Verdict:
         # A cloud that demands a TTL lets FRR's SYN-ACK pass, which has 255, and drops what follows.
         reason = f"{said}: the cloud does not confirm our OPEN: it may demand another TTL, or filter what follows"
         return Verdict("down", reason, "open", "cloud")
+    if kept_by_bfd(session):
+        return _kept_down(facts, session, said)
     if probe is not None and probe.probes and not probe.answers:
         reason = f"{said}: the cloud answers neither pings nor TCP 179{_because(probe)}"
         return Verdict("down", reason, "tcp", "unknown")
-    return Verdict("down", f"{said}: {_UNANSWERED}{_though_pinged(probe)}{_ttl_dropped(session)}", "tcp", "cloud")
+    if session.state == "Idle" and (lost := _lost(session)):
+        reason = f"{said}: {lost}, and FRR is about to try again (last reset: {session.last_reset})"
+        return Verdict("down", reason, "bfd" if lost is _BFD_LOST else "bgp", "unknown")
+    guess = f"{UNANSWERED}{_though_pinged(probe)}{_ttl_dropped(session)}"
+    before = f"; before, {_CLOUD_ENDED} ({session.last_reset})" if _lost(session) is _CLOUD_ENDED else ""
+    return Verdict("down", f"{said}: {guess}{before}", "tcp", "cloud")
 
 
-_UNANSWERED = "the cloud does not answer on TCP 179"
+UNANSWERED = "the cloud does not answer on TCP 179"
+
+
+def _refused_verdict(facts: Facts, session: SessionFacts, said: str) -> Verdict | None:
+    """What the last NOTIFICATION means, where it names a fault, beside the state that the session is in now."""
+    notification = refused(session)
+    if notification is None:
+        return None
+    meaning, layer, side = notification
+    last_reset = f" (last reset: {session.last_reset})"
+    if session.state == "Established":
+        reason = f"{said}, but was ended before: {meaning}{last_reset}"
+    elif layer == "bgp" and side == "cloud" and session.state == "Connect" and (session.duration or 0) >= STANDS:
+        since = "does not answer on TCP 179 since: if it is back, with another password or TTL, or behind a filter"
+        reason = f"{said}: {meaning}, and {since}"
+    elif kept_by_bfd(session) and refused_by_cloud(session):
+        reason = f"{said}: {meaning}; {_frr(facts)} does not try again while BFD is down{last_reset}"
+    else:
+        reason = f"{said}: {meaning}{last_reset}"
+    return Verdict("down", reason, layer, side)
+
+
+def _before(session: SessionFacts) -> str:
+    """What the cloud has said before it could not be reached any more."""
+    told = refused(session)
+    return f"; before, {told[0]}" if told is not None and refused_by_cloud(session) else ""
+
+
+def _stays_ended(session: SessionFacts) -> bool:
+    """Whether the cloud has ended the session and keeps its part of it: it forgets the password until it is back."""
+    return refused_by_cloud(session) and _REMOVED not in _frrs_own(session.last_reset)
+
+
+_BFD_LOST, _CLOUD_ENDED = "BFD went down", "the cloud has ended the session"
+
+
+def _lost(session: SessionFacts) -> str | None:
+    """How a session was lost, where that is known and names no fault."""
+    said = _frrs_own(session.last_reset)
+    if "bfd down" in said:
+        return _BFD_LOST
+    return _CLOUD_ENDED if _RECEIVED in said else None
+
+
+def kept_by_bfd(session: SessionFacts) -> bool:
+    """Whether FRR does not so much as try, and BFD is not up: to some versions (10.3) the one is the other's reason."""
+    return session.state == "Idle" and session.held and session.bfd_lacking
+
+
+def _kept_down(facts: Facts, session: SessionFacts, said: str) -> Verdict:
+    """The cloud has no chance to answer where FRR does not try."""
+    probe = facts.probe_of(session.peer)
+    bfd = f"BFD is {session.bfd.replace('_', ' ')}" if session.bfd is not None else "bfdd does not answer"
+    why = f"{_frr(facts)} sets up no session while BFD is not up, and {bfd}"
+    if probe is not None and probe.probes and not probe.answers:
+        return Verdict("down", f"{said}: the cloud answers no pings{_because(probe)}, and {why}", "ping", "unknown")
+    pings = ", though the cloud answers pings: it may have BFD off" if probe is not None and probe.answers else ""
+    return Verdict("down", f"{said}: {why}{pings}", "bfd", "customer")
+
+
+def _frr(facts: Facts) -> str:
+    return f"FRR {facts.frr_version}" if facts.frr_version else "this FRR"
 
 
 def _though_pinged(probe: ProbeFacts | None) -> str:

@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
-from dcedge.explain.gather import dropping_chains
+from ipaddress import ip_address
+
+import pytest
+
+from dcedge.bgp.state import SessionState
+from dcedge.explain.gather import dropping_chains, heard_reset, sessions_with_reasons
+from tests.unit.explain.scene import INTERFACE, PEER
+
+CEASE = "BGP Notification received: Cease/Administrative Shutdown"
 
 
 def chain(table: str, name: str, hook: str, policy: str = "accept") -> dict[str, object]:
@@ -38,3 +46,35 @@ def test_the_chains_of_others_that_drop_are_named_and_ours_are_not() -> None:
 def test_no_listing_is_no_chain() -> None:
     assert list(dropping_chains({})) == []
     assert list(dropping_chains(None)) == []
+
+
+@pytest.mark.parametrize(
+    ("frr", "daemon", "told"),
+    [
+        (None, (3, CEASE), CEASE),
+        ("Peer closed the session", (3, CEASE), CEASE),
+        (CEASE, (3, "BFD down received"), CEASE),
+        (None, (2, CEASE), None),  # of the loss before
+        (None, (3, None), None),
+    ],
+)
+def test_why_a_session_was_lost_is_what_the_daemon_still_knows_of_it(
+    frr: str | None, daemon: tuple[int, str | None], told: str | None
+) -> None:
+    state = SessionState(ip_address(PEER), "default", "prod-a", "Active", False, None, (), frr, transitions=3)
+    (facts,) = sessions_with_reasons(INTERFACE, {("default", PEER): state}, {PEER: daemon})
+    assert facts.last_reset == told
+
+
+@pytest.mark.parametrize(
+    ("known", "heard", "told"),
+    [
+        ("Peer closed the session", "Cease/Administrative Shutdown", CEASE),
+        (f"{CEASE}: until 18:00", "Cease/Administrative Shutdown", f"{CEASE}: until 18:00"),
+        (CEASE, "OPEN Message Error/Bad Peer AS", "BGP Notification received: OPEN Message Error/Bad Peer AS"),
+        (CEASE, None, CEASE),
+        (None, None, None),
+    ],
+)
+def test_a_notification_that_is_heard_is_the_last_one(known: str | None, heard: str | None, told: str | None) -> None:
+    assert heard_reset(known, heard) == told

@@ -168,6 +168,9 @@ def test_a_notification_is_read_from_anywhere_in_the_stream() -> None:
     bad_as = MARKER + b"\0\x17\x03\x02\x02\xff\xff"
     assert read_notification(keepalive + bad_as) == "OPEN Message Error/Bad Peer AS"
     assert read_notification(MARKER + b"\0\x15\x03\x06\x01") == "Cease/Maximum Number of Prefixes Reached"
+    assert read_notification(MARKER + b"\0\x15\x03\x06\x05") == "Cease/Connection Rejected"
+    assert read_notification(MARKER + b"\0\x15\x03\x02\x06") == "OPEN Message Error/Unacceptable Hold Time"
+    assert read_notification(MARKER + b"\0\x15\x03\x02\x63") == "OPEN Message Error"
     assert read_notification(MARKER + b"\0\x15\x03\x06\x04") is None, "an administrative reset passes by itself"
     assert read_notification(keepalive) is None
     heard = listener()

@@ -28,6 +28,8 @@ MAC = "00:1b:21:aa:bb:cc"
 QUIET = replace(WELL.facts.link, silent=4.0)
 DEAD = (PathLook(PEER, 4, 0, neighbour=False),)
 BOND = PortFacts("bond0", members=(MemberFacts("eth1"), MemberFacts("eth2", partner=False)))
+RECEIVED = "BGP Notification received: "
+SHUT, CAP = f"{RECEIVED}Cease/Administrative Shutdown", f"{RECEIVED}Cease/Maximum Number of Prefixes Reached"
 DARK = Optics("FINISAR", "FTLX1471", "ABC", (Lane(-40.0, -2.5),), -18.4, -10.2, ("no light comes in",))
 
 
@@ -37,6 +39,9 @@ def facts(**changes: object) -> Facts:
 
 def evidence(changed: Facts, **changes: object) -> Evidence:
     return replace(WELL, facts=changed, **changes)  # type: ignore[arg-type]
+
+
+KEPT = facts(frr_version="10.3", sessions=(replace(ACTIVE, state="Idle", held=True),))
 
 
 class Row(NamedTuple):
@@ -202,6 +207,126 @@ ROWS = [
         "another password is set there",
     ),
     Row(
+        "shut down at the cloud, whose listener has forgotten the password",
+        evidence(facts(sessions=(replace(ACTIVE, last_reset=SHUT),)), tcp={PEER: TcpLook("silence", "accepted")}),
+        "open",
+        "cloud",
+        "the cloud has shut the session down",
+        agrees=False,
+    ),
+    Row(
+        "removed at the cloud, where nobody listens any more",
+        evidence(
+            facts(sessions=(replace(ACTIVE, last_reset=f"{RECEIVED}Cease/Peer De-configured"),)),
+            tcp={PEER: TcpLook("silence", "refused")},
+        ),
+        "open",
+        "cloud",
+        "the cloud has removed the session",
+        agrees=False,
+    ),
+    Row(
+        "too many prefixes for the cloud, whose listener has forgotten the password",
+        evidence(facts(sessions=(replace(ACTIVE, last_reset=CAP),)), tcp={PEER: TcpLook("silence", "accepted")}),
+        "prefixes",
+        "customer",
+        "we announce more prefixes than the cloud takes",
+    ),
+    Row(
+        "shut down at the cloud, and back with another password, as its own SYN shows",
+        evidence(
+            facts(sessions=(replace(ACTIVE, digest="missing", last_reset=SHUT),)),
+            tcp={PEER: TcpLook("silence", "accepted", digest="missing")},
+        ),
+        "md5",
+        "cloud",
+        "no password is set there",
+        agrees=False,
+    ),
+    Row(
+        "changed at the cloud, whose listener knows no password since",
+        evidence(
+            facts(sessions=(replace(ACTIVE, last_reset=f"{RECEIVED}Cease/Other Configuration Change"),)),
+            tcp={PEER: TcpLook("silence", "accepted")},
+        ),
+        "md5",
+        "cloud",
+        "no password is set there",
+        agrees=False,
+    ),
+    Row(
+        "up again for a moment after the cloud shut it down, seen before its listener is asked",
+        evidence(
+            facts(sessions=(replace(UP, duration=2, last_reset=SHUT),)), tcp={PEER: TcpLook("silence", "accepted")}
+        ),
+        "open",
+        "cloud",
+        "is Established for 2 s, but was ended before: the cloud has shut the session down",
+        agrees=False,
+    ),
+    Row(
+        "up again for a moment after this router ended it, whatever its listener says",
+        evidence(
+            facts(sessions=(replace(UP, duration=2, last_reset=CAP.replace("received", "send")),)),
+            tcp={PEER: TcpLook("silence", "accepted")},
+        ),
+        "prefixes",
+        "cloud",
+        "the cloud announces more prefixes than the order's receive_limit",
+    ),
+    Row(
+        "FRR does not try while BFD is down",
+        evidence(KEPT, tcp={PEER: TcpLook("accepted", "silence")}),
+        "bfd",
+        "customer",
+        "FRR 10.3 sets up no session while BFD is not up",
+    ),
+    Row(
+        "FRR does not try while BFD is down, and TCP was not tried",
+        evidence(KEPT),
+        "bfd",
+        "customer",
+        "FRR 10.3 sets up no session while BFD is not up",
+    ),
+    Row(
+        "FRR does not try while BFD is down, and pings are filtered",
+        evidence(
+            replace(KEPT, probes=(replace(SILENT, neighbour=True),)),
+            paths=(PathLook(PEER, 4, 0, neighbour=True),),
+            tcp={PEER: TcpLook("accepted", "silence")},
+        ),
+        "bfd",
+        "unknown",
+        "the cloud answers no pings, and FRR 10.3 sets up no session while BFD is not up",
+        agrees=False,
+    ),
+    Row(
+        "FRR does not try while BFD is down, and nobody would listen",
+        evidence(KEPT, tcp={PEER: TcpLook("refused", "refused")}),
+        "tcp",
+        "cloud",
+        "no BGP session is set up there",
+        agrees=False,
+    ),
+    Row(
+        "FRR does not try while BFD is down, and TCP 179 is filtered",
+        evidence(KEPT, tcp={PEER: TcpLook("silence", "silence")}),
+        "tcp",
+        "cloud",
+        "BGP to 10.255.101.1 is Idle: the cloud does not answer on TCP 179",
+        agrees=False,
+    ),
+    Row(
+        "BFD down a moment ago",
+        evidence(
+            facts(sessions=(replace(ACTIVE, state="Idle", last_reset="BFD down received"),)),
+            tcp={PEER: TcpLook("accepted", "silence")},
+        ),
+        "bfd",
+        "unknown",
+        "BFD went down, and FRR is about to try again",
+    ),
+    Row(
         "the cloud refuses our ASN",
         evidence(
             facts(sessions=(replace(ACTIVE, last_reset="BGP Notification received: OPEN Message Error/Bad Peer AS"),)),
@@ -308,6 +433,14 @@ def test_the_first_layer_that_fails_is_named_with_its_side(row: Row) -> None:
     if row.agrees:
         verdict = judge(row.evidence.facts)
         assert (verdict.layer, verdict.side) == (row.layer, row.side) or (row.layer, verdict.layer) == ("tcp", "tcp")
+
+
+def test_what_the_cloud_has_said_stands_beside_a_path_that_has_died_since() -> None:
+    ended = facts(link=QUIET, sessions=(replace(ACTIVE, last_reset=SHUT),), probes=(SILENT,))
+    finding = explain(evidence(ended, paths=DEAD, capture=Capture(4))).finding
+    assert finding is not None
+    assert finding.layer == "frames"
+    assert f"last reset: {SHUT}" in finding.evidence
 
 
 def test_health_has_no_finding_and_every_layer_its_word() -> None:

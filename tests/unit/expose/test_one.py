@@ -17,7 +17,7 @@ from dcedge.expose.top import frame, run_top, spark
 from dcedge.health.tracker import Transition
 from dcedge.health.verdict import Verdict
 from dcedge.probe.histogram import BOUNDS, Histogram
-from tests.unit.expose.scene import TAKEN, complete, down, snapshot, up
+from tests.unit.expose.scene import TAKEN, complete, down, session, snapshot, up
 from tests.unit.expose.town import Town
 
 HISTORY = (Transition(TAKEN - 35, "up", "down", "BGP to 10.0.0.1 is Active"),)
@@ -71,6 +71,22 @@ def test_the_verdict_says_what_to_do_next() -> None:
     shown = snapshot(up()._replace(verdict=Verdict("drained", "drained by an operator")))
     assert "undrain" in detail("prod-a", shown)["next_step"]
     assert detail("prod-a")["next_step"] == ""
+
+
+@pytest.mark.parametrize(
+    ("last", "earlier", "told"),
+    [
+        ("BFD down received", "Interface down", "1 time; the last time: BFD down received"),
+        (None, "Interface down", "1 time; an earlier time: Interface down"),
+        (None, None, "1 time"),
+    ],
+)
+def test_it_tells_why_a_session_was_lost_as_far_as_that_is_known(
+    last: str | None, earlier: str | None, told: str
+) -> None:
+    lost = session()._replace(last_reset=last, earlier_reset=earlier)
+    text = said("prod-a", snapshot(up()._replace(sessions=(lost,))))
+    assert told in [line.strip().removeprefix("lost").strip() for line in text.splitlines()]
 
 
 def test_nobody_is_nobody() -> None:

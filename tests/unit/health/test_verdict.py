@@ -34,6 +34,9 @@ SILENT = ProbeFacts(PEER, "ipv4", probes=64, lost=64)
 GOOD = Facts("up", PORT, LINK, sessions=(UP,), probes=(ANSWERS,))
 RECEIVED, SENT = "BGP Notification received: ", "BGP Notification send: "  # as FRR writes it
 ACTIVE = replace(UP, state="Active", duration=35, received=0, advertised=0)
+KEPT = replace(ACTIVE, state="Idle", held=True, bfd="down")
+SHUT, RESET = RECEIVED + "Cease/Administrative Shutdown", RECEIVED + "Cease/Administrative Reset"
+BFD_DOWN = "BFD down received"
 STATIC = replace(GOOD, static=True, sessions=())
 
 
@@ -198,9 +201,152 @@ ROWS = [
         "removed at the cloud, and not answering since",
         replace(GOOD, sessions=(replace(ACTIVE, state="Connect", last_reset=RECEIVED + "Cease/Peer De-configured"),)),
         "down",
-        "the cloud does not answer on TCP 179, though it answers pings: a filter, another password or TTL, or no "
-        "session set up there; before, the cloud has removed the session",
+        "the cloud has removed the session, and does not answer on TCP 179 since: if it is back, with another password "
+        "or TTL, or behind a filter",
         "cloud",
+    ),
+    Row(
+        "shut down at the cloud, and not answering since",
+        replace(GOOD, sessions=(replace(ACTIVE, state="Connect", last_reset=SHUT),)),
+        "down",
+        "Connect for 35 s: the cloud has shut the session down, and does not answer on TCP 179 since",
+        "cloud",
+    ),
+    Row(
+        "the cloud's prefix cap exceeded, and its password forgotten with the session",
+        replace(
+            GOOD,
+            sessions=(
+                replace(ACTIVE, digest="missing", last_reset=RECEIVED + "Cease/Maximum Number of Prefixes Reached"),
+            ),
+        ),
+        "down",
+        "we announce more prefixes than the cloud takes",
+        "customer",
+    ),
+    Row(
+        "removed at the cloud, and back without a password",
+        replace(GOOD, sessions=(replace(ACTIVE, digest="missing", last_reset=RECEIVED + "Cease/Peer De-configured"),)),
+        "down",
+        "no password is set there",
+        "cloud",
+    ),
+    Row(
+        "shut down at the cloud, and back with another password",
+        replace(GOOD, sessions=(replace(ACTIVE, digest="wrong", last_reset=SHUT),)),
+        "down",
+        "another password is set there",
+        "cloud",
+    ),
+    Row(
+        "rejected by the cloud",
+        replace(GOOD, sessions=(replace(ACTIVE, last_reset=RECEIVED + "Cease/Connection Rejected"),)),
+        "down",
+        "the cloud rejects the session (last reset: ",
+        "cloud",
+    ),
+    Row(
+        "the cloud does not like a part of our OPEN",
+        replace(GOOD, sessions=(replace(ACTIVE, last_reset=RECEIVED + "OPEN Message Error/Unacceptable Hold Time"),)),
+        "down",
+        "the cloud refuses our OPEN (last reset: BGP Notification received: OPEN Message Error/Unacceptable Hold Time)",
+        "cloud",
+    ),
+    Row(
+        "what the cloud's operator writes is not taken for FRR's words",
+        replace(GOOD, sessions=(replace(ACTIVE, last_reset=SHUT + ": Maximum Number of Prefixes: BFD down"),)),
+        "down",
+        "the cloud has shut the session down",
+        "cloud",
+    ),
+    Row(
+        "shut down at the cloud, then the path died",
+        replace(
+            GOOD,
+            link=replace(LINK, vlan=101, silent=42),
+            sessions=(replace(ACTIVE, last_reset=SHUT),),
+            probes=(replace(SILENT, neighbour=False),),
+        ),
+        "down",
+        "nothing set up there; before, the cloud has shut the session down",
+        "cloud",
+    ),
+    Row(
+        "ended by the cloud a moment ago, for a reason that names no fault",
+        replace(GOOD, sessions=(replace(ACTIVE, state="Idle", duration=1, lost=1, last_reset=RESET),)),
+        "down",
+        "is Idle for 1 s: the cloud has ended the session, and FRR is about to try again (last reset: ",
+        "unknown",
+    ),
+    Row(
+        "ended by the cloud for a reason that names no fault, and not answering since",
+        replace(GOOD, sessions=(replace(ACTIVE, last_reset=RESET),)),
+        "down",
+        "or no session set up there; before, the cloud has ended the session (BGP Notification received: Cease/Admin",
+        "cloud",
+    ),
+    Row(
+        "BFD down a moment ago",
+        replace(GOOD, sessions=(replace(ACTIVE, state="Idle", duration=1, lost=1, bfd="down", last_reset=BFD_DOWN),)),
+        "down",
+        "is Idle for 1 s: BFD went down, and FRR is about to try again (last reset: BFD down received)",
+        "unknown",
+    ),
+    Row(
+        "an FRR that does not try while BFD is down",
+        replace(GOOD, frr_version="10.3", sessions=(KEPT,)),
+        "down",
+        "is Idle for 35 s: FRR 10.3 sets up no session while BFD is not up, and BFD is down, though the cloud answers",
+        "customer",
+    ),
+    Row(
+        "an FRR of an unknown version that does not try while BFD is down",
+        replace(GOOD, sessions=(replace(KEPT, last_reset=SENT + "Cease/BFD Down"),), probes=()),
+        "down",
+        "Idle for 35 s: this FRR sets up no session while BFD is not up, and BFD is down",
+        "customer",
+    ),
+    Row(
+        "an FRR that does not try while bfdd is away",
+        replace(GOOD, frr_version="10.3", sessions=(replace(KEPT, bfd=None, bfd_detection_ordered_ms=900),)),
+        "down",
+        "FRR 10.3 sets up no session while BFD is not up, and bfdd does not answer",
+        "customer",
+    ),
+    Row(
+        "an FRR that does not try while BFD is down, on a dead path",
+        replace(GOOD, frr_version="10.3", sessions=(KEPT,), probes=(SILENT,)),
+        "down",
+        "the cloud answers no pings, and FRR 10.3 sets up no session while BFD is not up",
+        "unknown",
+    ),
+    Row(
+        "an FRR that does not try while BFD is down, after the cloud has shut the session down",
+        replace(GOOD, frr_version="10.3", sessions=(replace(KEPT, last_reset=SHUT),)),
+        "down",
+        "the cloud has shut the session down; FRR 10.3 does not try again while BFD is down (last reset: ",
+        "cloud",
+    ),
+    Row(
+        "our prefix cap exceeded, BFD down besides",
+        replace(GOOD, sessions=(replace(KEPT, last_reset=SENT + "Cease/Maximum Number of Prefixes Reached"),)),
+        "down",
+        "than the order's receive_limit (last reset: ",
+        "cloud",
+    ),
+    Row(
+        "Idle though BFD is up",
+        replace(GOOD, sessions=(replace(KEPT, bfd="up"),)),
+        "down",
+        "does not answer on TCP 179",
+        "cloud",
+    ),
+    Row(
+        "new, and waiting for BFD",
+        replace(GOOD, was_up=False, sessions=(replace(KEPT, duration=2),)),
+        "pending",
+        "coming up (Idle)",
+        "customer",
     ),
     Row(
         "no OPEN", replace(GOOD, sessions=(replace(ACTIVE, state="OpenSent"),)), "down", "sends no valid OPEN", "cloud"
@@ -548,6 +694,25 @@ def test_the_verdict_names_what_is_wrong_and_on_whose_side(row: Row) -> None:
     verdict = judge(row.facts)
     assert (verdict.state, verdict.side) == (row.state, row.side), verdict.reason
     assert row.says in verdict.reason
+
+
+@pytest.mark.parametrize("direction", [RECEIVED, SENT])
+@pytest.mark.parametrize(
+    "notification",
+    [
+        "OPEN Message Error/Bad Peer AS",
+        "OPEN Message Error/Unsupported Capability",
+        "Cease/Maximum Number of Prefixes Reached",
+        "Cease/Administrative Shutdown",
+        "Cease/Peer De-configured",
+        "Cease/Connection Rejected",
+        "Cease/Out of Resources",
+    ],
+)
+def test_a_session_that_is_up_again_is_not_said_to_be_what_ended_it_before(direction: str, notification: str) -> None:
+    verdict = judge(replace(GOOD, sessions=(replace(UP, duration=2, lost=1, last_reset=direction + notification),)))
+    assert verdict.state == "down", "it may be refused again"
+    assert f"BGP to {PEER} is Established for 2 s, but was ended before: " in verdict.reason
 
 
 def test_the_lowest_broken_layer_is_the_one_that_is_named() -> None:
