@@ -23,10 +23,10 @@ traffic   := probe ingress measure shaping shared_rate
 in_boot    = $(foreach test,$($(1)),tests/kernel/test_$(test).py)
 others     = $(patsubst tests/kernel/test_%.py,%,$(filter-out $(foreach boot,$(filter-out others,$(BOOTS)),$(call in_boot,$(boot))),$(wildcard tests/kernel/test_*.py)))
 DEBIANS   := bookworm trixie
-system_test = echo "system tests: $(1)" && $(LAB) --systemd --timeout 900 $(PYTEST) -qx tests/system/test_$(1).py
+system_test = echo "system tests: $(1)" && $(LAB) --systemd --timeout $(or $(2),900) $(PYTEST) -qx tests/system/test_$(1).py
 KERNEL_TESTS = $(LAB) --timeout 2700 $(PYTEST) -q -m "not alone"
 
-.PHONY: help demo shell test lint types unit native kernel $(addprefix boot-,$(BOOTS)) thorough system system-service system-vagrant_lab $(addprefix system-on-,$(DEBIANS)) fresh soak fuzz deb repo wheel bench venv deps judges lock format clean
+.PHONY: help demo shell test lint types unit native kernel $(addprefix boot-,$(BOOTS)) thorough system system-service system-vagrant_lab system-dist_upgrade $(addprefix system-on-,$(DEBIANS)) fresh soak fuzz deb repo wheel bench venv deps judges lock format clean
 
 help: ## this list
 	@sed -nE 's/^([a-z]+):[^#]*## (.*)/  make \1\t\2/p' Makefile | expand -t 18
@@ -67,10 +67,12 @@ thorough: deps judges venv ## the scenarios that `make test` runs small, at thei
 	@echo "scenarios at full size" && $(LAB) --timeout 2700 $(PYTEST) -q -m sized --thorough tests/kernel
 
 # Boots of the lab kernel with systemd as process 1, a story each: the package is installed, used, upgraded and removed,
-# on each Debian; the machines of vagrant/ are provisioned, and what their README says is tried.
-system: deps judges venv ## the package as a service under systemd on Debian 12 and 13; the Vagrant lab's scripts
+# on each Debian; Debian itself is upgraded under it; the machines of vagrant/ are provisioned, and what their README says
+# is tried.
+system: deps judges venv repo ## the package as a service under systemd on Debian 12 and 13; the Vagrant lab's scripts
 	@$(PYTHON) -m package.deb
 	@$(MAKE) -j2 --output-sync=target system-vagrant_lab $(addprefix system-on-,$(DEBIANS))
+	@$(MAKE) system-dist_upgrade
 
 system-vagrant_lab:
 	@$(call system_test,vagrant_lab)
@@ -79,7 +81,14 @@ $(addprefix system-on-,$(DEBIANS)): system-on-%:
 	@tests/lab/in-root $* make system-service
 
 system-service: deps venv
-	@$(PYTHON) -m package.deb --and-next && $(call system_test,service)
+	@tests/lab/install-packages systemd && $(PYTHON) -m package.deb --and-next && $(call system_test,service)
+
+# The repository is at hand as the folder into which nothing is written. What takes the network comes before the boot.
+system-dist_upgrade:
+	@tests/lab/in-root --out build/repo bookworm make dist_upgrade
+
+dist_upgrade: deps venv
+	@tests/system/fetch-dist-upgrade "$$LAB_OUT" && export LAB_MEM=4G && $(call system_test,dist_upgrade,2700)
 
 # In namespaces of its own, so that nothing stays mounted or running however it ends.
 fresh: venv ## what README.md and config/operations.md say to type, typed on a Debian 12 with nothing on it
