@@ -26,9 +26,11 @@ WITH_FRR  := providers job faults hitless
 NATIVE_WITH_FRR := bgp_frr bfd_joins failover accept_lists clouds
 in_boot    = $(foreach test,$($(1)),tests/kernel/test_$(test).py)
 others     = $(patsubst tests/kernel/test_%.py,%,$(filter-out $(foreach boot,$(filter-out others,$(BOOTS)),$(call in_boot,$(boot))),$(wildcard tests/kernel/test_*.py)))
+DEBIANS   := bookworm trixie
+system_test = echo "system tests: $(1)" && $(LAB) --systemd --timeout $(or $(2),900) $(PYTEST) -qx tests/system/test_$(1).py
 KERNEL_TESTS = $(LAB) --timeout 2700 $(PYTEST) -q -m "not alone"
 
-.PHONY: help demo shell test lint types unit native kernel $(addprefix boot-,$(BOOTS)) thorough system fresh soak fuzz deb wheel bench venv deps judges lock format clean
+.PHONY: help demo shell test lint types unit native kernel $(addprefix boot-,$(BOOTS)) thorough system system-service system-vagrant_lab system-dist_upgrade $(addprefix system-on-,$(DEBIANS)) fresh soak fuzz deb repo wheel bench venv deps judges lock format clean
 
 help: ## this list
 	@sed -nE 's/^([a-z]+):[^#]*## (.*)/  make \1\t\2/p' Makefile | expand -t 18
@@ -82,14 +84,29 @@ kernel: deps judges venv ## the tests on a kernel with 802.1Q, VRF, HTB and fq_c
 thorough: deps judges venv ## the scenarios that `make test` runs small, at their full size
 	@echo "scenarios at full size" && $(LAB) --timeout 2700 $(PYTEST) -q -m sized --thorough tests/kernel
 
-# Boots of the lab kernel with systemd as process 1, a story each: the package is installed, used, upgraded and removed;
-# the machines of vagrant/ are provisioned, and what their README says is tried.
-system: deps judges venv ## the installed package as a service under systemd; the Vagrant lab's machines and scripts
-	@rm -rf build/deb && $(PYTHON) -m package.deb --and-next
-	@$(MAKE) -j2 --output-sync=target system-vagrant_lab system-service
+# Boots of the lab kernel with systemd as process 1, a story each: the package is installed, used, upgraded and removed,
+# on each Debian; Debian itself is upgraded under it; the machines of vagrant/ are provisioned, and what their README says
+# is tried.
+system: deps judges venv repo ## the package as a service under systemd on Debian 12 and 13; the Vagrant lab's scripts
+	@$(PYTHON) -m package.deb
+	@$(MAKE) -j2 --output-sync=target system-vagrant_lab $(addprefix system-on-,$(DEBIANS))
+	@$(MAKE) system-dist_upgrade
 
-system-%:
-	@echo "system tests: $*" && $(LAB) --systemd --timeout 900 $(PYTEST) -qx tests/system/test_$*.py
+system-vagrant_lab:
+	@$(call system_test,vagrant_lab)
+
+$(addprefix system-on-,$(DEBIANS)): system-on-%:
+	@tests/lab/in-root $* make system-service
+
+system-service: deps venv
+	@tests/lab/install-packages systemd && $(PYTHON) -m package.deb --and-next && $(call system_test,service)
+
+# The repository is at hand as the folder into which nothing is written. What takes the network comes before the boot.
+system-dist_upgrade:
+	@tests/lab/in-root --out build/repo bookworm make dist_upgrade
+
+dist_upgrade: deps venv
+	@tests/system/fetch-dist-upgrade "$$LAB_OUT" && export LAB_MEM=4G && $(call system_test,dist_upgrade,2700)
 
 # In namespaces of its own, so that nothing stays mounted or running however it ends.
 fresh: venv ## what README.md and config/operations.md say to type, typed on a Debian 12 with nothing on it
@@ -104,8 +121,14 @@ fuzz: venv ## MINUTES=5 of hostile input: orders, FRR's configuration, netlink e
 	@end=$$((SECONDS + 60 * $(or $(MINUTES),5))); while ((SECONDS < end)); do \
 	    $(PYTEST) -q --hypothesis-profile=long tests/unit/fuzz tests/unit/order/test_hostile.py || exit 1; done
 
-deb: venv ## the Debian package, in build/deb
-	@$(PYTHON) -m package.deb
+deb: $(if $(DIST),,venv) ## the Debian package for this release, in build/deb (DIST=bookworm or trixie: for that)
+	@$(if $(DIST),tests/lab/in-root --out build/deb $(DIST) sh -c 'make deb && cp build/deb/* $$LAB_OUT',$(PYTHON) -m package.deb)
+
+repo: $(addprefix deb-for-,$(DEBIANS)) ## an apt repository in build/repo, with the package for Debian 12 and the one for 13
+	@tests/lab/install-packages apt-utils && package/repository $(DEBIANS)
+
+deb-for-%:
+	@$(MAKE) deb DIST=$*
 
 wheel: venv ## the Python wheel, in build/wheel
 	@rm -rf build/lib && .venv/bin/pip wheel -q --disable-pip-version-check --no-deps --no-build-isolation -w build/wheel . && ls build/wheel/*.whl

@@ -2,9 +2,10 @@
 
     python -m package.deb [--and-next]
 
-dcedge and the packages that it needs, at their pinned versions, lie in a virtual environment of their own on Debian's
-Python: /usr/lib/dcedge. Prints the path of what was built. With --and-next it is built once more with a higher version
-number, for whoever tries an upgrade.
+It is for the Debian on which it is built, and says so in its version: dcedge and the packages that it needs, at their
+pinned versions, lie in a virtual environment of their own, /usr/lib/dcedge, on that Debian's Python, which each release
+has in another version. Prints the path of what was built. With --and-next it is built once more with a higher version
+number, into build/deb/next, for whoever tries an upgrade.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import gzip
 import hashlib
 import json
 import os
+import platform
 import shutil
 import subprocess
 import sys
@@ -26,7 +28,7 @@ from package.manual import manual
 
 ROOT = Path(__file__).resolve().parent.parent
 HOME = Path("usr/lib/dcedge")
-SITE = HOME / "lib/python3.11/site-packages"
+SITE = HOME / f"lib/python{sys.version_info.major}.{sys.version_info.minor}/site-packages"
 UNITS = "usr/lib/systemd/system"
 LAUNCHER = f"#!/{HOME}/bin/python3 -I\nfrom dcedge.command import main\n\nmain()\n"
 # What nothing of the agent imports: scapy's protocols beyond those of a port.
@@ -40,23 +42,47 @@ COMPLETIONS = {
 
 def main(words: list[str]) -> int:
     """Build; returns the exit status."""
-    versions = [__version__, f"{__version__}+next"] if words == ["--and-next"] else [__version__]
-    target = ROOT / "build" / "deb"
-    target.mkdir(parents=True, exist_ok=True)
+    debian = debian_release(platform.freedesktop_os_release())
+    target = ROOT / "build/deb"
+    builds = {package_version(__version__, debian): target}
+    if words == ["--and-next"]:
+        builds[package_version(f"{__version__}+next", debian)] = target / "next"
     os.environ["SOURCE_DATE_EPOCH"] = _source_date()
     os.umask(0o022)
-    with tempfile.TemporaryDirectory(prefix="dcedge-deb-") as folder:
-        tree = Path(folder) / "tree"
+    with tempfile.TemporaryDirectory(prefix="dcedge-deb-") as scratch:
+        tree = Path(scratch) / "tree"
         install_python(tree)
         install_files(tree)
         architecture = _said("dpkg", "--print-architecture").strip()
-        for version in versions:
+        for version, folder in builds.items():
             shutil.rmtree(tree / "DEBIAN", ignore_errors=True)
             write_control(tree, version, architecture)
-            package = target / f"dcedge_{version}_{architecture}.deb"
+            folder.mkdir(parents=True, exist_ok=True)
+            package = folder / f"dcedge_{version}_{architecture}.deb"
             _said("dpkg-deb", "--build", "--root-owner-group", "-Zxz", "-z3", str(tree), str(package))
             print(package.relative_to(ROOT))
     return 0
+
+
+def debian_release(about: Mapping[str, str]) -> str:
+    """Which of Debian's releases os-release(5) tells of, by number; of no other system is it known what it has."""
+    if about.get("ID") != "debian" or not about.get("VERSION_ID"):
+        name = about.get("PRETTY_NAME", "this system")
+        raise SystemExit(
+            f"the package is for a release of Debian, and {name} is none: make deb DIST=bookworm or trixie"
+        )
+    return about["VERSION_ID"]
+
+
+def package_version(number: str, debian: str) -> str:
+    """The package's version: one for a later Debian is the newer one, so that an upgrade of Debian brings it."""
+    return f"{number}~deb{debian}"
+
+
+def python_range(version: tuple[int, int]) -> str:
+    """What of Debian's `python3` has the interpreter of this version: the packages lie in a folder of its name."""
+    major, minor = version
+    return f"python3 (>= {major}.{minor}~), python3 (<< {major}.{minor + 1})"
 
 
 def install_python(tree: Path) -> None:
@@ -116,7 +142,12 @@ def write_control(tree: Path, version: str, architecture: str) -> None:
     )
     kilobytes = sum(-(-path.stat().st_size // 1024) for path in files)
     template = (ROOT / "package/debian/control").read_text()
-    control = template.format(version=version, architecture=architecture, kilobytes=kilobytes)
+    control = template.format(
+        version=version,
+        architecture=architecture,
+        kilobytes=kilobytes,
+        python=python_range(sys.version_info[:2]),
+    )
     _write(tree / "DEBIAN/control", control)
     _write(tree / "DEBIAN/md5sums", sums)
     for script in ("postinst", "prerm", "postrm"):

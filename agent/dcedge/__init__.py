@@ -1,3 +1,3 @@
 """dcedge: the customer's end of a cloud Direct Connect on a Linux router."""
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import platform
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from tests.lab import traffic
 from tests.lab.bed import ORDER, Bed
 from tests.lab.edge import LAN, Edge, Outcome
 from tests.lab.netns import Fibre, Namespace, Port, Workspace, connect_host, execute, fibre
@@ -19,6 +22,7 @@ from tests.lab.wait import until
 ROOT = Path(__file__).resolve().parents[2]
 BUILT = ROOT / "build/deb"
 DEPOT = "10.40.0.1"
+EVERY = ("prod-a", "prod-b", "dev-a", "depot-a")  # what `order()` orders; the depot's needs no FRR
 
 
 class ThisMachine(Namespace):
@@ -102,6 +106,11 @@ class Router(Bed):
         # All of FRR may take longer to start here than the 20 s after which watchfrr would start it once more.
         with Path("/etc/frr/daemons").open("a") as daemons:
             daemons.write('watchfrr_options="--restart-timeout 90"\n')
+        # The story starts it more often than a router does, which systemd would take for a fault.
+        often = Path("/run/systemd/system/frr.service.d/often.conf")
+        often.parent.mkdir(parents=True)
+        often.write_text("[Unit]\nStartLimitIntervalSec=0\n")
+        systemctl("daemon-reload")
         self.depot = self.work.namespace("depot")
         self.depot.ip(f"address add {DEPOT}/32 dev lo")
         self.plug_depot()
@@ -186,9 +195,32 @@ def wait_for_new_process(before: str) -> str:
     return states[1]
 
 
+@contextlib.contextmanager
+def nothing_lost(
+    router: Router, target: str, host: Namespace, *, source: Namespace | None = None, port: int = 5301
+) -> Iterator[None]:
+    """A thousand packets a second through a virtual interface, of which none may be missing.
+
+    From the LAN unless `source` says otherwise; streams at the same time need a `port` each.
+    """
+    source = source or router.edge.host
+    until(f"an answer from {target}", lambda: traffic.reaches(source, target))
+    with traffic.udp_stream(source, host, target, packets_per_second=1000, port=port) as stream:
+        yield
+    assert stream.sent > 200
+    assert (stream.lost, stream.reordered, stream.duplicated) == (0, 0, 0), stream
+
+
+def uptimes(router: Router) -> dict[str, int]:
+    """How often each of the clouds' sessions has been established, as the edge's bgpd counts."""
+    neighbours = router.edge.frr.json("show bgp neighbors json")
+    return {peer: facts["connectionsEstablished"] for peer, facts in neighbours.items() if "." in peer or ":" in peer}
+
+
 def package(*, newer: bool = False) -> Path:
-    """The package that was built, or the same with a higher version number."""
-    (built,) = (path for path in BUILT.glob("dcedge_*.deb") if ("+next_" in path.name) is newer)
+    """The package that was built for this Debian, or the same with a higher version number."""
+    release = platform.freedesktop_os_release()["VERSION_ID"]
+    (built,) = (BUILT / "next" if newer else BUILT).glob(f"dcedge_*~deb{release}_*.deb")
     return built
 
 

@@ -2,36 +2,36 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import pwd
 import re
 import signal
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.lab import traffic
-from tests.lab.netns import Namespace, execute
+from tests.lab.netns import execute
 from tests.lab.wait import until
 from tests.system.router import (
     DEPOT,
+    EVERY,
     Router,
     cursor,
     install,
     journal,
+    nothing_lost,
     order,
     package,
     show,
     systemctl,
+    uptimes,
     wait_for_new_process,
 )
 
 pytestmark = pytest.mark.timeout(180)
 
-EVERY = ("prod-a", "prod-b", "dev-a", "depot-a")
 CAPABILITIES = 1 << 12 | 1 << 13  # CAP_NET_ADMIN, CAP_NET_RAW (capability.h)
 LATE_SECONDS = 10.0  # a port's light after the agent's start
 PENDING = Path("/var/lib/dcedge/pending.json")
@@ -41,28 +41,6 @@ PROBES = {
     "load a module": "modprobe ip6_gre",
     "see other users' processes": "test -d /proc/1",
 }
-
-
-@contextlib.contextmanager
-def nothing_lost(
-    router: Router, target: str, host: Namespace, *, source: Namespace | None = None, port: int = 5301
-) -> Iterator[None]:
-    """A thousand packets a second through a virtual interface, of which none may be missing.
-
-    From the LAN unless `source` says otherwise; streams at the same time need a `port` each.
-    """
-    source = source or router.edge.host
-    until(f"an answer from {target}", lambda: traffic.reaches(source, target))
-    with traffic.udp_stream(source, host, target, packets_per_second=1000, port=port) as stream:
-        yield
-    assert stream.sent > 200
-    assert (stream.lost, stream.reordered, stream.duplicated) == (0, 0, 0), stream
-
-
-def uptimes(router: Router) -> dict[str, int]:
-    """How often each of the clouds' sessions has been established, as the edge's bgpd counts."""
-    neighbours = router.edge.frr.json("show bgp neighbors json")
-    return {peer: facts["connectionsEstablished"] for peer, facts in neighbours.items() if "." in peer or ":" in peer}
 
 
 def test_installing_changes_nothing_and_starts_nothing(router: Router) -> None:
@@ -225,7 +203,6 @@ def test_frr_that_is_stopped_with_the_router_bids_farewell_to_the_clouds(router:
     systemctl_of_a_router_that_goes_down.write_text("#!/bin/sh\necho stopping\n")
     systemctl_of_a_router_that_goes_down.chmod(0o755)
     drop_in = Path("/run/systemd/system/frr.service.d/going-down.conf")
-    drop_in.parent.mkdir()
     drop_in.write_text("[Service]\nEnvironment=PATH=/run/going-down:/usr/sbin:/usr/bin:/sbin:/bin\n")
     systemctl("daemon-reload")
     systemctl("stop", "frr.service")

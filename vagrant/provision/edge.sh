@@ -4,8 +4,12 @@ set -euo pipefail
 
 cd /dcedge
 export DEBIAN_FRONTEND=noninteractive
-package=$(printf '%s\n' build/deb/dcedge_*_amd64.deb | sort -V | tail -n 1)
-[[ -e $package ]] || { echo "there is no package in build/deb: make deb, then vagrant rsync edge" >&2; exit 1; }
+release=$(. /etc/os-release && echo "$VERSION_ID")
+package=$(printf '%s\n' build/deb/dcedge_*~deb"$release"_amd64.deb | sort -V | tail -n 1)
+[[ -e $package ]] || {
+    echo "there is no package for Debian $release in build/deb: make deb, then vagrant rsync edge" >&2
+    exit 1
+}
 apt-get -q update
 apt-get -q -y install --no-install-recommends --no-upgrade frr
 # The same version may have been built anew since the last time.
