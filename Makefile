@@ -24,13 +24,16 @@ traffic   := probe ingress measure shaping shared_rate
 # Those of them, and of the native ones, that talk to FRR.
 WITH_FRR  := providers job faults hitless
 NATIVE_WITH_FRR := bgp_frr bfd_joins failover accept_lists clouds
+# Unit tests of what a browser, Prometheus, Vagrant or the lab kernel makes of our files; and hostile input, at length.
+JUDGED    := $(addprefix tests/unit/,config expose/test_page.py test_vagrant.py test_lab_run.py fuzz)
+HALVES    := bgp others
 in_boot    = $(foreach test,$($(1)),tests/kernel/test_$(test).py)
 others     = $(patsubst tests/kernel/test_%.py,%,$(filter-out $(foreach boot,$(filter-out others,$(BOOTS)),$(call in_boot,$(boot))),$(wildcard tests/kernel/test_*.py)))
 DEBIANS   := bookworm trixie
 system_test = echo "system tests: $(1)" && $(LAB) --systemd --timeout $(or $(2),900) $(PYTEST) -qx tests/system/test_$(1).py
 KERNEL_TESTS = $(LAB) --timeout 2700 $(PYTEST) -q -m "not alone"
 
-.PHONY: help demo shell test lint types unit native kernel $(addprefix boot-,$(BOOTS)) thorough system system-service system-vagrant_lab system-dist_upgrade $(addprefix system-on-,$(DEBIANS)) fresh soak fuzz deb repo wheel bench venv deps judges lock format clean
+.PHONY: help demo shell test check matrix frr-tests native-frr $(addprefix quick-,$(HALVES)) lint types unit native kernel $(addprefix boot-,$(BOOTS)) thorough system system-service system-vagrant_lab system-dist_upgrade $(addprefix system-on-,$(DEBIANS)) fresh soak fuzz deb repo wheel bench venv deps judges lock format clean
 
 help: ## this list
 	@sed -nE 's/^([a-z]+):[^#]*## (.*)/  make \1\t\2/p' Makefile | expand -t 18
@@ -48,9 +51,11 @@ test: deps judges venv $(if $(FRR),root-$(FRR)) ## lint, types, unit and kernel 
 	@$(MAKE) -j6 --output-sync=target lint types native $(addprefix boot-,$(BOOTS)) unit
 	@echo "the demo" && $(LAB) $(PYTEST) -q tests/kernel/test_demo.py
 
-# The everyday command.
-check: venv ## lint, types and unit tests but for the browser's and the slow ones, in under a minute
-	@$(MAKE) -j3 --output-sync=target lint types quick
+check: venv ## the everyday command: lint, types, and the unit tests that need nothing but Python, in under a minute
+	@$(MAKE) -j4 --output-sync=target lint types $(addprefix quick-,$(HALVES))
+
+matrix: deps judges venv ## every platform that is supported, one after the other; a table at the end (some 40 minutes)
+	@$(PYTHON) -m tests.lab.matrix
 
 frr-tests: deps venv $(if $(FRR),root-$(FRR)) ## the tests that talk to FRR (FRR=trixie: with that Debian's)
 	@$(MAKE) -j5 --output-sync=target $(addprefix boot-,$(WITH_FRR)) native-frr
@@ -70,6 +75,11 @@ unit: deps judges venv ## the tests that need no kernel of their own
 native-frr: deps venv
 	@echo "kernel tests on this machine's own kernel that talk to FRR"
 	@$(if $(FRR),LAB_KERNEL=here $(LAB)) $(PYTEST) -q $(foreach test,$(NATIVE_WITH_FRR),tests/kernel/test_$(test).py)
+
+# The unit tests that need nothing but Python: in two halves of about the same length, for two processors.
+$(addprefix quick-,$(HALVES)): quick-%: venv
+	@echo "unit tests: $*" && $(PYTEST) -q $(addprefix --ignore=,$(JUDGED) $(if $(filter bgp,$*),,tests/unit/bgp tests/unit/expose)) \
+	    $(if $(filter bgp,$*),tests/unit/bgp tests/unit/expose,tests/unit)
 
 root-%:
 	@tests/lab/make-root $*
