@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from dcedge import memory
 from dcedge.bgp.bfd import BfdWaits, place_of, waits_for_bgp
+from dcedge.bgp.closed import ClosedConnections
 from dcedge.bgp.versions import version_warnings
 from dcedge.bgp.vty import FrrClient
 from dcedge.confirm import accept_again, kept_secrets, restored_secrets, roll_back, way_back
@@ -122,6 +123,8 @@ class Service:
         # What one client knows of a silent daemon, the other need not find out by waiting.
         self._poll_frr = FrrClient(settings.frr_pathspace, silent=self.reconciler.frr.silent)
         self._firewall_events = FirewallEvents()
+        self._closed_connections = ClosedConnections()
+        self._heard_closed = 0.0  # when a connection's end last called for a poll (monotonic)
         self._supervisor = Supervisor()
         self._web: WebConfig | None = None
 
@@ -132,6 +135,7 @@ class Service:
         self._hardware.close()
         self._events.close()
         self._firewall_events.close()
+        self._closed_connections.close()
         self._poll_socket.close()
         self._poll_frr.close()
         self.reconciler.frr.close()
@@ -688,6 +692,13 @@ class Service:
         if self._firewall_events.changed():
             self._wanted.ask(Scope(firewall=True))
 
+    def on_closed_connection(self) -> None:
+        """A TCP connection was closed: FRR is asked why at once where it was BGP's, though not for each of many."""
+        now = time.monotonic()
+        if self._closed_connections.any_of_bgp() and now - self._heard_closed > POLL_SECONDS:
+            self._heard_closed = now
+            self._poll_now.set()
+
     async def serve(self) -> None:
         """Run until SIGTERM or SIGINT."""
         loop = asyncio.get_running_loop()
@@ -708,7 +719,12 @@ class Service:
             self.prober.start()
             await asyncio.to_thread(self._recall_history)
             await self._first_pass()
-            for events, listener in ((self._events, self.on_event), (self._firewall_events, self.on_firewall_event)):
+            heard: list[tuple[EventSocket | FirewallEvents | ClosedConnections, Callable[[], None]]] = [
+                (self._events, self.on_event),
+                (self._firewall_events, self.on_firewall_event),
+                (self._closed_connections, self.on_closed_connection),
+            ]
+            for events, listener in heard:
                 loop.add_reader(events.fileno(), listener)
                 stack.callback(loop.remove_reader, events.fileno())
             self._supervisor.ready()
