@@ -19,7 +19,6 @@ _SHELL_LINE = re.compile(r"[a-z][a-z0-9.-]*( |$)")
 NOT_TYPED = {
     "no bgp ebgp-requires-policy": "a line of FRR's configuration",
     "router bgp": "a line of FRR's configuration",
-    "everything as ordered": "a line of `dcedge status`",
     "could not obtain user info (dcedge)": "a line in the journal",
 }
 """What looks like a command in the pages and is none."""

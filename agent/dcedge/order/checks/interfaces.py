@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from ipaddress import IPv6Network
+from ipaddress import IPv4Interface, IPv6Interface, IPv6Network
 
 from dcedge.order.checks.facts import (
     AS_TRANS,
@@ -131,7 +131,7 @@ def _pair(pair: AddressPair, path: Path) -> Found:
         )
         return
     if reason := _unusable(subnet):
-        yield Problem((*path, "customer"), f"{pair.customer} {reason}")
+        yield Problem((*path, "customer"), f"{_written(pair.customer)} {reason}")
         return
     if subnet.prefixlen < WIDEST_LINK[subnet.version]:
         yield Problem(
@@ -153,6 +153,12 @@ def _pair(pair: AddressPair, path: Path) -> Found:
             yield Problem((*path, key), f"{address} is the {what} address of {subnet}")
         elif address.version == 4 and int(address) == last_address(subnet):
             yield Problem((*path, key), f"{address} is the broadcast address of {subnet}")
+
+
+def _written(address: IPv4Interface | IPv6Interface) -> str:
+    """As RFC 5952, section 5, has a mapped address; Python writes it so from 3.13 on."""
+    mapped = address.ip.ipv4_mapped if isinstance(address, IPv6Interface) else None
+    return str(address) if mapped is None else f"::ffff:{mapped}/{address.network.prefixlen}"
 
 
 def _unusable(subnet: Prefix) -> str | None:
