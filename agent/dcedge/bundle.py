@@ -32,6 +32,7 @@ from dcedge.store import Store
 
 PATIENCE_SECONDS = 15.0  # for one command
 PART_BYTES_MAX = 32 << 20
+FRR_FOLDER = Path("/etc/frr")
 _RUNNING_CONFIG = "frr/running-config"
 _KEYED = re.compile(
     r"""((?:password|secret|passphrase|community|key|key-string)["']?[ \t]*[:=][ \t]*)"""
@@ -99,7 +100,9 @@ def write_bundle(settings: Settings, output: Path) -> Path:
 
 
 def known_secrets(settings: Settings) -> Iterator[Held]:
-    """Every secret that can be read here: the order's, the folder's, and those kept for a rollback."""
+    """Every secret that can be read here: the order's, the folder's, those kept for a rollback and those FRR saved."""
+    with suppress(OSError):
+        yield from held_secrets((FRR_FOLDER / (settings.frr_pathspace or "") / "frr.conf").read_text(errors="replace"))
     with suppress(OSError):
         files = [path for path in settings.credentials.iterdir() if path.is_file()]
         yield from (hold(path.read_text(errors="replace").strip()) for path in files)

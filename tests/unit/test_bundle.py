@@ -17,7 +17,8 @@ from dcedge.settings import Settings
 from dcedge.store import Pending, Store
 
 IN_ORDER, UNUSED, KEPT, IN_FRR = "Kaiserlei-101", 'Griesheim-"201"', "from-before-77", "Schwanheim-4711"
-SECRETS = (IN_ORDER, UNUSED, KEPT, IN_FRR, "Kelsterbach", "snmp, words", "written-there")
+SAVED = "Fechenheim-88"
+SECRETS = (IN_ORDER, UNUSED, KEPT, IN_FRR, SAVED, "Kelsterbach", "snmp, words", "written-there")
 ORDER = """\
 router: {asn: 65010, router_id: 10.255.0.1, advertise: [192.0.2.0/24]}
 connections:
@@ -48,7 +49,7 @@ def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
     telling = "\n".join(
         (
             f"neighbor 10.255.101.1 password {IN_ORDER}",
-            f"in a log: {UNUSED} and {KEPT} and {IN_FRR}",
+            f"in a log: {UNUSED} and {KEPT} and {IN_FRR} and {SAVED}",
             f"in JSON: {json.dumps(UNUSED)}",
             f"% Unknown command: {IN_FRR[3:]}",
             " password Kelsterbach",
@@ -56,6 +57,9 @@ def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
         )
     )
     (tmp_path / "telling").write_text(telling)
+    monkeypatch.setattr(bundle, "FRR_FOLDER", tmp_path)
+    (tmp_path / "dcedge-test-none").mkdir()
+    (tmp_path / "dcedge-test-none" / "frr.conf").write_text(f"router bgp 1\n neighbor 10.8.8.8 password {SAVED}\n")
     (tmp_path / "running").write_text(f" neighbor 10.9.9.9 password {IN_FRR}\n")
     for name in {words[0] for words in bundle.COMMANDS.values()} | {"vtysh"}:
         shown = 'case "$*" in *running-config) cat running;; *) cat telling;; esac'

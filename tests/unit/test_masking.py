@@ -8,13 +8,14 @@ from collections.abc import Callable
 from urllib.parse import quote, quote_plus
 
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from dcedge.bgp.state import escape
 from dcedge.masking import SecretValues, hide, hold
 
 KEY = "TVALUE-of/4711"
+UNHURRIED = settings(deadline=None)
 # What stands around a secret here shares no four characters with one.
 secrets = st.text(alphabet="ABCDEFGHKLMNPQRSTUVWXYZ2345789!#$%&'()+-./<=>?@[\\]^_`{|}~\"", min_size=4, max_size=80)
 
@@ -79,6 +80,7 @@ def test_several_secrets_are_hidden_each_and_where_they_overlap() -> None:
     assert told("ABCDEFGHIJKL", "ABCD", "EFGH", "IJKL") == "***"
 
 
+@UNHURRIED
 @given(secrets, st.integers(0, 80), st.booleans())
 def test_a_line_cut_anywhere_shows_no_piece_of_the_secret(secret: str, cut: int, escaped: bool) -> None:
     head, tail = secret[:cut], secret[cut:]
@@ -93,6 +95,7 @@ def test_a_line_cut_anywhere_shows_no_piece_of_the_secret(secret: str, cut: int,
         assert left_over(secret, said, 4) == set()
 
 
+@UNHURRIED
 @given(secrets, st.integers(0, 80), st.integers(0, 80))
 def test_what_is_left_where_both_ends_are_cut_off_is_hidden_too(secret: str, cut: int, end: int) -> None:
     said = told(f"line 7: % Unknown command: {secret[cut:end]}", secret)
@@ -118,6 +121,7 @@ ESCAPES: dict[str, Callable[[str], str]] = {
 }
 
 
+@UNHURRIED
 @pytest.mark.parametrize("way", ESCAPES)
 @given(
     secret=secrets | st.text(st.characters(min_codepoint=0x21, exclude_categories=("Z", "C")), min_size=4, max_size=40)
