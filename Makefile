@@ -143,9 +143,9 @@ deb-for-%:
 wheel: venv ## the Python wheel, in build/wheel
 	@rm -rf build/lib && .venv/bin/pip wheel -q --disable-pip-version-check --no-deps --no-build-isolation -w build/wheel . && ls build/wheel/*.whl
 
-bench: deps venv ## the benchmarks, or one of them: make bench B=shaping
+bench: deps venv $(if $(FRR),root-$(FRR)) ## the benchmarks, or one of them: make bench B=shaping (B=bgp FRR=trixie)
 	@[[ -n '$(filter-out kernel,$(B))' ]] || tests/lab/unpack-package ifupdown2 build/ifupdown2
-	@$(PYTHON) -m tests.bench $(B)
+	@$(if $(FRR),LAB_KERNEL=here $(LAB)) $(PYTHON) -m tests.bench $(B)
 
 format: venv ## put the sources into ruff's format
 	@.venv/bin/ruff check -q --fix-only . ; .venv/bin/ruff format -q .

@@ -127,8 +127,9 @@ def install_files(tree: Path) -> None:
     documents = tree / "usr/share/doc/dcedge"
     _copy(ROOT / "package/debian/copyright", documents / "copyright")
     _copy(ROOT / "README.md", documents / "README.md")
-    for page in sorted((ROOT / "config").glob("*.md")):
-        _copy(page, documents / "config" / page.name)
+    for folder in ("config", "docs"):
+        for page in sorted((ROOT / folder).glob("*.md")):
+            _copy(page, documents / folder / page.name)
     for sample in sorted((ROOT / "config").glob("*.y*ml")):
         _copy(sample, documents / "examples" / sample.name)
 

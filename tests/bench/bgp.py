@@ -43,6 +43,7 @@ from tests.lab.wait import until
 
 COUNT = int(os.environ.get("BENCH_PEERS", "1000"))
 SMALL, REMOVED = 100, 50
+FEW_ACCEPTED, MANY_ACCEPTED = 300, 2000
 REPEATS = 5
 FAILURES = 3
 SECRET = "Eschersheim-1000"
@@ -60,13 +61,17 @@ def addresses(number: int) -> tuple[str, str]:
     return str(IPv4Address(base + 2)), str(IPv4Address(base + 1))
 
 
-def order_text(numbers: Collection[int], *, receive_limit: Mapping[int, int] | None = None) -> str:
-    """An order of those virtual interfaces, a primary and a backup a gateway, one untagged on each port."""
+def order_text(numbers: Collection[int], *, receive_limit: Mapping[int, int] | None = None, accepted: int = 1) -> str:
+    """An order of those virtual interfaces, a primary and a backup a gateway, one untagged on each port.
+
+    `accepted` is how many prefixes a gateway may announce.
+    """
     lines = ["router: {asn: 65010, router_id: 10.255.0.1, advertise: [192.0.2.0/24]}", "connections:"]
     lines += [f"  c{n}: {{provider: generic, port: e{n}, bandwidth: 1G}}" for n in numbers]
     lines.append("virtual_gateways:")
+    more = "".join(f", 172.{16 + (n >> 8)}.{n & 255}.0/24" for n in range(accepted - 1))
     lines += [
-        f"  g{g}: {{vpc: g{g}, asn: 64512, accept: [10.{g >> 8}.{g & 255}.0/24]}}"
+        f"  g{g}: {{vpc: g{g}, asn: 64512, accept: [10.{g >> 8}.{g & 255}.0/24{more}]}}"
         for g in sorted({n // 2 for n in numbers})
     ]
     lines.append("virtual_interfaces:")
@@ -105,14 +110,17 @@ class Clocked(FrrClient):
     """A client that adds up the seconds that it waits for FRR."""
 
     waited = 0.0
+    fed = 0.0  # of that, while it took configuration lines
 
     def ask(self, daemon: str, command: str, *, timeout: float | None = None) -> str:
         with self._waiting():
             return super().ask(daemon, command, timeout=timeout)
 
     def apply(self, text: str) -> None:
+        before = self.waited
         with self._waiting():
             super().apply(text)
+        self.fed += self.waited - before
 
     def write_config(self) -> None:
         with self._waiting():
@@ -338,6 +346,21 @@ def removal(report: Report, router: Router) -> None:
     report.add(f"remove-{REMOVED}-of-{SMALL}", removing, router.reload("--reload", config), RELOAD)
 
 
+def accept_lists(report: Report, router: Router) -> None:
+    """A list of accepted prefixes becomes longer, and short again, against what FRR itself takes for those lines.
+
+    That is the time in which bgpd works on them, in pieces that keep nobody waiting; for all at once it takes longer,
+    and answers nobody meanwhile.
+    """
+    few, many = (Ordered.parse(order_text((0, 1), accepted=count)) for count in (FEW_ACCEPTED, MANY_ACCEPTED))
+    ours = router.empty()
+    router.namespace.call(ours.apply, few)
+    for name, order in ((f"accept-{FEW_ACCEPTED}-to-{MANY_ACCEPTED}", many), ("and-back", few)):
+        router.client.fed = 0.0
+        whole = router.timed(ours.apply, order)
+        report.add(name, whole, router.client.fed, "FRR's own time for the lines")
+
+
 def reads(report: Report, router: Router, cloud: Namespace) -> None:
     """All sessions with MD5 up, and their state read."""
     everything = Ordered.parse(order_text(range(COUNT)))
@@ -437,6 +460,7 @@ def main() -> None:
         reads(report, router, cloud)
         writes(report, router)
         removal(report, router)
+        accept_lists(report, router)
     with Paths() as paths:
         paths.order()
         failover(report, paths)
