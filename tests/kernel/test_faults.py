@@ -256,6 +256,29 @@ def test_bfd_off_at_the_cloud(faulty: Bed) -> None:
     assert "Switch BFD on (300 ms × 3)" in told["finding"]["next_step"]
 
 
+def test_bfd_off_at_the_cloud_while_the_daemon_is_stopped(faulty: Bed) -> None:
+    """FRR 10.3 leaves the session Idle then, for which the cloud cannot be blamed; others set it up again."""
+    edge = faulty.edge
+
+    def break_it() -> None:
+        assert edge.stop_daemon() == 0
+        faulty.prod.change("prod-b", bfd=False)
+
+    def mend() -> None:
+        faulty.prod.change("prod-b", bfd=True)
+        edge.start_daemon()
+
+    with broken(faulty, "prod-b", break_it, mend):
+        finding = until(
+            "BFD to be named",
+            lambda: explained(faulty, "prod-b")["finding"],
+            accept=lambda finding: finding is not None and finding["layer"] == "bfd" and "again" not in finding["text"],
+        )
+        version = edge.frr.vtysh("show version").split()[1]
+        kept = f"FRR {version} sets up no session while BFD is not up, and BFD is down"
+        assert kept in finding["text"] or "is down while BGP is up: the cloud has it off" in finding["text"]
+
+
 def test_md5_missing(faulty: Bed) -> None:
     change = faulty.prod.change
     with broken(faulty, "prod-a", lambda: change("prod-a", password=None), lambda: change("prod-a", password=PASSWORD)):

@@ -94,6 +94,7 @@ def gather(settings: Settings, name: str) -> Evidence:
             facts,
             frr_available=sessions is not None or not frr_asked,
             frr_detail=detail,
+            frr_version=frr.version,
             sessions=tuple(sessions_with_reasons(interface, sessions or {}, resets)),
         )
         looks = _Looks()
@@ -169,6 +170,7 @@ def _daemon(settings: Settings, name: str, unseen: list[str]) -> tuple[DaemonSay
 
 def _sessions(frr: FrrClient) -> tuple[dict[Place, SessionState] | None, str]:
     try:
+        frr.ask("bgpd", "show version")  # which the client remembers
         return {(state.vrf, str(state.peer)): state for state in frr.sessions()}, ""
     except FrrError as error:
         return None, str(error)

@@ -471,7 +471,10 @@ def bfd(e: Evidence) -> Outcome:
         return Outcome("ok", "BFD is up")
     cause = rules.why_not_established(e.facts, session)
     if rules.kept_by_bfd(session):
-        advice = "Order `bfd: false` until the cloud has BFD on, or install an FRR that does without (8.4 and 10.7 do)."
+        advice = (
+            "Is the daemon running (`dcedge run`)? It sets the session up without BFD, which joins it then. Else order "
+            "`bfd: false` until the cloud has BFD on, or install an FRR that does without (8.4 and 10.7 do)."
+        )
         return _failed(cause, advice, *_reset_told(session))
     if cause.layer == "bfd":
         return _failed(cause, "Look again in a few seconds. If it goes on, packets get lost on the way.")
