@@ -124,7 +124,7 @@ def session_facts(
         customer_asn=session.customer_asn,
         cloud_asn=session.cloud_asn,
         lost=state.transitions,
-        held=state.held,
+        held=state.held and state.bfd is not None,  # without BFD in force, that cannot be what holds it
     )
 
 

@@ -115,7 +115,7 @@ class SessionFacts:
 
     `duration` is how long it has been in that state; `bfd` is None where BFD is not ordered or not known, `advertised`
     None while unknown. `digest` is what was seen to be wrong with TCP-MD5, where it was and can only be this session's.
-    `held` is whether FRR has it Idle with no mind to set it up.
+    `held` is whether FRR, with BFD in force, has it Idle with no mind to set it up.
     """
 
     peer: str

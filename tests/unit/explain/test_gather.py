@@ -8,6 +8,7 @@ import pytest
 
 from dcedge.bgp.state import SessionState
 from dcedge.explain.gather import dropping_chains, heard_reset, sessions_with_reasons
+from dcedge.health.verdict import kept_by_bfd
 from tests.unit.explain.scene import INTERFACE, PEER
 
 CEASE = "BGP Notification received: Cease/Administrative Shutdown"
@@ -78,3 +79,12 @@ def test_why_a_session_was_lost_is_what_the_daemon_still_knows_of_it(
 )
 def test_a_notification_that_is_heard_is_the_last_one(known: str | None, heard: str | None, told: str | None) -> None:
     assert heard_reset(known, heard) == told
+
+
+@pytest.mark.parametrize(("bfd", "kept"), [("down", True), ("unknown", True), ("up", False), (None, False)])
+def test_bfd_is_the_reason_of_an_idle_session_only_where_it_is_in_force(bfd: str | None, kept: bool) -> None:
+    state = SessionState(
+        ip_address(PEER), "default", "prod-a", "Idle", False, None, (), None, transitions=0, bfd=bfd, held=True
+    )
+    (facts,) = sessions_with_reasons(INTERFACE, {("default", PEER): state}, {})
+    assert kept_by_bfd(facts) is kept
