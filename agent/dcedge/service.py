@@ -571,7 +571,7 @@ class Service:
             await asyncio.to_thread(self._keep_history)
             self._supervisor.status(lambda: status_line(self.snapshot()))
         self._judge_static_paths(self.poll)
-        self._judge_bfd(self.poll)
+        await self._judge_bfd(self.poll)
         was_up = before is not None and before.sessions is not None
         is_up = self.poll.sessions is not None
         if is_up and not was_up and before is not None:
@@ -625,7 +625,7 @@ class Service:
             self.store.save_runtime(self._runtime)
             self._wanted.ask(Scope())
 
-    def _judge_bfd(self, poll: Poll) -> None:
+    async def _judge_bfd(self, poll: Poll) -> None:
         """Set sessions up without BFD that FRR leaves Idle for it, and have it join them when they are up."""
         if self.result is None or poll.sessions is None:
             return
@@ -636,6 +636,11 @@ class Service:
             if session.bfd
         }
         self._bfd = waits_for_bgp(poll.sessions.values(), ordered, self._bfd, time.monotonic())
+        for state in self._bfd.stuck:
+            try:
+                await asyncio.to_thread(self._poll_frr.start_session, state)
+            except FrrError as error:
+                log.warning("BGP session %s cannot be started: %s", place_of(state.vrf, state.peer), error)
         if self._bfd.waiting != self._runtime.bfd_waits:
             for place in sorted(self._bfd.waiting - self._runtime.bfd_waits):
                 log.warning(

@@ -13,14 +13,19 @@ from dcedge.bgp.state import SessionState
 
 # Two looks at FRR: one may fall between a failure and the timer that bgpd starts after it.
 HELD_SECONDS = 1.5
+STUCK_SECONDS = 3.0
 
 
 @dataclass(frozen=True, slots=True)
 class BfdWaits:
-    """The sessions whose BFD waits until they are established, by `place_of`; since when others are held by theirs."""
+    """The sessions whose BFD waits until they are established, by `place_of`; since when sessions are held back.
+
+    `stuck` are those that bgpd does not start though their BFD is gone: now and then FRR 10.3 has to be told to.
+    """
 
     waiting: frozenset[str] = frozenset()
     held: Mapping[str, float] = field(default_factory=dict)
+    stuck: tuple[SessionState, ...] = ()
 
 
 def place_of(vrf: str | None, peer: object) -> str:
@@ -37,7 +42,7 @@ def waits_for_bgp(
     sessions: Iterable[SessionState], ordered: Collection[str], previous: BfdWaits, now: float
 ) -> BfdWaits:
     """Whose BFD waits from now on; `ordered` are the sessions that are to have BFD, `now` is in monotonic seconds."""
-    waiting, held = set(previous.waiting & set(ordered)), {}
+    waiting, held, stuck = set(previous.waiting & set(ordered)), {}, []
     for state in sessions:
         place = place_of(state.vrf, state.peer)
         if place not in ordered:
@@ -48,4 +53,9 @@ def waits_for_bgp(
             held[place] = since = previous.held.get(place, now)
             if now - since >= HELD_SECONDS:
                 waiting.add(place)
-    return BfdWaits(frozenset(waiting), held)
+        elif state.held and state.bfd is None and place in waiting:
+            held[place] = since = previous.held.get(place, now)
+            if now - since >= STUCK_SECONDS:
+                stuck.append(state)
+                held[place] = now
+    return BfdWaits(frozenset(waiting), held, tuple(stuck))

@@ -187,6 +187,15 @@ class FrrClient:
         for failure in feed(text, self._connect, only=daemon):
             log.debug("%s: %s", daemon, failure)
 
+    def start_session(self, state: SessionState) -> None:
+        """Have bgpd begin anew with a session that it leaves idle.
+
+        Raises:
+            FrrError: It refuses, or does not answer.
+        """
+        where = "" if state.vrf == "default" else f"vrf {state.vrf} "
+        self.ask("bgpd", f"clear bgp {where}{state.peer}")
+
     def others(self) -> tuple[str, ...]:
         """The running daemons besides those that are needed, by their sockets."""
         found = (path.stem for path in self._folder.glob("*.vty"))

@@ -7,7 +7,7 @@ from ipaddress import ip_address
 
 import pytest
 
-from dcedge.bgp.bfd import HELD_SECONDS, BfdWaits, place_of, waits_for_bgp
+from dcedge.bgp.bfd import HELD_SECONDS, STUCK_SECONDS, BfdWaits, place_of, waits_for_bgp
 from dcedge.bgp.state import SessionState
 
 PEER = "10.255.101.1"
@@ -65,3 +65,13 @@ def test_who_has_left_the_order_or_ordered_no_bfd_waits_for_nothing() -> None:
 
 def test_a_session_that_frr_does_not_tell_of_now_goes_on_waiting() -> None:
     assert waits_for_bgp([], {PLACE}, WAITING, 100).waiting == {PLACE}
+
+
+def test_a_session_that_is_left_idle_without_bfd_too_is_started_now_and_then() -> None:
+    idle = replace(HELD, bfd=None)
+    first = waits_for_bgp([idle], {PLACE}, WAITING, 100)
+    later = waits_for_bgp([idle], {PLACE}, first, 100 + STUCK_SECONDS)
+    assert (first.stuck, later.stuck) == ((), (idle,))
+    assert waits_for_bgp([idle], {PLACE}, later, 101 + STUCK_SECONDS).stuck == (), "not with every look"
+    others = waits_for_bgp([idle], {PLACE}, BfdWaits(held={PLACE: 0.0}), 100)
+    assert others.stuck == (), "whoever is idle for another reason stays so"
