@@ -635,7 +635,13 @@ class Service:
             for session in interface.sessions
             if session.bfd
         }
-        self._bfd = waits_for_bgp(poll.sessions.values(), ordered, self._bfd, time.monotonic())
+        silent = {
+            place_of(interface.vrf, stream.destination)
+            for interface in self.result.intent.interfaces.values()
+            for stream in self.prober.streams.get(interface.name, ())
+            if stream.silent
+        }
+        self._bfd = waits_for_bgp(poll.sessions.values(), ordered, silent, self._bfd, time.monotonic())
         for state in self._bfd.stuck:
             try:
                 await asyncio.to_thread(self._poll_frr.start_session, state)
