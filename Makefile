@@ -36,7 +36,7 @@ KERNEL_TESTS = $(LAB) --timeout 2700 $(PYTEST) -q -m "not alone"
 .PHONY: help demo shell test check matrix frr-tests native-frr $(addprefix quick-,$(HALVES)) lint types unit native kernel $(addprefix boot-,$(BOOTS)) thorough system system-service system-vagrant_lab system-dist_upgrade $(addprefix system-on-,$(DEBIANS)) fresh soak fuzz deb repo wheel bench venv deps judges lock format clean
 
 help: ## this list
-	@sed -nE 's/^([a-z]+):[^#]*## (.*)/  make \1\t\2/p' Makefile | expand -t 18
+	@sed -nE 's/^([a-z-]+):[^#]*## (.*)/  make \1\t\2/p' Makefile | expand -t 18
 
 demo: deps venv ## an edge and its clouds on this machine: real daemon, FRR, BIRD; ordered against measured (KEEP=1: a shell after)
 	@$(LAB) $(PYTHON) -m tests.lab.demo

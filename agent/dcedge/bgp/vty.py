@@ -217,13 +217,18 @@ class FrrClient:
     def copies(self) -> Mapping[str, FrrConfig]:
         """What each daemon but bgpd runs with: vtysh gives them all the prefix-lists and route-maps of a file.
 
+        mgmtd comes first: it passes on what it is told.
+
         Raises:
-            FrrUnavailableError: One does not answer.
+            FrrUnavailableError: One hangs.
         """
         found = {}
-        for daemon in ("mgmtd", "zebra", "bfdd", *self.others()):
-            if daemon not in found and (self._folder / f"{daemon}.vty").exists():
+        for daemon in dict.fromkeys(("mgmtd", "zebra", "bfdd", *self.others())):
+            try:
                 found[daemon] = FrrConfig.parse(self.ask(daemon, "show running-config"))
+            except FrrUnavailableError:
+                if daemon in self.silent:  # else it does not run
+                    raise
         return found
 
     def write_config(self) -> None:

@@ -140,3 +140,20 @@ def test_what_is_no_text_does_not_stop_the_reading(tmp_path: Path) -> None:
 def test_a_change_is_not_begun_while_a_daemon_is_missing(tmp_path: Path) -> None:
     with pytest.raises(FrrUnavailableError, match=r"zebra is not running.*bfdd is not running.*bgpd is not running"):
         client(tmp_path).apply("router bgp 65010\n")
+
+
+def test_a_daemon_that_has_gone_and_left_its_socket_keeps_nobody_from_saving(tmp_path: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as gone:
+        gone.bind(str(tmp_path / "staticd.vty"))
+    with daemon(tmp_path, "zebra", lambda _: says("hostname lab\n")), daemon(tmp_path, "bfdd", lambda _: says("bfd\n")):
+        frr = client(tmp_path)
+        assert frr.wedged_others() == ()
+        assert list(frr.copies()) == ["zebra", "bfdd"]
+
+
+def test_a_daemon_that_is_not_needed_and_hangs_is_named(tmp_path: Path) -> None:
+    with daemon(tmp_path, "staticd", lambda command: says("") if command == "enable" else b""):
+        frr = client(tmp_path, timeout=0.2)
+        assert frr.wedged_others() == ("staticd",)
+        with pytest.raises(FrrUnavailableError, match="staticd does not answer"):
+            frr.refuse_to_save_if_one_hangs()
