@@ -19,7 +19,7 @@ BOOTS     := providers job faults others hitless traffic
 faults    := faults two_routers
 hitless   := hitless prometheus
 providers := providers
-job       := main_job http change_one frr_faults secrets control_packets
+job       := main_job http change_one frr_faults control_packets secrets
 traffic   := probe ingress measure shaping shared_rate
 # Those of them, and of the native ones, that talk to FRR.
 WITH_FRR  := providers job faults hitless

@@ -334,6 +334,12 @@ def test_prefixes_pass_as_the_policy_says(edge: Edge, cloud: Frr) -> None:
         return None if seen == {"10.255.1.1": (200, True), "10.255.2.1": (110, False)} else str(paths)
 
     wait(preferred, "the primary's path to be the best")
+
+    def told_by_both() -> str | None:
+        seen = {str(path["peerId"]) for path in routes(cloud).get("192.0.2.0/24", [])}
+        return None if seen == {"10.255.1.2", "10.255.2.2"} else str(seen)
+
+    wait(told_by_both, "the cloud to hear our prefix over both paths")
     told = {str(path["peerId"]): path for path in routes(cloud)["192.0.2.0/24"]}
     assert told["10.255.2.2"]["path"] == "65010 65010 65010 65010"
     assert told["10.255.1.2"]["path"] == "65010"
