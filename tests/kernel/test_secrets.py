@@ -249,6 +249,6 @@ def test_what_frr_itself_says_of_lines_with_a_key_tells_none(running: Bed) -> No
         assert "Unknown command" in str(refused.value)
         assert pieces_in(str(refused.value) + repr(refused.value) + str(vars(refused.value))) == set()
     finally:
+        client.apply(f"router bgp 65010\n neighbor 10.255.201.1 password {BEFORE}\nexit\n")  # FRR did take one
         client.close()
-        assert running.edge.dcedge("apply").status == 0  # the key that FRR did take
     assert known.reveal() == KEY
