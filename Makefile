@@ -21,8 +21,9 @@ hitless   := hitless prometheus
 providers := providers
 job       := main_job http change_one frr_faults control_packets secrets
 traffic   := probe ingress measure shaping shared_rate
-# Those of them, and of the native ones, that talk to FRR.
-WITH_FRR  := providers job faults hitless
+# Those of them, and of the native ones, that talk to FRR; what Prometheus makes of it all is the same with any.
+WITH_FRR  := providers job faults restarts
+restarts  := hitless
 NATIVE_WITH_FRR := bgp_frr bfd_joins failover accept_lists clouds
 # Unit tests of what a browser, Prometheus, Vagrant or the lab kernel makes of our files; and hostile input, at length.
 JUDGED    := $(addprefix tests/unit/,config expose/test_page.py test_vagrant.py test_lab_run.py fuzz)
@@ -58,9 +59,9 @@ matrix: deps judges venv ## every platform that is supported, one after the othe
 	@$(PYTHON) -m tests.lab.matrix
 
 frr-tests: deps venv $(if $(FRR),root-$(FRR)) ## the tests that talk to FRR (FRR=trixie: with that Debian's)
-	@$(MAKE) -j5 --output-sync=target $(addprefix boot-,$(WITH_FRR)) native-frr
+	@$(MAKE) -j4 --output-sync=target $(addprefix boot-,$(WITH_FRR)) native-frr
 
-$(addprefix boot-,$(BOOTS)): boot-%: deps judges venv
+$(addprefix boot-,$(sort $(BOOTS) $(WITH_FRR))): boot-%: deps judges venv
 	@echo "kernel tests: $($*)" && $(KERNEL_TESTS) $(call in_boot,$*)
 
 lint: venv ## ruff: rules and format
