@@ -193,10 +193,13 @@ def with_timeout(seconds: float | None) -> list[str]:
 
 def run_here(command: list[str], timeout: float | None, out: Path | None) -> NoReturn:
     """Becomes COMMAND in new namespaces of this machine's kernel."""
-    environment = os.environ | {"LAB": "here" if os.environ.get("LAB_KERNEL") == "here" else "native"}
+    here = os.environ.get("LAB_KERNEL") == "here"
+    environment = os.environ | {"LAB": "here" if here else "native"}
     if out:
         environment["LAB_OUT"] = str(out)
-    isolated = ["setpriv", "--pdeathsig", "KILL", *NAMESPACES, str(INSIDE), "--", *command]
+    # Some sysctls of the whole machine are only to be seen from its first network namespace.
+    namespaces = [word for word in NAMESPACES if not (here and word == "--net")]
+    isolated = ["setpriv", "--pdeathsig", "KILL", *namespaces, str(INSIDE), "--", *command]
     arguments = [*with_timeout(timeout), *isolated]
     os.execvpe(arguments[0], arguments, environment)
 
