@@ -17,7 +17,7 @@ from dcedge.bgp.delta import delta, line_delta
 from dcedge.bgp.md5 import KeyedPeer, hold_shut, keyed_peers, look_for_keys, secure
 from dcedge.bgp.observe import left_over, observe_frr, owned_alike, remember
 from dcedge.bgp.render import keep_unkeyed, session_key
-from dcedge.bgp.resources import FrrBlock
+from dcedge.bgp.resources import COMMON, MAP, POLICY, FrrBlock
 from dcedge.bgp.vty import FrrClient
 from dcedge.errors import FrrError, FrrUnavailableError, KernelError
 from dcedge.intent import Intent
@@ -56,6 +56,7 @@ class FrrPart:
         self.unverified = ""  # why keys cannot be looked for; empty where they can
         self._unsafe: frozenset[KeyedPeer] = frozenset()  # shut, as their keys are not in force
         self._processes: dict[str, int] = {}  # FRR's, as the last pass found them
+        self._copies_cleared = False  # no other daemon has of ours what bgpd has not
         self._settled: dict[str, int] = {}  # those that have read their file
         self._lines: tuple[frozenset[str] | None, float] = None, 0.0  # what FRR had, and since when (monotonic)
 
@@ -142,6 +143,8 @@ class FrrPart:
         `failed` are those of `done` that did not succeed; returned are the failures that remain.
         """
         failures = list(failed)
+        if any(operation.key.kind in {COMMON, POLICY, MAP} for operation in done.operations):
+            self._copies_cleared = False
         if done or self.observed.blocks is not None:
             self._doubt_what_is_saved(lacked=bool(done))
         if done:
@@ -232,6 +235,8 @@ class FrrPart:
     def _doubt_what_is_saved(self, *, lacked: bool) -> None:
         """A daemon that has started anew without all of our part may have come up with what others have saved."""
         processes = self.client.processes()
+        if processes != self._processes:
+            self._copies_cleared = False  # whoever has started has read FRR's file
         if lacked and processes != self._processes:
             self.store.save_owned(replace(self.store.owned(), frr_saved=""))
         self._processes = processes
@@ -249,7 +254,8 @@ class FrrPart:
             return
         try:
             self.client.refuse_to_save_if_one_hangs()
-            self._clear_copies()
+            if not self._copies_cleared:
+                self._clear_copies()
             self.client.write_config()
         except FrrError as error:
             self.unsaved = str(error)
@@ -262,6 +268,7 @@ class FrrPart:
         for daemon, copy in self.client.copies().items():
             if lines := left_over(copy, self.observed.running):
                 self.client.feed_one(daemon, line_delta(lines, ()))
+        self._copies_cleared = True
 
 
 def _has_graceful(intent: Intent) -> bool:

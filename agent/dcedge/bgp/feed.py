@@ -21,8 +21,8 @@ from dcedge.errors import FrrError, FrrUnavailableError
 from dcedge.masking import hide
 
 # Lines that FRR's northbound commits; every commit looks at all that is configured, and all in one commit stop a daemon
-# for seconds (11 s for 1,700 entries of a prefix-list in 8.4). Pieces of this many take it 0.4 s at the most.
-PIECE_LINES = 20
+# for seconds (11 s for 1,700 entries of a prefix-list in 8.4). Pieces of this many take it 0.8 s at the most there.
+PIECE_LINES = 100
 LINE_SECONDS = 15.0  # the longest that one line has been seen to take is a second: `no router bgp` with 1,000 peers
 _COMMITTED = ("ip ", "ipv6 ", "route-map ", "no ip ", "no ipv6 ", "no route-map ", "bfd", "no bfd")
 _BEGIN, _END = "XFRR_start_configuration", "XFRR_end_configuration"  # what vtysh puts around a file (lib/command.c)

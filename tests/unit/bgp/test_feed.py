@@ -102,8 +102,8 @@ def test_what_a_daemon_remarks_on_a_line_that_it_takes_is_no_refusal(tmp_path: P
 
 
 def test_a_long_list_is_committed_in_pieces_that_no_context_is_cut_by() -> None:
-    entries = "".join(f"ip prefix-list l seq {n} permit 10.0.{n}.0/24\n" for n in range(100))
-    maps = "".join(f"route-map m{n} permit 10\n set metric 7\n set local-preference 5\n" for n in range(30))
+    entries = "".join(f"ip prefix-list l seq {n} permit 10.0.{n}.0/24\n" for n in range(450))
+    maps = "".join(f"route-map m{n} permit 10\n set metric 7\n set local-preference 5\n" for n in range(90))
     for text in (entries, maps):
         pieces = list(pieces_of(blocks_of(text)))
         assert "".join(f"{line}\n" for piece in pieces for block in piece for line in block.lines) == text
