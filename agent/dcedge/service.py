@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from dcedge import memory
-from dcedge.bgp.bfd import BfdWaits, place_of, waits_for_bgp
+from dcedge.bgp.bfd import BfdWaits, held_by_bfd, place_of, waits_for_bgp
 from dcedge.bgp.closed import ClosedConnections
 from dcedge.bgp.versions import version_warnings
 from dcedge.bgp.vty import FrrClient
@@ -123,7 +123,7 @@ class Service:
         # What one client knows of a silent daemon, the other need not find out by waiting.
         self._poll_frr = FrrClient(settings.frr_pathspace, silent=self.reconciler.frr.silent)
         self._firewall_events = FirewallEvents()
-        self._closed_connections = ClosedConnections()
+        self._closed_connections = ClosedConnections.where_heard()
         self._heard_closed = 0.0  # when a connection's end last called for a poll (monotonic)
         self._supervisor = Supervisor()
         self._web: WebConfig | None = None
@@ -135,7 +135,8 @@ class Service:
         self._hardware.close()
         self._events.close()
         self._firewall_events.close()
-        self._closed_connections.close()
+        if self._closed_connections is not None:
+            self._closed_connections.close()
         self._poll_socket.close()
         self._poll_frr.close()
         self.reconciler.frr.close()
@@ -629,6 +630,10 @@ class Service:
         """Set sessions up without BFD that FRR leaves Idle for it, and have it join them when they are up."""
         if self.result is None or poll.sessions is None:
             return
+        # As ever so often: what follows goes over every session that is ordered.
+        if not self._bfd.waiting and not any(map(held_by_bfd, poll.sessions.values())):
+            self._bfd = BfdWaits()
+            return
         ordered = {
             place_of(interface.vrf, session.cloud)
             for interface in self.result.intent.interfaces.values()
@@ -654,8 +659,11 @@ class Service:
                     place, self._poll_frr.version or "",
                 )  # fmt: skip
             self._runtime = replace(self._runtime, bfd_waits=self._bfd.waiting)
-            self.store.save_runtime(self._runtime)
             self._wanted.ask(Scope(frr=True))
+            try:
+                self.store.save_runtime(self._runtime)
+            except StateError as error:
+                log.error("which sessions wait with BFD is not kept over a restart: %s", error)
 
     def _lacks_sessions(self, poll: Poll) -> bool:
         """Whether FRR has lost what it was given: it was restarted between two polls."""
@@ -705,6 +713,7 @@ class Service:
 
     def on_closed_connection(self) -> None:
         """A TCP connection was closed: FRR is asked why at once where it was BGP's, though not for each of many."""
+        assert self._closed_connections is not None
         now = time.monotonic()
         if self._closed_connections.any_of_bgp() and now - self._heard_closed > POLL_SECONDS:
             self._heard_closed = now
@@ -733,8 +742,9 @@ class Service:
             heard: list[tuple[EventSocket | FirewallEvents | ClosedConnections, Callable[[], None]]] = [
                 (self._events, self.on_event),
                 (self._firewall_events, self.on_firewall_event),
-                (self._closed_connections, self.on_closed_connection),
             ]
+            if self._closed_connections is not None:
+                heard.append((self._closed_connections, self.on_closed_connection))
             for events, listener in heard:
                 loop.add_reader(events.fileno(), listener)
                 stack.callback(loop.remove_reader, events.fileno())

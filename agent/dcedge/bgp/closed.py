@@ -6,8 +6,11 @@ What a cloud has said at the end of a session FRR 8.4 forgets when BFD notices t
 from __future__ import annotations
 
 import errno
+import logging
 import socket
 import struct
+
+log = logging.getLogger(__name__)
 
 BGP_PORT = 179
 _NETLINK_SOCK_DIAG = 4  # linux/netlink.h
@@ -24,6 +27,15 @@ class ClosedConnections:
         flags = socket.SOCK_RAW | socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK
         self._socket = socket.socket(socket.AF_NETLINK, flags, _NETLINK_SOCK_DIAG)
         self._socket.bind((0, _GROUPS))
+
+    @classmethod
+    def where_heard(cls) -> ClosedConnections | None:
+        """One, or None on a kernel that does not tell: then FRR is only asked once a second."""
+        try:
+            return cls()
+        except OSError as error:
+            log.info("the ends of BGP connections are not heard at once: %s", error.strerror or error)
+            return None
 
     def fileno(self) -> int:
         """For an event loop."""
