@@ -253,12 +253,11 @@ class FrrPart:
             self.unsaved = "FRR's configuration is not saved yet: FRR has only just started"
             return
         try:
-            self.client.refuse_to_save_if_one_hangs()
             if not self._copies_cleared:
                 self._clear_copies()
             self.client.write_config()
         except FrrError as error:
-            self.unsaved = str(error)
+            self.unsaved = f"FRR's configuration is not saved: {error}"
             return
         self.unsaved = ""
         self.store.save_owned(replace(owned, frr_saved=part))

@@ -224,7 +224,7 @@ def test_what_daemons_and_vtysh_repeat_of_a_key_is_told_nowhere(
             told["apply, vtysh killed"] = edge.dcedge("apply").said
             told |= what_the_daemon_tells(edge) | what_is_kept(edge)
         assert found_in(told) == {}
-        assert "FRR did not save its configuration" in told["status --json"]
+        assert "FRR's configuration is not saved: vtysh says" in told["status --json"]
         assert "was ***" in told["the bundle's frr/summary"]
         assert KEY in edge.frr.vtysh("show running-config")
     finally:

@@ -49,9 +49,6 @@ class Router:
     def apply(self, text: str) -> None:
         self.frr.load(text)
 
-    def refuse_to_save_if_one_hangs(self) -> None:
-        """None does."""
-
     def copies(self) -> dict[str, FrrConfig]:
         return {"zebra": FrrConfig.of(self.zebra.lines)}
 

@@ -10,9 +10,10 @@ import logging
 import socket
 import struct
 
+from dcedge.bgp.md5 import BGP_PORT
+
 log = logging.getLogger(__name__)
 
-BGP_PORT = 179
 _NETLINK_SOCK_DIAG = 4  # linux/netlink.h
 _GROUPS = 1 << 0 | 1 << 2  # SKNLGRP_INET_TCP_DESTROY and its IPv6 sibling, in linux/sock_diag.h
 _HEADER_BYTES = 16  # nlmsghdr

@@ -32,7 +32,6 @@ SILENT_SECONDS = 0.5
 # What each of those that we do not need gets; vtysh waits for them all, and for ever.
 OTHERS_SECONDS = 1.0
 SAVE_SECONDS, WATCH_SECONDS = 60.0, 2.0
-_NOT_SAVED = "FRR's configuration is not saved"
 _SHOW_VERSION = "show version"
 _VERSION = re.compile(r"FRRouting (\S+)")
 # Debian's PAM settings of vtysh know no accounts, so that PAM asks a set-user-ID helper about any user but root, which
@@ -237,7 +236,7 @@ class FrrClient:
         Raises:
             FrrError: It was not written.
         """
-        self.refuse_to_save_if_one_hangs()
+        self._raise_if_one_hangs()
         words = [*self._vtysh, "-c", "write memory"]
         deadline = time.monotonic() + SAVE_SECONDS
         try:
@@ -254,10 +253,10 @@ class FrrClient:
                 finally:
                     process.kill()
         except FileNotFoundError as error:
-            raise FrrUnavailableError(f"{_NOT_SAVED}: vtysh is not installed") from error
+            raise FrrUnavailableError("vtysh is not installed") from error
         if process.returncode != 0 or "[OK]" not in stdout:
             said = escape(mask((stdout + _PAM.sub("", stderr)).strip()))
-            raise FrrError(f"FRR did not save its configuration: {said}")
+            raise FrrError(f"vtysh says: {said}")
 
     def _outcome(self, process: subprocess.Popen[str], deadline: float) -> tuple[str, str]:
         """What vtysh prints until it ends; a daemon that hangs meanwhile is noticed, and not waited for."""
@@ -265,11 +264,11 @@ class FrrClient:
             try:
                 return process.communicate(timeout=WATCH_SECONDS)
             except subprocess.TimeoutExpired:
-                self.refuse_to_save_if_one_hangs()
+                self._raise_if_one_hangs()
                 if time.monotonic() > deadline:
-                    raise FrrUnavailableError(f"{_NOT_SAVED}: vtysh took over {SAVE_SECONDS:g} s") from None
+                    raise FrrUnavailableError(f"vtysh took over {SAVE_SECONDS:g} s") from None
 
-    def refuse_to_save_if_one_hangs(self) -> None:
+    def _raise_if_one_hangs(self) -> None:
         """vtysh asks every daemon, and waits for ever.
 
         Raises:
@@ -277,7 +276,7 @@ class FrrClient:
         """
         reasons = [*self.unavailable().values(), *(f"{daemon} does not answer" for daemon in self.wedged_others())]
         if reasons:
-            raise FrrUnavailableError(f"{_NOT_SAVED}: {'; '.join(reasons)}")
+            raise FrrUnavailableError("; ".join(reasons))
 
     def _connect(self, daemon: str) -> Vty:
         try:

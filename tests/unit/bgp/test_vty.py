@@ -156,4 +156,4 @@ def test_a_daemon_that_is_not_needed_and_hangs_is_named(tmp_path: Path) -> None:
         frr = client(tmp_path, timeout=0.2)
         assert frr.wedged_others() == ("staticd",)
         with pytest.raises(FrrUnavailableError, match="staticd does not answer"):
-            frr.refuse_to_save_if_one_hangs()
+            frr._raise_if_one_hangs()
