@@ -321,8 +321,9 @@ class BirdCloud(Cloud):
             f'log "{self._file("txt")}" all;',
             "protocol device { scan time 1; }",
             "protocol direct { ipv4; ipv6; }",
-            "protocol kernel { ipv4 { export where source = RTS_BGP; import none; }; }",
-            "protocol kernel { ipv6 { export where source = RTS_BGP; import none; }; }",
+            # BIRD 3 at times leaves a route in the kernel that is no longer its best, until it next compares the two.
+            "protocol kernel { scan time 1; ipv4 { export where source = RTS_BGP; import none; }; }",
+            "protocol kernel { scan time 1; ipv6 { export where source = RTS_BGP; import none; }; }",
             "protocol bfd { }",
         ]
         protocols = self._protocols()
