@@ -305,8 +305,18 @@ def exporter(router: Router) -> Iterator[Callable[[], float]]:
         process.terminate()
 
 
+def wait_all_up(router: Router) -> None:
+    """Wait until every session is Established; before that bgpd has other things to do than to answer."""
+    until("all to come up", lambda: sessions_up(router), PATIENCE_SECONDS, accept=lambda number: number == COUNT)
+
+
+def sessions_up(router: Router) -> int:
+    """How many sessions are Established."""
+    return sum(session.up for session in router.client.sessions())
+
+
 def writes(report: Report, router: Router) -> None:
-    """First configuration, nothing to do, one changed, one removed."""
+    """First configuration; then, with every session up, nothing to do, one changed, one removed."""
     everything = Ordered.parse(order_text(range(COUNT)))
     changed = [Ordered.parse(order_text(range(COUNT), receive_limit={7: 200 + round_})) for round_ in range(REPEATS)]
     fewer = Ordered.parse(order_text([n for n in range(COUNT) if n != 7]))
@@ -315,6 +325,7 @@ def writes(report: Report, router: Router) -> None:
     config = router.config("everything")
     router.empty()
     report.add(f"configure-{COUNT}", configuring, router.reload("--reload", config), RELOAD)
+    wait_all_up(router)
     everyone = everything.same_as(everything)
     doing_nothing = median([router.timed(ours.apply, everything, everyone) for _ in range(REPEATS)])
     report.add(f"noop-{COUNT}", doing_nothing, router.reload("--test", config), "frr-reload.py --test")
@@ -370,13 +381,9 @@ def reads(report: Report, router: Router, cloud: Namespace) -> None:
     ours = router.empty()
     started = time.perf_counter()
     router.namespace.call(ours.apply, everything)
-
-    def up() -> int:
-        return sum(session.up for session in router.client.sessions())
-
-    until("every session to come up", up, PATIENCE_SECONDS, accept=lambda number: number == COUNT)
+    wait_all_up(router)
     report.add(f"up-{COUNT}", time.perf_counter() - started)
-    report.add(f"established-{COUNT}", up(), COUNT, "sessions ordered", "sessions")
+    report.add(f"established-{COUNT}", sessions_up(router), COUNT, "sessions ordered", "sessions")
     with exporter(router) as scrape:
         scrape()
         reference = median([scrape() for _ in range(REPEATS)])

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Self
-from zlib import compress, decompress
 
 from dcedge.bgp.config import Line, mask, unpack
 from dcedge.bgp.grammar import meaning, slot_of
@@ -18,21 +17,20 @@ MAP, ROUTER, SESSION = "bgp-map", "bgp-router", "bgp-session"
 RANKS = {COMMON: 100, PROFILE: 110, POLICY: 120, MAP: 125, ROUTER: 130, SESSION: 140}
 
 COMMON_KEY = Key(COMMON, "dcedge")
-_LEVEL = 1  # the lines of a block repeat each other so much that more effort gains nothing
 
 
 @dataclass(frozen=True, slots=True)
 class FrrBlock:
     """The lines that belong to one thing: the intent's, or those of it that FRR has.
 
-    They are kept packed (`Line.packed`), a line each, and sorted, so equal sets are equal blocks; and compressed, a
-    fiftieth of what they are as values (thousands of sessions have a hundred thousand lines). Blocks are disjoint: no
-    line is in two. `compressed` may hold a secret.
+    They are kept packed (`Line.packed`), each on a line, and sorted, so equal sets are equal blocks: as values they
+    would be tens of times as large, and thousands of sessions have a hundred thousand lines. Blocks are disjoint: no
+    line is in two. `packed` is empty where there is no line, and may hold a secret.
     """
 
     key: Key
     affects: tuple[str, ...]
-    compressed: bytes = field(repr=False)
+    packed: str = field(repr=False)
 
     @classmethod
     def of(cls, key: Key, affects: Iterable[str], lines: Iterable[Line]) -> FrrBlock:
@@ -42,13 +40,7 @@ class FrrBlock:
     @classmethod
     def of_entries(cls, key: Key, affects: Iterable[str], entries: Collection[str]) -> FrrBlock:
         """A block of packed lines, each there once."""
-        text = "\n".join(sorted(entries))
-        return cls(key, tuple(sorted(set(affects))), compress(text.encode(), _LEVEL))
-
-    @property
-    def packed(self) -> str:
-        """Its lines, packed, each on a line; empty where there is none."""
-        return decompress(self.compressed).decode()
+        return cls(key, tuple(sorted(set(affects))), "\n".join(sorted(entries)))
 
     @property
     def lines(self) -> tuple[Line, ...]:
@@ -58,8 +50,7 @@ class FrrBlock:
     @property
     def entries(self) -> list[str]:
         """Its lines, packed."""
-        text = self.packed
-        return text.split("\n") if text else []
+        return self.packed.split("\n") if self.packed else []
 
     @property
     def rank(self) -> int:
@@ -97,7 +88,7 @@ class FrrBlock:
 
     def changes_from(self, observed: Self) -> tuple[Change, ...]:
         """One change for each thing set differently; a password shows only that it changed."""
-        if self.compressed == observed.compressed:
+        if self.packed == observed.packed:
             return ()
         before, after = _by_slot(observed.lines), _by_slot(self.lines)
         changes = tuple(_changes(before, after))
