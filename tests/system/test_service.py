@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import platform
 import pwd
 import re
 import signal
@@ -68,6 +69,20 @@ def test_it_is_active_before_frr_is_there_and_all_is_up_soon_after(router: Route
     router.wait_up(*EVERY[:3])
     edge.wait_up("depot-a")
     until("all to be said to be well", lambda: show("StatusText"), accept=lambda t: "4 of 4" in t and "as ordered" in t)
+
+
+def test_it_has_frr_save_what_runs_where_only_frr_may_look(router: Router) -> None:
+    folder, edge = Path("/etc/frr"), router.edge
+    if platform.freedesktop_os_release()["VERSION_ID"] == "12":
+        folder.chmod(0o700)  # as later Debians have it
+    assert folder.stat().st_mode & 0o777 == 0o700
+    edge.order.write_text(order(dev_a={"bgp": {"password": {"credential": "dev-a"}, "receive_limit": 77}}))
+    systemctl("reload", "dcedge.service")
+    saved = folder / "frr.conf"
+    until("FRR to have saved", saved.read_text, accept=lambda text: "maximum-prefix 77" in text)
+    assert "not saved" not in edge.dcedge("status").said
+    edge.order.write_text(order())
+    systemctl("reload", "dcedge.service")
 
 
 def test_it_runs_as_its_own_user_with_two_capabilities(router: Router) -> None:
