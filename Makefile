@@ -146,7 +146,7 @@ wheel: venv ## the Python wheel, in build/wheel
 
 bench: deps venv $(if $(FRR),root-$(FRR)) ## the benchmarks, or one of them: make bench B=shaping (B=bgp FRR=trixie)
 	@[[ -n '$(filter-out kernel,$(B))' ]] || tests/lab/unpack-package ifupdown2 build/ifupdown2
-	@$(if $(FRR),LAB_KERNEL=here $(LAB)) $(PYTHON) -m tests.bench $(B)
+	@$(if $(FRR),LAB_KERNEL=here $(LAB) --out build/bench) $(PYTHON) -m tests.bench $(B)
 
 format: venv ## put the sources into ruff's format
 	@.venv/bin/ruff check -q --fix-only . ; .venv/bin/ruff format -q .

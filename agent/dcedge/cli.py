@@ -6,15 +6,15 @@ import functools
 import inspect
 import json
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from dcedge import __version__
-from dcedge.errors import BusyError, NotRunningError, OrderInvalidError
+from dcedge.errors import NotRunningError, OrderInvalidError
 from dcedge.exits import EXIT_FAILED, EXIT_INVALID, EXIT_PENDING, fail, told_errors
 from dcedge.settings import VARIABLES, Settings
 
@@ -102,19 +102,6 @@ def _print_json(data: object) -> None:
     sys.stdout.write("\n")
 
 
-@contextmanager
-def _reconciler(settings: Settings) -> Iterator[Reconciler]:
-    from dcedge.bgp.vty import FrrClient
-    from dcedge.reconcile import Reconciler
-    from dcedge.store import Store
-
-    reconciler = Reconciler(settings, Store(settings.state_dir), FrrClient(settings.frr_pathspace))
-    try:
-        yield reconciler
-    finally:
-        reconciler.close()
-
-
 def notes_of(preview: Preview) -> list[str]:
     """What a preview could not look at."""
     from dcedge.expose.plan_document import notes
@@ -166,13 +153,14 @@ def plan(
     as_json: JsonOption = False,
 ) -> None:
     """Show what `apply` would do, with reason and disruption. Exit status 2: changes are pending."""
+    from dcedge.alone import reconciling
     from dcedge.expose.plan import print_plan
     from dcedge.expose.plan_document import plan_json
     from dcedge.order.load import load_order
 
     with told_errors():
         loaded = load_order(settings.order)
-        with _reconciler(settings) as reconciler:
+        with reconciling(settings) as reconciler:
             preview = reconciler.preview(reconciler.intent(loaded.order, reconciler.store.runtime()))
             drained = sorted(preview.intent.runtime.drained & preview.intent.interfaces.keys())
             said = [*_own_session_notes(reconciler, preview.plan), *notes_of(preview)]
@@ -196,7 +184,7 @@ def apply(
     as_json: JsonOption = False,
 ) -> None:
     """Make the router what the order says: through the daemon where it runs, else in one pass of its own."""
-    from dcedge.confirm import start_guard
+    from dcedge import alone
     from dcedge.expose.control import ControlClient
     from dcedge.order.load import load_order
     from dcedge.units import parse_duration
@@ -206,13 +194,13 @@ def apply(
         seconds = parse_duration(confirm) if confirm is not None else None
         parameters = {} if seconds is None else {"confirm": str(seconds)}
         if seconds is not None:
-            start_guard(settings)
+            alone.start_guard(settings)
         client = ControlClient(settings.socket)
         try:
             _hand_over_credentials(client, settings, loaded)
             answer = client.command("apply", loaded.text, **parameters)
         except NotRunningError:
-            answer = _apply_alone(settings, loaded, seconds)
+            answer = alone.apply(settings, loaded, seconds)
         _print_answer(answer, as_json)
         if answer.get("rolled_back"):
             fail("An operation failed: rolled back.", EXIT_FAILED)
@@ -224,9 +212,9 @@ def apply(
 
 def _hand_over_credentials(client: ControlClient, settings: Settings, loaded: Loaded) -> None:
     """Give the daemon the passwords that root can read: it runs as a user of its own, who need not be able to."""
-    from dcedge.confirm import as_kept
     from dcedge.credentials import read_credentials
     from dcedge.intent import credentials_of
+    from dcedge.transaction import as_kept
 
     secrets, _ = read_credentials(credentials_of(loaded.order), settings.credentials)
     client.command("credentials", json.dumps(as_kept(secrets)))
@@ -253,43 +241,17 @@ def reload(
         _print_answer(client.command("reload"), as_json)
 
 
-def _apply_alone(settings: Settings, loaded: Loaded, seconds: float | None) -> dict[str, Any]:
-    """Apply without a daemon; the guard sees to the rollback."""
-    from dcedge.confirm import accept_again, roll_back
-    from dcedge.expose.plan_document import applied_json
-    from dcedge.store import Pending
-
-    with _reconciler(settings) as reconciler, reconciler.store.writer():
-        store = reconciler.store
-        if store.pending() is not None:
-            raise BusyError("an order waits for its confirmation: `dcedge confirm` or `dcedge rollback` first")
-        accept_again(store, loaded.text)
-        pending = None
-        if seconds is not None:
-            pending = Pending.starting(loaded.text, store.last_good(), {}, seconds)
-            store.save_pending(pending)
-        result = reconciler.run(reconciler.intent(loaded.order, store.runtime()))
-        answer = applied_json(result)
-        if pending is None:
-            store.save_last_good_order(loaded.text)
-        elif result.failures:
-            roll_back(reconciler, pending)
-            answer |= {"complete": False, "rolled_back": True}
-        return answer
-
-
 @_verb
 def confirm(settings: Settings) -> None:
     """Keep the order that was applied with --confirm."""
-    from dcedge.confirm import confirm_pending
+    from dcedge import alone
     from dcedge.expose.control import ControlClient
 
     with told_errors():
         try:
             ControlClient(settings.socket).command("confirm")
         except NotRunningError:
-            with _reconciler(settings) as reconciler, reconciler.store.writer():
-                confirm_pending(reconciler)
+            alone.confirm(settings)
         typer.echo("Confirmed.")
 
 
@@ -300,21 +262,17 @@ def rollback(
     as_json: JsonOption = False,
 ) -> None:
     """Go back to the order before, now; the one in force is remembered as rejected."""
-    from dcedge.confirm import roll_back, roll_back_unconfirmed, wait_for_deadline, way_back
+    from dcedge import alone
     from dcedge.expose.control import ControlClient
-    from dcedge.expose.plan_document import applied_json
 
     with told_errors():
         if at_deadline:
-            with _reconciler(settings) as reconciler:
-                if wait_for_deadline(reconciler.store) is not None:
-                    roll_back_unconfirmed(settings, reconciler)
+            alone.guard(settings)
             return
         try:
             answer = ControlClient(settings.socket).command("rollback")
         except NotRunningError:
-            with _reconciler(settings) as reconciler, reconciler.store.writer():
-                answer = applied_json(roll_back(reconciler, way_back(reconciler.store)))
+            answer = alone.roll_back(settings)
         _print_answer(answer, as_json)
         if not answer["complete"]:
             raise typer.Exit(EXIT_FAILED)
@@ -505,11 +463,12 @@ def purge(
     as_json: JsonOption = False,
 ) -> None:
     """Remove everything dcedge owns, and nothing else. The daemon must not be running."""
+    from dcedge.alone import reconciling
     from dcedge.expose.plan import print_applied, print_plan
     from dcedge.expose.plan_document import applied_json
     from dcedge.reconcile import purge_intent
 
-    with told_errors(), _reconciler(settings) as reconciler, reconciler.store.writer():
+    with told_errors(), reconciling(settings) as reconciler, reconciler.store.writer():
         intent = purge_intent(reconciler.store.owned())
         if sys.stdin.isatty() and not yes:
             preview = reconciler.preview(intent)

@@ -1,4 +1,4 @@
-"""The daemon's start. The order is read before the rest is loaded, as it says what of that is needed."""
+"""The daemon's start. An order is in force before anything is opened."""
 
 from __future__ import annotations
 
@@ -8,24 +8,24 @@ from dcedge.settings import Settings
 
 
 def serve(settings: Settings) -> None:
-    """Run the daemon in the foreground. Raises OrderInvalidError, BusyError, StateError."""
+    """Run the daemon in the foreground. Raises OrderInvalidError, BusyError."""
     told = set_up()
     memory.prepare()
-    memory.spare("_hashlib")  # Python has the few digests that are asked for itself
 
+    import asyncio
+
+    from dcedge.alone import go_back_to_nothing
     from dcedge.in_force import OrderInForce
+    from dcedge.service import Service
     from dcedge.store import Store
 
     store = Store(settings.state_dir)
     with store.writer():
+        go_back_to_nothing(settings, store)
         in_force = OrderInForce(settings, store)
-        if in_force.start().order.agent.web_config is None:
-            memory.spare("ssl")  # nobody speaks TLS then
-
-        import asyncio
-
-        from dcedge.service import Service
-
+        loaded = in_force.start()
+        if store.pending() is None:
+            store.save_last_good_order(loaded.text)
         service = Service(in_force, told)
         try:
             asyncio.run(service.serve())

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import socket
-import time
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
 from ipaddress import ip_address
 
-from dcedge import __version__
+from dcedge import __version__, clock
 from dcedge.bgp.state import SessionState
 from dcedge.drain import quiet_bps
 from dcedge.expose.hour import Hour
@@ -102,13 +101,13 @@ def _carried(interface: ResolvedInterface, used: Used) -> str:
 
 @dataclass(slots=True)
 class Picture:
-    """The latest of everything, and the verdicts that follow from it. `clock` is the wall clock."""
+    """The latest of everything, and the verdicts that follow from it."""
 
     tracker: Tracker = field(default_factory=Tracker)
     meter: RateMeter = field(default_factory=RateMeter)
     saturation: SaturationMeter = field(default_factory=SaturationMeter)
     hour: Hour = field(default_factory=Hour)
-    clock: Callable[[], float] = time.time
+    clock: Callable[[], float] = clock.now
     load: LoadMeter = field(default_factory=LoadMeter)
     digest: DigestMeter = field(default_factory=DigestMeter)
     hardware: Hardware = field(default_factory=Hardware)

@@ -113,7 +113,7 @@ def test_what_waits_for_a_confirmation_is_not_saved(tmp_path: Path) -> None:
     make_pass(part, OTHER)
     assert router.saved == 1
     make_pass(part, ONE)
-    part.store.clear_pending()
+    part.store.drop_pending()
     make_pass(part, ONE)
     assert router.saved == 1, "rolled back: what is saved is in force again"
     make_pass(part, OTHER)

@@ -110,7 +110,8 @@ def wait_for_addresses(frr: FrrClient, wanted: Iterable[tuple[str, str]]) -> lis
 
 
 def _lists(entry: Any, address: str) -> bool:
-    return isinstance(entry, dict) and address in entry.get("addresses", ())
+    addresses = entry.get("addresses") if isinstance(entry, dict) else None
+    return isinstance(addresses, list) and address in addresses
 
 
 def _json(frr: FrrClient, command: str) -> dict[str, Any]:

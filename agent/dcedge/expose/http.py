@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import socket
-import time
 import zlib
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -115,7 +114,8 @@ class HttpServer:
         return Response(body=paced(chunks, self._source.urgent), headers={"Content-Type": kind})
 
     async def _healthz(self, _: Request) -> Response:
-        reason = unhealthy(self._source.snapshot().passes, time.time(), self._longest_pass_age)
+        snapshot = self._source.snapshot()
+        reason = unhealthy(snapshot.passes, snapshot.taken, self._longest_pass_age)
         return plain(503 if reason else 200, f"{reason or 'ok'}\n")
 
     async def _status_page(self, _: Request) -> Response:
