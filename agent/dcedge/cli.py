@@ -138,6 +138,7 @@ def check(
 ) -> None:
     """Check the order file; every problem at once, with its place. Touches nothing."""
     from dcedge.order.load import load_order
+    from dcedge.refusal import refusal
     from dcedge.units import counted
 
     try:
@@ -147,10 +148,12 @@ def check(
             _print_json({"valid": False, "problems": [f.as_dict() for f in error.findings], "warnings": []})
             raise typer.Exit(EXIT_INVALID) from None
         fail(str(error), EXIT_INVALID)
+    refused = refusal(settings, loaded)
+    warnings = [*loaded.warnings, *([refused] if refused is not None else ())]
     if as_json:
-        _print_json({"valid": True, "problems": [], "warnings": [w.as_dict() for w in loaded.warnings]})
+        _print_json({"valid": True, "problems": [], "warnings": [w.as_dict() for w in warnings]})
         return
-    for warning in loaded.warnings:
+    for warning in warnings:
         typer.echo(str(warning), err=True)
     parts = loaded.order
     typer.echo(
@@ -169,6 +172,7 @@ def plan(
     from dcedge.expose.plan import print_plan
     from dcedge.expose.plan_document import plan_json
     from dcedge.order.load import load_order
+    from dcedge.refusal import refusal
 
     with told_errors():
         loaded = load_order(settings.order)
@@ -176,6 +180,8 @@ def plan(
             preview = reconciler.preview(reconciler.intent(loaded.order, reconciler.store.runtime()))
             drained = sorted(preview.intent.runtime.drained & preview.intent.interfaces.keys())
             said = [*_own_session_notes(reconciler, preview.plan), *notes_of(preview)]
+            if (refused := refusal(settings, loaded)) is not None:
+                said.append(str(refused))
             if drained:
                 said.append(f"drained: {', '.join(drained)} (until `dcedge undrain`)")
         if as_json:
@@ -193,6 +199,10 @@ def apply(
         str | None,
         typer.Option("--confirm", metavar="DURATION", help="Roll back unless `dcedge confirm` comes in time."),
     ] = None,
+    allow_removal: Annotated[
+        int | None,
+        typer.Option("--allow-removal", metavar="N", min=0, help="Just N virtual interfaces are to go."),
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Make the router what the order says: through the daemon where it runs, else in one pass of its own."""
@@ -205,6 +215,8 @@ def apply(
         loaded = load_order(settings.order)
         seconds = parse_duration(confirm) if confirm is not None else None
         parameters = {} if seconds is None else {"confirm": str(seconds)}
+        if allow_removal is not None:
+            parameters["allow_removal"] = str(allow_removal)
         if seconds is not None:
             start_guard(settings)
         client = ControlClient(settings.socket)
@@ -212,7 +224,7 @@ def apply(
             _hand_over_credentials(client, settings, loaded)
             answer = client.command("apply", loaded.text, **parameters)
         except NotRunningError:
-            answer = _apply_alone(settings, loaded, seconds)
+            answer = _apply_alone(settings, loaded, seconds, allow_removal)
         _print_answer(answer, as_json)
         if answer.get("rolled_back"):
             fail("An operation failed: rolled back.", EXIT_FAILED)
@@ -253,16 +265,20 @@ def reload(
         _print_answer(client.command("reload"), as_json)
 
 
-def _apply_alone(settings: Settings, loaded: Loaded, seconds: float | None) -> dict[str, Any]:
+def _apply_alone(
+    settings: Settings, loaded: Loaded, seconds: float | None, allow_removal: int | None
+) -> dict[str, Any]:
     """Apply without a daemon; the guard sees to the rollback."""
     from dcedge.confirm import accept_again, roll_back
     from dcedge.expose.plan_document import applied_json
+    from dcedge.in_force import last_good, refuse_unmeant
     from dcedge.store import Pending
 
     with _reconciler(settings) as reconciler, reconciler.store.writer():
         store = reconciler.store
         if store.pending() is not None:
             raise BusyError("an order waits for its confirmation: `dcedge confirm` or `dcedge rollback` first")
+        refuse_unmeant(str(settings.order), loaded, last_good(store), allow_removal)
         accept_again(store, loaded.text)
         pending = None
         if seconds is not None:

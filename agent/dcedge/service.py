@@ -25,6 +25,7 @@ from dcedge.bgp.closed import ClosedConnections
 from dcedge.bgp.versions import version_warnings
 from dcedge.bgp.vty import FrrClient
 from dcedge.confirm import accept_again, kept_secrets, restored_secrets, roll_back, way_back
+from dcedge.credentials import Secret
 from dcedge.drain import quiet_bps, refuse_last_paths, select, undone
 from dcedge.errors import (
     BusyError,
@@ -56,6 +57,7 @@ from dcedge.kernel.netlink import RouteSocket
 from dcedge.kernel_part import GiveWay
 from dcedge.logs import CollapsingHandler
 from dcedge.order.load import Loaded
+from dcedge.order.model import Credential
 from dcedge.picture import Picture, Poll, path_facts
 from dcedge.plan import Plan, log_fields
 from dcedge.probe.histogram import Histogram
@@ -106,6 +108,7 @@ class Service:
         self._runtime = self.store.runtime()
         self._durations = Histogram()
         self._repaired: Counter[str] = Counter()
+        self._offered: Mapping[Credential, Secret] | None = None  # with the order that comes next
         self._wanted = Wanted()
         self._pass = asyncio.Lock()
         self._in_line = 0  # commands that wait for a pass of their own
@@ -162,6 +165,7 @@ class Service:
         return applied_json(await self._make_pass_and_look())
 
     async def _read_order_again(self) -> None:
+        offered, self._offered = self._offered, None
         if self.store.pending() is not None:
             raise BusyError("an order waits for its confirmation: `dcedge confirm` or `dcedge rollback` first")
         try:
@@ -169,6 +173,7 @@ class Service:
         except OrderInvalidError as error:
             self.in_force.refuse(error)
             raise
+        self._take_credentials(offered)
         log.info("reloading: %s", self.settings.order)
         self._read_web_config_again()
         self._new_order = True
@@ -181,9 +186,13 @@ class Service:
                 log.error("the web config stays as it was: %s", error)
 
     async def _hand_over(self, body: str, _: Mapping[str, str]) -> Reply:
-        """Take the passwords that root can read and this daemon cannot."""
-        self.reconciler.handed_over = restored_secrets(json.loads(body))
-        return {"credentials": len(self.reconciler.handed_over)}
+        """Passwords that root can read and this daemon cannot, for the order that comes next, if it is taken."""
+        self._offered = restored_secrets(json.loads(body))
+        return {"credentials": len(self._offered)}
+
+    def _take_credentials(self, offered: Mapping[Credential, Secret] | None) -> None:
+        if offered is not None:
+            self.reconciler.handed_over = offered
 
     def commands(self) -> Mapping[str, Command]:
         """The changes that the control socket offers to root."""
@@ -199,9 +208,11 @@ class Service:
 
     async def _apply(self, text: str, parameters: Mapping[str, str]) -> Reply:
         """Put an order's contents in force now; what was done. Raises OrderInvalidError, and then nothing changed."""
+        offered, self._offered = self._offered, None
         if self.store.pending() is not None:
             raise BusyError("an order waits for its confirmation: `dcedge confirm` or `dcedge rollback` first")
-        loaded = await asyncio.to_thread(self.in_force.read_text, text)
+        allow_removal = int(parameters["allow_removal"]) if "allow_removal" in parameters else None
+        loaded = await asyncio.to_thread(self.in_force.read_text, text, allow_removal)
         accept_again(self.store, text)
         pending = None
         if "confirm" in parameters:
@@ -210,6 +221,7 @@ class Service:
             seconds = float(parameters["confirm"])
             pending = Pending.starting(text, before.text if before is not None else None, secrets, seconds)
             self.store.save_pending(pending)
+        self._take_credentials(offered)
         self.in_force.take(loaded)
         self._new_order = True
         result = await self._make_pass_and_look()
@@ -250,7 +262,7 @@ class Service:
             raise DcedgeError("nothing was ordered before: stop the daemon and `dcedge purge`")
         async with self._turn():
             result = await asyncio.to_thread(roll_back, self.reconciler, back)
-            self.in_force.take(await asyncio.to_thread(self.in_force.read_text, back.previous))
+            self.in_force.take(await asyncio.to_thread(self.in_force.read_back, back.previous))
             self.in_force.problems = ("the last order was rolled back, the one before it is in force",)
             self._runtime = self.store.runtime()
             await self._account(result, ordered=True)
