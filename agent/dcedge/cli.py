@@ -201,7 +201,7 @@ def apply(
     ] = None,
     allow_removal: Annotated[
         int | None,
-        typer.Option("--allow-removal", metavar="N", min=0, help="Just N virtual interfaces are to go."),
+        typer.Option("--allow-removal", metavar="N", min=0, help="Exactly N virtual interfaces are meant to go."),
     ] = None,
     as_json: JsonOption = False,
 ) -> None:

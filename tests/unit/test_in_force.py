@@ -113,10 +113,11 @@ def test_an_order_that_waits_for_its_confirmation_is_resumed_whatever_it_removes
     assert restarted.problems == ()
 
 
-def test_an_order_that_was_rolled_back_is_refused_as_that(settings: Settings, store: Store) -> None:
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig"])
+def test_an_order_that_was_rolled_back_is_refused_as_that(settings: Settings, store: Store, encoding: str) -> None:
     router = in_force(settings, FOUR)
-    store.save_runtime(Runtime(rejected=frozenset({digest_of(TWO)})))
-    settings.order.write_text(TWO)
+    store.save_runtime(Runtime(rejected=frozenset({digest_of(router.read_back(TWO).text)})))
+    settings.order.write_text(TWO, encoding=encoding)
     with pytest.raises(OrderInvalidError, match="rolled back"):
         router.read_file()
 

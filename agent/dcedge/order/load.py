@@ -48,13 +48,13 @@ class Loaded:
     order: Order
     warnings: tuple[Finding, ...]
     compressed: bytes
-    digest: str  # SHA-256 of the contents, in hexadecimal
+    digest: str  # SHA-256 of `text`, in hexadecimal
     ended: bool  # with YAML's document end marker, `...`: whoever wrote it says that this is all
 
     @property
     def text(self) -> str:
-        """What it was read from."""
-        return decompress(self.compressed).decode("utf-8", "surrogatepass")
+        """What it was read from, without a byte order mark."""
+        return decompress(self.compressed).decode()
 
 
 def load_order(path: Path, previous: Order | None = None) -> Loaded:
@@ -89,8 +89,8 @@ def parse_order(text: str | bytes, source: str, previous: Order | None = None) -
     findings = sorted({*reader.findings, *_locate(decoded, source, problems)})
     if any(finding.severity == "error" for finding in findings):
         raise OrderInvalidError([finding for finding in findings if finding.severity == "error"])
-    compressed = compress(decoded.encode("utf-8", "surrogatepass"), 1)
-    return Loaded(draft.order, tuple(findings), compressed, hashlib.sha256(content).hexdigest(), reader.ended)
+    plain = decoded.encode()
+    return Loaded(draft.order, tuple(findings), compress(plain, 1), hashlib.sha256(plain).hexdigest(), reader.ended)
 
 
 def _refused(source: str, message: str, line: int = 0, column: int = 0) -> OrderInvalidError:
