@@ -14,6 +14,7 @@ from typing import Any
 from dcedge.bgp.vty import FrrClient
 from dcedge.errors import BusyError, DcedgeError
 from dcedge.expose.plan_document import applied_json
+from dcedge.in_force import last_good, refuse_unmeant
 from dcedge.intent import Intent
 from dcedge.order.load import Loaded, parse_order
 from dcedge.reconcile import PassResult, Reconciler, purge_intent
@@ -42,9 +43,13 @@ def reconciling(settings: Settings) -> Iterator[Reconciler]:
         reconciler.frr.close()
 
 
-def apply(settings: Settings, loaded: Loaded, seconds: float | None) -> dict[str, Any]:
-    """Put an order in force; what was done. Raises BusyError, StateError, KernelError."""
+def apply(
+    settings: Settings, loaded: Loaded, seconds: float | None, allow_removal: int | None = None
+) -> dict[str, Any]:
+    """Put an order in force; what was done. Raises OrderInvalidError, BusyError, StateError, KernelError."""
     with _changing(settings) as (reconciler, transaction):
+        transaction.refuse_while_unconfirmed()
+        refuse_unmeant(str(settings.order), loaded, last_good(reconciler.store), allow_removal)
         previous = reconciler.store.last_good()
         outcome = asyncio.run(transaction.apply(loaded.text, previous, {}, seconds))
         answer = applied_json(outcome.result, reconciler.store.troubles())

@@ -125,6 +125,7 @@ def check(
 ) -> None:
     """Check the order file; every problem at once, with its place. Touches nothing."""
     from dcedge.order.load import load_order
+    from dcedge.refusal import refusal
     from dcedge.units import counted
 
     try:
@@ -134,10 +135,12 @@ def check(
             _print_json({"valid": False, "problems": [f.as_dict() for f in error.findings], "warnings": []})
             raise typer.Exit(EXIT_INVALID) from None
         fail(str(error), EXIT_INVALID)
+    refused = refusal(settings, loaded)
+    warnings = [*loaded.warnings, *([refused] if refused is not None else ())]
     if as_json:
-        _print_json({"valid": True, "problems": [], "warnings": [w.as_dict() for w in loaded.warnings]})
+        _print_json({"valid": True, "problems": [], "warnings": [w.as_dict() for w in warnings]})
         return
-    for warning in loaded.warnings:
+    for warning in warnings:
         typer.echo(str(warning), err=True)
     parts = loaded.order
     typer.echo(
@@ -157,6 +160,7 @@ def plan(
     from dcedge.expose.plan import print_plan
     from dcedge.expose.plan_document import plan_json
     from dcedge.order.load import load_order
+    from dcedge.refusal import refusal
 
     with told_errors():
         loaded = load_order(settings.order)
@@ -164,6 +168,8 @@ def plan(
             preview = reconciler.preview(reconciler.intent(loaded.order, reconciler.store.runtime()))
             drained = sorted(preview.intent.runtime.drained & preview.intent.interfaces.keys())
             said = [*_own_session_notes(reconciler, preview.plan), *notes_of(preview)]
+            if (refused := refusal(settings, loaded)) is not None:
+                said.append(str(refused))
             if drained:
                 said.append(f"drained: {', '.join(drained)} (until `dcedge undrain`)")
         if as_json:
@@ -181,6 +187,10 @@ def apply(
         str | None,
         typer.Option("--confirm", metavar="DURATION", help="Roll back unless `dcedge confirm` comes in time."),
     ] = None,
+    allow_removal: Annotated[
+        int | None,
+        typer.Option("--allow-removal", metavar="N", min=0, help="Exactly N virtual interfaces are meant to go."),
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Make the router what the order says: through the daemon where it runs, else in one pass of its own."""
@@ -193,6 +203,8 @@ def apply(
         loaded = load_order(settings.order)
         seconds = parse_duration(confirm) if confirm is not None else None
         parameters = {} if seconds is None else {"confirm": str(seconds)}
+        if allow_removal is not None:
+            parameters["allow_removal"] = str(allow_removal)
         if seconds is not None:
             alone.start_guard(settings)
         client = ControlClient(settings.socket)
@@ -200,7 +212,7 @@ def apply(
             _hand_over_credentials(client, settings, loaded)
             answer = client.command("apply", loaded.text, **parameters)
         except NotRunningError:
-            answer = alone.apply(settings, loaded, seconds)
+            answer = alone.apply(settings, loaded, seconds, allow_removal)
         _print_answer(answer, as_json)
         if answer.get("rolled_back"):
             fail("An operation failed: rolled back.", EXIT_FAILED)

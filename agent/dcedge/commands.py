@@ -8,11 +8,13 @@ import logging
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
+from dcedge.credentials import Secret
 from dcedge.drain import quiet_bps, refuse_last_paths, select, undone
 from dcedge.errors import DcedgeError, OrderInvalidError
 from dcedge.expose.control_server import Command, Reply
 from dcedge.expose.plan_document import applied_json
 from dcedge.in_force import OrderInForce
+from dcedge.order.model import Credential
 from dcedge.pass_queue import PassQueue, Scope
 from dcedge.pass_runner import PassRunner
 from dcedge.picture import Picture
@@ -43,6 +45,7 @@ class Commands:
         self.transaction = Transaction(in_force.store, self._enact)
         # Called after every order that is taken; says what of it beside the data plane is not in force.
         self.order_taken: Callable[[], Awaitable[str]] | None = None
+        self._offered: Mapping[Credential, Secret] | None = None  # with the order that comes next
 
     @property
     def by_verb(self) -> Mapping[str, Command]:
@@ -64,12 +67,14 @@ class Commands:
         ordered, and something beside it is not.
         """
         async with self.transaction.turn():
+            offered, self._offered = self._offered, None
             self.transaction.refuse_while_unconfirmed()
             try:
                 loaded = await asyncio.to_thread(self._in_force.read_file)
             except OrderInvalidError as error:
                 self._in_force.refuse(error)
                 raise
+            self._take_credentials(offered)
             log.info("reloading: %s", self._in_force.settings.order)
             result = await self._runner.make(lambda: self._in_force.take(loaded))
             self._in_force.store.save_last_good_order(loaded.text)
@@ -93,9 +98,12 @@ class Commands:
     async def _apply(self, text: str, parameters: Mapping[str, str]) -> Reply:
         """Put an order's contents in force now; what was done. Raises OrderInvalidError: then nothing has changed."""
         seconds = float(parameters["confirm"]) if "confirm" in parameters else None
+        allow_removal = int(parameters["allow_removal"]) if "allow_removal" in parameters else None
         async with self.transaction.turn():
+            offered, self._offered = self._offered, None
             self.transaction.refuse_while_unconfirmed()
-            await asyncio.to_thread(self._in_force.read_text, text)
+            await asyncio.to_thread(self._in_force.read_text, text, allow_removal)
+            self._take_credentials(offered)
             before, result = self._in_force.loaded, self._runner.result
             outcome = await self.transaction.apply(
                 text,
@@ -111,9 +119,13 @@ class Commands:
             return answer if outcome.pending is None else {**answer, "confirm_seconds": outcome.pending.seconds_left}
 
     async def _hand_over(self, body: str, _: Mapping[str, str]) -> Reply:
-        """Take the passwords that root can read and this daemon cannot."""
-        self._reconciler.handed_over = restored_secrets(json.loads(body))
-        return {"credentials": len(self._reconciler.handed_over)}
+        """Passwords that root can read and this daemon cannot, for the order that comes next, if it is taken."""
+        self._offered = restored_secrets(json.loads(body))
+        return {"credentials": len(self._offered)}
+
+    def _take_credentials(self, offered: Mapping[Credential, Secret] | None) -> None:
+        if offered is not None:
+            self._reconciler.handed_over = offered
 
     async def _confirm(self, _: str, __: Mapping[str, str]) -> Reply:
         """The order that waits is what is wanted."""
@@ -164,7 +176,7 @@ class Commands:
     async def _enact(self, goal: Goal) -> PassResult:
         if goal.text is None:
             raise DcedgeError("nothing was ordered before: stop the daemon and `dcedge purge`")
-        loaded = await asyncio.to_thread(self._in_force.read_text, goal.text)
+        loaded = await asyncio.to_thread(self._in_force.read_back, goal.text)
 
         def take() -> None:
             self._in_force.take(loaded, goal.secrets)

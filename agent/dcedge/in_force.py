@@ -12,10 +12,36 @@ from dcedge.memory import building
 from dcedge.order.finding import Finding
 from dcedge.order.load import Loaded, load_order, parse_order
 from dcedge.order.model import Credential
+from dcedge.order.removal import objection
 from dcedge.settings import Settings
-from dcedge.store import Pending, Runtime, Store
+from dcedge.store import Pending, Runtime, Store, digest_of
 
 log = logging.getLogger(__name__)
+
+
+def last_good(store: Store, unlike: Loaded | None = None) -> Loaded | None:
+    """The last good order; None where there is none, where it cannot be read, and where it is the same as `unlike`."""
+    text = store.last_good()
+    if text is None or (unlike is not None and unlike.digest == digest_of(text)):
+        return None
+    try:
+        return parse_order(text, str(store.last_good_order), unlike.order if unlike is not None else None)
+    except OrderInvalidError as error:
+        log.warning("what an order takes away is not known, the last good one cannot be read: %s", error)
+        return None
+
+
+def refuse_unmeant(source: str, after: Loaded, before: Loaded | None, allow_removal: int | None = None) -> None:
+    """Raise OrderInvalidError where an order is cut, or takes more away than may go by mistake (order/removal.py).
+
+    `before` is the order in force, `allow_removal` how many virtual interfaces somebody said are to go.
+    """
+    if (message := objection(before, after, allow_removal)) is not None:
+        raise _refused(source, message)
+
+
+def _refused(source: str, message: str) -> OrderInvalidError:
+    return OrderInvalidError([Finding(source, 0, 0, "", message)])
 
 
 @dataclass(slots=True)
@@ -47,11 +73,22 @@ class OrderInForce:
         return self.loaded
 
     def read_file(self) -> Loaded:
-        """The file as it is now. Raises OrderInvalidError where it is bad, or was rolled back."""
-        return self._from_file()
+        """The file as it is now. Raises OrderInvalidError where it is bad, was rolled back, or takes too much away."""
+        loaded = self._from_file()
+        refuse_unmeant(str(self.settings.order), loaded, self.loaded)
+        return loaded
 
-    def read_text(self, text: str) -> Loaded:
-        """An order that somebody hands over. Raises OrderInvalidError."""
+    def read_text(self, text: str, allow_removal: int | None = None) -> Loaded:
+        """An order that somebody hands over, who may allow it to take so many virtual interfaces away.
+
+        Raises OrderInvalidError where it is bad, or takes away what nobody said is to go.
+        """
+        loaded = self.read_back(text)
+        refuse_unmeant(str(self.settings.order), loaded, self.loaded, allow_removal)
+        return loaded
+
+    def read_back(self, text: str) -> Loaded:
+        """An order to go back to, whatever that takes away. Raises OrderInvalidError."""
         with building():
             return parse_order(text, str(self.settings.order), self.loaded.order if self.loaded else None)
 
@@ -84,13 +121,15 @@ class OrderInForce:
     def _at_start(self) -> Loaded:
         if self.store.pending_lost and self.store.last_good() is not None:
             message = "an order waited for its confirmation, and which one is lost: `dcedge reload` takes this one"
-            raise OrderInvalidError([Finding(str(self.settings.order), 0, 0, "", message)])
-        return self._from_file()
+            raise _refused(str(self.settings.order), message)
+        loaded = self._from_file()
+        refuse_unmeant(str(self.settings.order), loaded, last_good(self.store, unlike=loaded))
+        return loaded
 
     def _from_file(self) -> Loaded:
         with building():
             loaded = load_order(self.settings.order, self.loaded.order if self.loaded else None)
         if loaded.digest in self.store.runtime().rejected:
             message = "this order was rolled back; change it, or ask for it again with `dcedge apply`"
-            raise OrderInvalidError([Finding(str(self.settings.order), 0, 0, "", message)])
+            raise _refused(str(self.settings.order), message)
         return loaded

@@ -348,7 +348,7 @@ class Store:
             self._tell_unread(name, f"{why}: it is kept as {other}")
 
     def _tell_unread(self, name: str, why: str) -> None:
-        if self._unread.get(name) != why:
+        if self._writes and self._unread.get(name) != why:
             log.error("%s %s", self.folder / name, why)
         self._unread[name] = why
 

@@ -71,7 +71,7 @@ def order_text(count: int, *, rate: dict[int, str] | None = None) -> str:
             f"{{customer: {IPv4Address(base + 2)}/30, cloud: {IPv4Address(base + 1)}}}, "
             f'{{customer: "2001:db8:{i:x}::2/126", cloud: "2001:db8:{i:x}::1"}}]}}'
         )
-    return "\n".join(lines) + "\n"
+    return "\n".join(lines) + "\n...\n"
 
 
 def write_batches(count: int, folder: Path) -> tuple[Path, Path, Path, Path]:

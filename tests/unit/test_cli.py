@@ -47,6 +47,22 @@ virtual_interfaces:
     addresses: [{customer: 10.255.101.2/30, cloud: 10.255.101.1}]
     static: [10.20.0.0/16]
 """
+# Two more of the kind, each the only one on a port of its own, and the same file when only its beginning was copied.
+THREE = (
+    ORDER.replace(
+        "virtual_gateways:",
+        "  fra-2: {provider: otc, port: eth2, bandwidth: 1G}\n"
+        "  fra-3: {provider: otc, port: eth3, bandwidth: 1G}\n"
+        "virtual_gateways:",
+    )
+    + "".join(
+        f"  prod-{name}: {{connection: fra-{n}, virtual_gateway: prod, vlan: 0, bandwidth: 50M,\n"
+        f"    static: [10.20.0.0/16], addresses: [{{customer: 10.255.10{n}.2/30, cloud: 10.255.10{n}.1}}]}}\n"
+        for name, n in (("b", 2), ("c", 3))
+    )
+    + "...\n"
+)
+CUT = THREE[: THREE.index("  prod-b")]
 TOO_LONG = "x" * 120  # for a UNIX socket's path, which has 107 characters at most (unix(7))
 
 
@@ -110,10 +126,24 @@ def router(tmp_path: Path) -> Iterator[Router]:
 
 
 @pytest.fixture
-def daemon(router: Router) -> Iterator[subprocess.Popen[bytes]]:
+def ports(router: Router) -> None:
+    """Two ports more, and an order with a virtual interface on each."""
+    for port in ("eth2", "eth3"):
+        router.namespace.ip(f"link add {port} type veth peer name far-{port}")
+    router.order.write_text(THREE)
+
+
+def start(router: Router) -> subprocess.Popen[bytes]:
     """A daemon on the router, its first pass done."""
     process = router.namespace.popen(str(COMMAND), "run", log=router.folder / "log", environment=router.environment)
     until("the first pass", lambda: router.socket.exists() and passed(router))
+    return process
+
+
+@pytest.fixture
+def daemon(router: Router) -> Iterator[subprocess.Popen[bytes]]:
+    """The same, for as long as the test lasts."""
+    process = start(router)
     yield process
     end(process)
     assert "Traceback" not in (router.folder / "log").read_text()
@@ -446,6 +476,56 @@ class TestOnARouter:
         assert "4095 is not a VLAN ID" in router.dcedge("status").stdout
         refused = router.dcedge("reload", prefix=NOBODY)
         assert refused.status in {1, 3}, refused.said
+
+    @pytest.mark.usefixtures("ports")
+    def test_a_daemon_takes_a_mass_away_only_where_it_is_said_to(self, router: Router) -> None:
+        daemon = start(router)
+        held = router.state_of_kernel()
+        assert held.count("inet 10.255.10") == 3, held
+        whole_but_fewer = CUT + "...\n"
+        for text, said in ((CUT, "is cut"), (whole_but_fewer, "takes away 2 of 3 virtual interfaces in force")):
+            router.order.write_text(text)
+            for words in (("reload",), ("apply",), ("apply", "--allow-removal", "1")):
+                outcome = router.dcedge(*words)
+                assert (outcome.status, "--allow-removal 2" in outcome.stderr) == (3, True), outcome.said
+                assert "(removed: prod-b, prod-c)" in outcome.stderr
+            assert said in router.dcedge("status").stdout
+            check = router.dcedge("check", "--json")
+            assert (check.status, said in check.json()["warnings"][0]["message"]) == (0, True), check.said
+            assert said in router.dcedge("plan").stdout
+            assert router.state_of_kernel() == held
+        end(daemon)
+        daemon = start(router)
+        assert "the last good order is in force" in router.dcedge("status").stdout
+        assert router.state_of_kernel() == held
+        assert router.dcedge("apply", "--allow-removal", "2").status != 3
+        assert router.state_of_kernel().count("inet 10.255.10") == 1
+        assert router.dcedge("rollback").status != 3
+        assert router.state_of_kernel().count("inet 10.255.10") == 3
+        end(daemon)
+
+    @pytest.mark.usefixtures("ports")
+    def test_a_reader_is_told_of_a_mass_by_what_the_daemon_shows(self, router: Router) -> None:
+        daemon = start(router)
+        router.order.write_text(CUT)
+        assert "is cut" in router.dcedge("check").stderr
+        shown = router.dcedge("check", "--state-dir", str(router.folder / "not-to-be-read"))
+        assert (shown.status, "takes away 2 of 3" in shown.stderr) == (0, True), shown.said
+        end(daemon)
+        unknown = router.dcedge("check", "--state-dir", str(router.folder / "not-to-be-read"))
+        assert (unknown.status, unknown.stderr) == (0, "")
+
+    @pytest.mark.usefixtures("ports")
+    def test_without_a_daemon_a_mass_is_said_too(self, router: Router) -> None:
+        assert router.dcedge("apply").status != 3
+        held = router.state_of_kernel()
+        router.order.write_text(CUT)
+        for words in (("apply",), ("apply", "--allow-removal", "3"), ("apply", "--confirm", "5m")):
+            outcome = router.dcedge(*words)
+            assert (outcome.status, "--allow-removal 2" in outcome.stderr) == (3, True), outcome.said
+        assert router.state_of_kernel() == held
+        assert router.dcedge("apply", "--allow-removal", "2").status != 3
+        assert router.state_of_kernel().count("inet 10.255.10") == 1
 
     def test_a_reload_without_a_daemon_says_so(self, router: Router) -> None:
         assert router.dcedge("reload").status == 4

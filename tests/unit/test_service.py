@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import threading
 from pathlib import Path
 
 import pytest
 
 from dcedge import poller, store
-from dcedge.errors import KernelError
+from dcedge.credentials import Secret
+from dcedge.errors import KernelError, OrderInvalidError
 from dcedge.in_force import OrderInForce
+from dcedge.order.model import Credential
 from dcedge.service import Service
 from dcedge.settings import Settings
 from dcedge.store import Store
 from dcedge.tasks import BACKOFF_SECONDS, Tasks
+from tests.unit.order.test_removal import ordered
 
+FOUR, TWO = (ordered(dict.fromkeys(range(count), "bgp")) for count in (4, 2))
 ORDER = "router: {asn: 65010, router_id: 10.255.0.1}\n"
 
 
@@ -134,3 +139,54 @@ def test_a_task_that_fails_is_told_counted_and_goes_on(caplog: pytest.LogCapture
     asyncio.run(main())
     assert pauses == [BACKOFF_SECONDS, 2 * BACKOFF_SECONDS]
     assert caplog.text.count("the task polls failed") == 2
+
+
+@pytest.fixture
+def in_force(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> OrderInForce:
+    """A router with four virtual interfaces in force."""
+    monkeypatch.setattr(store, "RUN_FOLDER", tmp_path / "run")
+    settings = Settings(order=tmp_path / "order.yaml", state_dir=tmp_path, frr_pathspace="dcedge-none")
+    settings.order.write_text(FOUR)
+    made = OrderInForce(settings, Store(tmp_path))
+    made.start()
+    return made
+
+
+def handed_over(name: str) -> str:
+    return json.dumps({json.dumps({"credential": name, "file": None}): f"secret of {name}"})
+
+
+def test_passwords_come_with_the_order_that_is_taken_and_not_with_one_that_is_refused(
+    monkeypatch: pytest.MonkeyPatch, in_force: OrderInForce
+) -> None:
+    """A refused order names fewer passwords: the sessions of the one in force are not to lose theirs."""
+    daemon = Service(in_force)
+    known = {Credential(credential="prod"): Secret("secret of prod")}
+
+    def refuses(*_: object) -> None:
+        raise KernelError("the kernel says no", 1)
+
+    monkeypatch.setattr(daemon.reconciler, "run", refuses)
+
+    async def commands() -> None:
+        verbs = daemon.commands.by_verb
+        daemon.reconciler.handed_over = known
+        in_force.settings.order.write_text(TWO)
+        for verb, text in (("reload", ""), ("apply", TWO)):
+            await verbs["credentials"](handed_over("another"), {})
+            with pytest.raises(OrderInvalidError, match="2 of 4"):
+                await verbs[verb](text, {})
+            assert daemon.reconciler.handed_over == known
+        with pytest.raises(KernelError):
+            await verbs["apply"](FOUR, {})
+        assert daemon.reconciler.handed_over == known, "those of the refused order are not kept for the next"
+        for name, verb, text, parameters in (("one", "apply", TWO, {"allow_removal": "2"}), ("two", "reload", "", {})):
+            await verbs["credentials"](handed_over(name), {})
+            with pytest.raises(KernelError):
+                await verbs[verb](text, parameters)
+            assert [secret.reveal() for secret in daemon.reconciler.handed_over.values()] == [f"secret of {name}"]
+
+    try:
+        asyncio.run(commands())
+    finally:
+        daemon.close()

@@ -141,7 +141,7 @@ class Agent:
     async def _enact(self, goal: Goal) -> PassResult:
         if goal.text is None:
             raise DcedgeError("nothing was ordered before")
-        self.in_force.take(self.in_force.read_text(goal.text), goal.secrets)
+        self.in_force.take(self.in_force.read_back(goal.text), goal.secrets)
         return self.machine.carry_out(goal.text)
 
 

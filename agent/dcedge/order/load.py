@@ -48,12 +48,13 @@ class Loaded:
     order: Order
     warnings: tuple[Finding, ...]
     compressed: bytes
-    digest: str  # SHA-256 of the contents, in hexadecimal
+    digest: str  # SHA-256 of `text`, in hexadecimal
+    ended: bool  # with YAML's document end marker, `...`: whoever wrote it says that this is all
 
     @property
     def text(self) -> str:
-        """What it was read from."""
-        return decompress(self.compressed).decode("utf-8", "surrogatepass")
+        """What it was read from, without a byte order mark."""
+        return decompress(self.compressed).decode()
 
 
 def load_order(path: Path, previous: Order | None = None) -> Loaded:
@@ -88,8 +89,8 @@ def parse_order(text: str | bytes, source: str, previous: Order | None = None) -
     findings = sorted({*reader.findings, *_locate(decoded, source, problems)})
     if any(finding.severity == "error" for finding in findings):
         raise OrderInvalidError([finding for finding in findings if finding.severity == "error"])
-    compressed = compress(decoded.encode("utf-8", "surrogatepass"), 1)
-    return Loaded(draft.order, tuple(findings), compressed, hashlib.sha256(content).hexdigest())
+    plain = decoded.encode()
+    return Loaded(draft.order, tuple(findings), compress(plain, 1), hashlib.sha256(plain).hexdigest(), reader.ended)
 
 
 def _refused(source: str, message: str, line: int = 0, column: int = 0) -> OrderInvalidError:
@@ -136,7 +137,7 @@ def _place(before: str) -> tuple[int, int]:
 def _events(text: str, source: str) -> Generator[yaml.Event, None, None]:
     """The YAML events of the text; raises OrderInvalidError where it is not YAML, or not one document."""
     loader = yaml.CSafeLoader(text)
-    documents = 0
+    documents = ended_in = 0
     try:
         while (event := loader.get_event()) is not None:
             if isinstance(event, yaml.DocumentStartEvent):
@@ -144,8 +145,13 @@ def _events(text: str, source: str) -> Generator[yaml.Event, None, None]:
                 if documents > 1:
                     message = "a second YAML document begins here; an order is one"
                     raise _refused(source, message, *_mark(event.start_mark))
+            elif isinstance(event, yaml.DocumentEndEvent) and event.explicit:
+                ended_in = _mark(event.start_mark)[0]
             yield event
     except yaml.YAMLError as error:
+        if ended_in:
+            message = f"text after the end of the order (`...` in line {ended_in}); put it before, or take it out"
+            raise _refused(source, message, *_mark(getattr(error, "problem_mark", None))) from error
         raise _not_yaml(error, text, source) from error
     finally:
         loader.dispose()
@@ -201,6 +207,7 @@ class _Reader:
     source: str
     draft: Draft
     findings: list[Finding] = field(default_factory=list)
+    ended: bool = False
     _values: int = 0
     _anchors: dict[str, _Anchor] = field(default_factory=dict)
     _next: Callable[[], yaml.Event] = field(init=False)
@@ -223,10 +230,18 @@ class _Reader:
                 raise _refused(self.source, f"{message}: an order is a map with the key `router`", *place)
             self._tag(root, ())
             self._mapping((), self._section)
-            for _ in events:  # the rest must be YAML too
-                pass
+            self._rest(events)
         finally:
             events.close()
+
+    def _rest(self, events: Iterator[yaml.Event]) -> None:
+        """What follows the order itself: at most `...` and comments."""
+        try:
+            for event in events:
+                if isinstance(event, yaml.DocumentEndEvent) and event.explicit:
+                    self.ended = True
+        except OrderInvalidError as error:
+            self.findings += error.findings
 
     def _section(self, key: str, event: yaml.Event) -> Tree:
         if key in SECTIONS and isinstance(event, yaml.MappingStartEvent) and event.anchor is None:
