@@ -30,6 +30,7 @@ from dcedge.firewall.objects import FirewallTable, GatewaySources, Guard
 from dcedge.frr_part import FrrPart
 from dcedge.intent import NOTHING, Intent, changed_keys, credentials_by_interface, derive, differing_interfaces
 from dcedge.kernel.capabilities import capabilities
+from dcedge.kernel.derive import SETTINGS
 from dcedge.kernel.execute import Failure, KernelExecutor
 from dcedge.kernel.limits import frr_descriptor_problem
 from dcedge.kernel.netlink import RouteSocket
@@ -517,9 +518,15 @@ def _links(state: State) -> frozenset[str]:
 
 
 def purge_intent(owned: Owned) -> Intent:
-    """What should be when nothing is ordered: the settings as they were found, and nothing of ours."""
+    """What should be when nothing is ordered: the settings as they were found, and nothing of ours.
+
+    The daemon's user can write what is noted as owned: a setting that no order makes is left alone.
+    """
     kernel: dict[Key, Resource] = {}
     for path, value in owned.sysctl_before.items():
+        if path not in SETTINGS or type(value) is not int:
+            log.error("%r is noted as a setting to put back, but dcedge never changes it: it is left alone", path)
+            continue
         setting = Sysctl(path, value)
         kernel[setting.key] = setting
     for name, mtu in owned.port_mtu_before.items():

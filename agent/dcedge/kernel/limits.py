@@ -23,6 +23,11 @@ _OPTMEM_DEFAULT = 128 * 1024
 # Sockets of a BGP peer: the session, a second one while both ends open, and one that is closing; and what a daemon
 # has open for itself.
 _DESCRIPTORS_EACH, _DESCRIPTORS_OWN = 2, 100
+_OPTION_MEMORY = "net/core/optmem_max"
+LIMITS = frozenset(
+    {f"net/{family}/neigh/default/gc_thresh{number}" for family in _NEIGHBOURS_EACH for number in (1, 2, 3)}
+    | {_OPTION_MEMORY}
+)
 FRR_DAEMONS_FILE = Path("/etc/frr/daemons")
 FRR_DESCRIPTORS_DEFAULT = 1024
 
@@ -42,7 +47,7 @@ def kernel_limits(pairs: int, keys: int) -> Iterator[Sysctl]:
                 yield Sysctl(f"net/{family}/neigh/default/gc_thresh{number}", needed * factor, at_least=True)
     memory = _round_up(_OPTIONS_BYTES + keys * _KEY_BYTES)
     if memory > _OPTMEM_DEFAULT:
-        yield Sysctl("net/core/optmem_max", memory, at_least=True)
+        yield Sysctl(_OPTION_MEMORY, memory, at_least=True)
 
 
 def frr_descriptor_problem(
