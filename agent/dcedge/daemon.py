@@ -1,4 +1,4 @@
-"""The daemon's start. The order is read before the rest is loaded, as it says what of that is needed."""
+"""The daemon's start. An order is in force before anything is opened."""
 
 from __future__ import annotations
 
@@ -19,8 +19,7 @@ def serve(settings: Settings) -> None:
     store = Store(settings.state_dir)
     with store.writer():
         in_force = OrderInForce(settings, store)
-        if in_force.start().order.agent.web_config is None:
-            memory.spare("ssl")  # nobody speaks TLS then
+        in_force.start()
 
         import asyncio
 

@@ -17,7 +17,7 @@ from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mappin
 from contextlib import AsyncExitStack, asynccontextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
 from dcedge import memory
 from dcedge.bgp.bfd import BfdWaits, held_by_bfd, place_of, waits_for_bgp
@@ -37,7 +37,7 @@ from dcedge.errors import (
 )
 from dcedge.expose.control_server import Command, Reply, start_control
 from dcedge.expose.hour import Hour
-from dcedge.expose.http import start_http
+from dcedge.expose.http import HttpEndpoint
 from dcedge.expose.plan_document import applied_json, notes
 from dcedge.expose.snapshot import FrrSnapshot, OrderSnapshot, PassSnapshot, Snapshot
 from dcedge.facts import session_place
@@ -66,9 +66,6 @@ from dcedge.reconcile import PassResult, Reconciler
 from dcedge.store import Pending
 from dcedge.supervision import PASS_SECONDS_MAX, Supervisor, status_line
 from dcedge.wanted import Scope, Wanted
-
-if TYPE_CHECKING:
-    from dcedge.expose.web_config import WebConfig
 
 log = logging.getLogger(__name__)
 P = ParamSpec("P")
@@ -126,7 +123,7 @@ class Service:
         self._closed_connections = ClosedConnections.where_heard()
         self._heard_closed = 0.0  # when a connection's end last called for a poll (monotonic)
         self._supervisor = Supervisor()
-        self._web: WebConfig | None = None
+        self._http = HttpEndpoint(self)
 
     def close(self) -> None:
         """Close every socket; what is in the kernel and in FRR stays."""
@@ -155,11 +152,20 @@ class Service:
             log.error("not reloading: %s", error)
             return
         self._wanted.ask(Scope())
+        try:
+            await self._serve_http()
+        except DcedgeError as error:
+            log.error("HTTP is served as before: %s", error)
 
     async def _reload_command(self, _: str, __: Mapping[str, str]) -> Reply:
         """Read the order file again and carry it out; what was done."""
         await self._read_order_again()
-        return applied_json(await self._make_pass_and_look())
+        done = applied_json(await self._make_pass_and_look())
+        try:
+            await self._serve_http()
+        except DcedgeError as error:
+            raise DcedgeError(f"the order is in force, but HTTP is served as before: {error}") from error
+        return done
 
     async def _read_order_again(self) -> None:
         if self.store.pending() is not None:
@@ -170,15 +176,14 @@ class Service:
             self.in_force.refuse(error)
             raise
         log.info("reloading: %s", self.settings.order)
-        self._read_web_config_again()
         self._new_order = True
 
-    def _read_web_config_again(self) -> None:
-        if self._web is not None:
-            try:
-                self._web.read()
-            except DcedgeError as error:
-                log.error("the web config stays as it was: %s", error)
+    async def _serve_http(self) -> None:
+        """Serve HTTP as the order in force says. Raises DcedgeError, and then it is served as before."""
+        assert self.in_force.loaded is not None
+        agent = self.in_force.loaded.order.agent
+        path = Path(agent.web_config) if agent.web_config is not None else None
+        await self._http.serve_at(self.settings.listen or agent.listen, path, agent.hosts)
 
     async def _hand_over(self, body: str, _: Mapping[str, str]) -> Reply:
         """Take the passwords that root can read and this daemon cannot."""
@@ -730,12 +735,8 @@ class Service:
         async with AsyncExitStack() as stack:
             # The control socket first: until a pass has been made it says so, which beats "not running".
             await stack.enter_async_context(start_control(self.settings.socket, self))
-            listen = self.settings.listen or self.in_force.loaded.order.agent.listen
-            if (path := self.in_force.loaded.order.agent.web_config) is not None:
-                from dcedge.expose.web_config import WebConfig  # noqa: PLC0415  brings OpenSSL
-
-                self._web = WebConfig(Path(path))
-            await stack.enter_async_context(start_http(listen, self, self._web))
+            stack.push_async_callback(self._http.close)
+            await self._serve_http()
             self.prober.start()
             await asyncio.to_thread(self._recall_history)
             await self._first_pass()
