@@ -18,10 +18,12 @@ from itertools import groupby
 from types import MappingProxyType
 from typing import Literal
 
+from dcedge.bgp.daemons_file import DAEMONS_FILE
 from dcedge.bgp.observe import warnings
 from dcedge.bgp.resources import FrrBlock
+from dcedge.bgp.started import Started, start_problems
 from dcedge.bgp.vty import FrrClient
-from dcedge.bgp.zebra import replacement_problem, retention_problem, wait_for_addresses, wait_for_links
+from dcedge.bgp.zebra import wait_for_addresses, wait_for_links
 from dcedge.credentials import Secret, read_credentials
 from dcedge.errors import FrrError, FrrUnavailableError, GaveWayError
 from dcedge.fights import Fights
@@ -32,7 +34,6 @@ from dcedge.intent import NOTHING, Intent, changed_keys, credentials_by_interfac
 from dcedge.kernel.capabilities import capabilities
 from dcedge.kernel.derive import SETTINGS
 from dcedge.kernel.execute import Failure, KernelExecutor
-from dcedge.kernel.limits import frr_descriptor_problem
 from dcedge.kernel.netlink import RouteSocket
 from dcedge.kernel.objects import (
     RANK_ADDRESS,
@@ -231,13 +232,8 @@ class Reconciler:
         return todo, self.frr_part.settle(intent, todo, failures)
 
     def _daemon_warnings(self, intent: Intent) -> Iterator[str]:
-        processes = self.frr.processes()
-        peers = sum(len(interface.sessions) for interface in intent.interfaces.values())
-        if problem := frr_descriptor_problem(peers, processes):
-            yield problem
-        for judge in (replacement_problem, retention_problem):
-            if problem := judge(intent.interfaces.values(), processes.get("zebra")):
-                yield problem
+        file = DAEMONS_FILE.parent / (self.settings.frr_pathspace or "") / DAEMONS_FILE.name
+        yield from start_problems(intent.interfaces.values(), Started(self.frr.processes(), file))
 
     def _without_fights(self, todo: Plan) -> Plan:
         """The repairs, but for those that somebody else keeps undoing."""
