@@ -1,4 +1,4 @@
-"""Reading, as root, where another user can write: what stands there may be a link to anything, or a pipe."""
+"""Files, for root, where another user can write: what stands there may be a link to anything, or a pipe."""
 
 from __future__ import annotations
 
@@ -6,6 +6,22 @@ import errno
 import os
 import stat
 from pathlib import Path, PurePath
+
+
+def open_plain(path: str | Path, flags: int, *, dir_fd: int | None = None) -> int:
+    """The descriptor of a regular file with no other name, made (with O_CREAT) with mode 0600.
+
+    Raises OSError where it is anything else. Not for what is to be cut (O_TRUNC): that would come before the look.
+    """
+    assert not flags & os.O_TRUNC
+    # O_NONBLOCK: a pipe without a writer would be waited for.
+    extra = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+    descriptor = os.open(path, flags | extra, 0o600, dir_fd=dir_fd)
+    found = os.fstat(descriptor)
+    if not stat.S_ISREG(found.st_mode) or found.st_nlink > 1:
+        os.close(descriptor)
+        raise OSError(errno.EINVAL, "not a regular file with one name", str(path))
+    return descriptor
 
 
 def read_plain_file(folder: Path, name: str, most: int) -> bytes:
@@ -24,12 +40,8 @@ def read_plain_file(folder: Path, name: str, most: int) -> bytes:
             below = os.open(part, way | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=place)
             os.close(place)
             place = below
-        # O_NONBLOCK: a pipe without a writer would be waited for.
-        descriptor = os.open(last, way | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=place)
+        descriptor = open_plain(last, os.O_RDONLY, dir_fd=place)
     finally:
         os.close(place)
     with os.fdopen(descriptor, "rb") as file:
-        found = os.fstat(descriptor)
-        if not stat.S_ISREG(found.st_mode) or found.st_nlink > 1:
-            raise OSError(errno.EINVAL, "not a regular file with one name", name)
         return file.read(most)

@@ -7,6 +7,7 @@ is no journal of record: a line that cannot be read (the last one after a power 
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import get_args
@@ -16,6 +17,7 @@ from dcedge.health.tracker import KEPT, Transition
 from dcedge.health.verdict import State
 from dcedge.masking import hide
 from dcedge.order.kinds import Seconds
+from dcedge.plain_files import open_plain
 from dcedge.store import give_to_owner
 
 BYTES_MAX = 8 * 1024 * 1024
@@ -38,7 +40,8 @@ class HistoryFile:
         Raises StateError where the file is there and cannot be read.
         """
         try:
-            lines = self._path.read_text(errors="replace").splitlines()
+            with os.fdopen(open_plain(self._path, os.O_RDONLY), errors="replace") as file:
+                lines = file.read().splitlines()
         except FileNotFoundError:
             return {}
         except OSError as error:
@@ -60,13 +63,16 @@ class HistoryFile:
         if not text:
             return
         try:
-            with self._path.open("a") as file:
+            with os.fdopen(open_plain(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND), "a") as file:
                 give_to_owner(file.fileno(), self._path.parent)
                 file.write(text)
                 size = file.tell()
             if size > self._bytes_max:
                 fresh = self._path.with_name(f".{self._path.name}.new")
-                fresh.write_text("".join(_line((name, t)) for name, kept in everything().items() for t in kept))
+                fresh.unlink(missing_ok=True)
+                with os.fdopen(open_plain(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL), "w") as file:
+                    give_to_owner(file.fileno(), self._path.parent)
+                    file.writelines(_line((name, t)) for name, kept in everything().items() for t in kept)
                 fresh.replace(self._path)
         except OSError as error:
             raise StateError(f"{self._path}: {error.strerror}") from error
