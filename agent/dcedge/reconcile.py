@@ -19,10 +19,12 @@ from types import MappingProxyType
 from typing import Literal
 
 from dcedge import clock
+from dcedge.bgp.daemons_file import DAEMONS_FILE
 from dcedge.bgp.observe import warnings
 from dcedge.bgp.resources import FrrBlock
+from dcedge.bgp.started import Started, start_problems
 from dcedge.bgp.vty import FrrClient
-from dcedge.bgp.zebra import replacement_problem, retention_problem, wait_for_addresses, wait_for_links
+from dcedge.bgp.zebra import wait_for_addresses, wait_for_links
 from dcedge.credentials import Secret, read_credentials
 from dcedge.errors import FrrError, FrrUnavailableError
 from dcedge.fights import Fights
@@ -31,8 +33,8 @@ from dcedge.firewall.objects import FirewallTable, GatewaySources, Guard
 from dcedge.frr_part import FrrPart
 from dcedge.intent import NOTHING, Intent, changed_keys, credentials_by_interface, derive, differing_interfaces
 from dcedge.kernel.capabilities import capabilities
+from dcedge.kernel.derive import SETTINGS
 from dcedge.kernel.execute import Failure, KernelExecutor
-from dcedge.kernel.limits import frr_descriptor_problem
 from dcedge.kernel.netlink import RouteSocket
 from dcedge.kernel.objects import (
     RANK_ADDRESS,
@@ -229,13 +231,8 @@ class Reconciler:
         return todo, self.frr_part.settle(intent, todo, failures)
 
     def _daemon_warnings(self, intent: Intent) -> Iterator[str]:
-        processes = self.frr.processes()
-        peers = sum(len(interface.sessions) for interface in intent.interfaces.values())
-        if problem := frr_descriptor_problem(peers, processes):
-            yield problem
-        for judge in (replacement_problem, retention_problem):
-            if problem := judge(intent.interfaces.values(), processes.get("zebra")):
-                yield problem
+        file = DAEMONS_FILE.parent / (self.settings.frr_pathspace or "") / DAEMONS_FILE.name
+        yield from start_problems(intent.interfaces.values(), Started(self.frr.processes(), file))
 
     def _without_fights(self, todo: Plan) -> Plan:
         """The repairs, but for those that somebody else keeps undoing."""
@@ -529,9 +526,15 @@ def _links(state: State) -> frozenset[str]:
 
 
 def purge_intent(owned: Owned) -> Intent:
-    """What should be when nothing is ordered: the settings as they were found, and nothing of ours."""
+    """What should be when nothing is ordered: the settings as they were found, and nothing of ours.
+
+    The daemon's user can write what is noted as owned: a setting that no order makes is left alone.
+    """
     kernel: dict[Key, Resource] = {}
     for path, value in owned.sysctl_before.items():
+        if path not in SETTINGS or type(value) is not int:
+            log.error("%r is noted as a setting to put back, but dcedge never changes it: it is left alone", path)
+            continue
         setting = Sysctl(path, value)
         kernel[setting.key] = setting
     for name, mtu in owned.port_mtu_before.items():

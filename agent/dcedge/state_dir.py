@@ -9,14 +9,14 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import os
-import stat
 from collections.abc import Iterator
 from pathlib import Path
 
+from dcedge.plain_files import open_plain
+
 _LIBC = ctypes.CDLL(None, use_errno=True)
-_READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC  # a FIFO there would wait for its writer
-_CREATE = os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC
-_APPEND = os.O_CREAT | os.O_APPEND | os.O_WRONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+_CREATE = os.O_CREAT | os.O_EXCL | os.O_WRONLY
+_APPEND = os.O_CREAT | os.O_APPEND | os.O_WRONLY
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
@@ -29,9 +29,7 @@ class StateDir:
     def read(self, name: str) -> bytes | None:
         """A file's contents; None where there is none."""
         try:
-            with self._opened() as folder, os.fdopen(os.open(name, _READ, dir_fd=folder), "rb") as file:
-                if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-                    raise OSError(None, "not a regular file")
+            with self._opened() as folder, os.fdopen(open_plain(name, os.O_RDONLY, dir_fd=folder), "rb") as file:
                 return file.read()
         except FileNotFoundError:
             return None
@@ -43,7 +41,7 @@ class StateDir:
         with self._opened() as folder:
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(temporary, dir_fd=folder)
-            with os.fdopen(os.open(temporary, _CREATE, 0o600, dir_fd=folder), "wb") as file:
+            with os.fdopen(open_plain(temporary, _CREATE, dir_fd=folder), "wb") as file:
                 file.write(contents)
                 file.flush()
                 os.fsync(file.fileno())
@@ -53,7 +51,7 @@ class StateDir:
     def append(self, name: str, contents: bytes) -> int:
         """Add to a file, which is made where there is none; its size in bytes afterwards."""
         self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with self._opened() as folder, os.fdopen(os.open(name, _APPEND, 0o600, dir_fd=folder), "ab") as file:
+        with self._opened() as folder, os.fdopen(open_plain(name, _APPEND, dir_fd=folder), "ab") as file:
             file.write(contents)
             return file.tell()
 

@@ -527,6 +527,33 @@ class TestOnARouter:
         assert router.dcedge("apply", "--allow-removal", "2").status != 3
         assert router.state_of_kernel().count("inet 10.255.10") == 1
 
+    def test_protection_of_http_that_a_reload_brings_is_in_force_or_the_reload_fails(
+        self, router: Router, daemon: subprocess.Popen[bytes]
+    ) -> None:
+        def fetched(*options: str) -> str:
+            words = ("curl", "-s", "-m", "20", "-o", "/dev/null", "-w", "%{http_code}", *options)
+            return router.namespace.run(*words, check=False).stdout
+
+        plain, secure = "http://127.0.0.1:9478/healthz", ("-k", "https://127.0.0.1:9478/healthz")
+        assert fetched(plain) != "000"
+        web = router.folder / "web.yml"
+        router.order.write_text(f"agent: {{web_config: {web}}}\n{ORDER}")
+        failed = router.dcedge("reload")
+        assert (failed.status, f"{web}: No such file" in failed.stderr) == (1, True), failed.said
+        subprocess.run(
+            [
+                *("openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"),
+                *("-days", "2", "-subj", "/CN=router", "-keyout", router.folder / "key", "-out", router.folder / "crt"),
+            ],
+            check=True,
+            capture_output=True,
+        )
+        hashed = "$2b$04$LIiBd/ndZTYQtfhEe5IQpuzTVULGXPgkAj4Y9wy6nYwQzaTDcYHpC"
+        tls = "tls_server_config: {cert_file: crt, key_file: key}\n"
+        web.write_text(f"{tls}basic_auth_users: {{somebody: '{hashed}'}}\n")
+        assert router.dcedge("reload").status == 0
+        assert (fetched(plain), fetched(*secure)) == ("000", "401")
+
     def test_a_reload_without_a_daemon_says_so(self, router: Router) -> None:
         assert router.dcedge("reload").status == 4
 

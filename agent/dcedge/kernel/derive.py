@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from dcedge.kernel import messages as m
 from dcedge.kernel.capabilities import EVERYTHING, Capabilities
 from dcedge.kernel.classify import Classifier, control_classifier
-from dcedge.kernel.limits import kernel_limits
+from dcedge.kernel.limits import LIMITS, kernel_limits
 from dcedge.kernel.naming import CONNECTION_ALIAS, alias, altname, ingress_device, interface_link, link_name, vrf_tables
 from dcedge.kernel.objects import (
     IPV4_CONF,
@@ -32,6 +32,7 @@ from dcedge.order.roster import Roster
 from dcedge.resource import Resource
 
 FORWARDING = (Sysctl("net/ipv4/ip_forward", 1), Sysctl("net/ipv6/conf/all/forwarding", 1))
+SETTINGS = LIMITS | {setting.path for setting in FORWARDING}  # all that any order sets by itself
 
 # zebra takes the top byte of a kernel route's metric for its distance, and eBGP has 20. What is below it takes for the
 # metric, by which alone it tells two kernel routes to one prefix apart.

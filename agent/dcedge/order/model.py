@@ -19,6 +19,7 @@ from dcedge.order.kinds import (
     Entries,
     Family,
     Flag,
+    HostName,
     IfName,
     InterfaceField,
     Kind,
@@ -75,6 +76,8 @@ class Agent:
     """Where /metrics, the status page and /healthz are served."""
     web_config: AbsolutePath | None = None
     """TLS and basic auth for them: a web-config file as Prometheus' exporters have it."""
+    hosts: tuple[HostName, ...] = ()
+    """Names of this router under which they are answered, beside its host name, localhost and addresses."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -202,6 +202,11 @@ def test_values_that_are_not_what_belongs_there(case: dict[str, str]) -> None:
     assert f"order.yaml:{case['says']}" in lines(broken((case["replace"], case["by"])))
 
 
+def test_names_of_the_router_are_taken() -> None:
+    named = broken(('"127.0.0.1:9478"}', '"127.0.0.1:9478", hosts: [edge.example.net, r1, 3com.example.net]}'))
+    assert parse_order(named, "order.yaml").order.agent.hosts == ("edge.example.net", "r1", "3com.example.net")
+
+
 def test_a_long_value_is_shortened() -> None:
     assert lines(broken(("vlan: 101", "vlan: " + "9" * 5000))) == [
         f"order.yaml:20:11: virtual_interfaces.prod-a.vlan: '{'9' * 59}...' is not a VLAN ID (0-4094); "
