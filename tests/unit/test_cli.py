@@ -482,18 +482,24 @@ class TestOnARouter:
         daemon = start(router)
         held = router.state_of_kernel()
         assert held.count("inet 10.255.10") == 3, held
-        whole_but_fewer = CUT + "...\n"
-        for text, said in ((CUT, "is cut"), (whole_but_fewer, "takes away 2 of 3 virtual interfaces in force")):
+        whole_but_fewer, fewer = CUT + "...\n", "takes away 2 of 3 virtual interfaces in force"
+        for text, words, said in (
+            (CUT, ("reload",), "is cut"),
+            (whole_but_fewer, ("apply", "--allow-removal", "1"), f"{fewer} (removed: prod-b, prod-c), and not 1"),
+            (whole_but_fewer, ("apply",), fewer),
+            (whole_but_fewer, ("reload",), fewer),
+        ):
             router.order.write_text(text)
-            for words in (("reload",), ("apply",), ("apply", "--allow-removal", "1")):
-                outcome = router.dcedge(*words)
-                assert (outcome.status, "--allow-removal 2" in outcome.stderr) == (3, True), outcome.said
-                assert "(removed: prod-b, prod-c)" in outcome.stderr
-            assert said in router.dcedge("status").stdout
-            check = router.dcedge("check", "--json")
-            assert (check.status, said in check.json()["warnings"][0]["message"]) == (0, True), check.said
-            assert said in router.dcedge("plan").stdout
-            assert router.state_of_kernel() == held
+            outcome = router.dcedge(*words)
+            assert (outcome.status, said in outcome.stderr) == (3, True), outcome.said
+            assert "(removed: prod-b, prod-c)" in outcome.stderr
+            assert "`dcedge apply --allow-removal 2`" in outcome.stderr
+        assert ControlClient(router.socket).status()["order"]["load_failed"]
+        for verb in ("status", "plan"):
+            assert fewer in router.dcedge(verb).stdout
+        check = router.dcedge("check", "--json")
+        assert (check.status, fewer in check.json()["warnings"][0]["message"]) == (0, True), check.said
+        assert router.state_of_kernel() == held
         end(daemon)
         daemon = start(router)
         assert "the last good order is in force" in router.dcedge("status").stdout
@@ -520,7 +526,7 @@ class TestOnARouter:
         assert router.dcedge("apply").status != 3
         held = router.state_of_kernel()
         router.order.write_text(CUT)
-        for words in (("apply",), ("apply", "--allow-removal", "3"), ("apply", "--confirm", "5m")):
+        for words in (("apply",), ("apply", "--allow-removal", "3")):
             outcome = router.dcedge(*words)
             assert (outcome.status, "--allow-removal 2" in outcome.stderr) == (3, True), outcome.said
         assert router.state_of_kernel() == held
