@@ -114,7 +114,6 @@ class HttpServer:
     def renew(self, terms: Terms) -> None:
         """Answer on other terms from now on; on the old ones the answers under way are the last."""
         task = asyncio.get_running_loop().create_task(self._clients.close())
-        self._clients.closing = True  # before anything else happens
         self._leaving.add(task)
         task.add_done_callback(self._leaving.discard)
         self._clients = self._clients_on(terms)

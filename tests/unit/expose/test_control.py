@@ -10,6 +10,7 @@ import socket
 import stat
 import subprocess
 import sys
+import threading
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -251,6 +252,31 @@ def test_no_user_gets_all_places_and_some_are_for_root_alone(path: Path) -> None
 
 
 def test_a_full_line_at_the_door_is_waited_in(path: Path) -> None:
+    path.parent.mkdir()
+    told: list[str] = []
+
+    def ask() -> None:
+        with pytest.raises(DcedgeError) as raised:
+            ControlClient(path, timeout=20).status()
+        told.append(str(raised.value))
+
+    with socket.socket(socket.AF_UNIX) as door, socket.socket(socket.AF_UNIX) as first:
+        door.bind(str(path))
+        door.listen(0)
+        first.connect(str(path))
+        asking = threading.Thread(target=ask)
+        asking.start()
+        asking.join(0.2)
+        assert told == [], "it is not turned away"
+        for _ in range(2):
+            inside, _ = door.accept()
+            inside.close()
+        asking.join(20)
+    assert len(told) == 1
+    assert "broke off" in told[0], "it was let in"
+
+
+def test_a_line_that_does_not_move_is_not_waited_in_for_ever(path: Path) -> None:
     path.parent.mkdir()
     with socket.socket(socket.AF_UNIX) as door, socket.socket(socket.AF_UNIX) as first:
         door.bind(str(path))
