@@ -167,7 +167,7 @@ def plan(
         with reconciling(settings) as reconciler:
             preview = reconciler.preview(reconciler.intent(loaded.order, reconciler.store.runtime()))
             drained = sorted(preview.intent.runtime.drained & preview.intent.interfaces.keys())
-            said = [*_own_session_notes(reconciler, preview.plan), *notes_of(preview)]
+            said = [*_own_session_notes(reconciler, preview.plan), *notes_of(preview), *reconciler.store.troubles()]
             if (refused := refusal(settings, loaded)) is not None:
                 said.append(str(refused))
             if drained:

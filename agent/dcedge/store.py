@@ -119,7 +119,7 @@ def digest_of(text: str) -> str:
 
 
 class Store:
-    """One state folder. Who changes anything holds `writer`; others only read."""
+    """One state folder. Who changes anything holds `writer`; others only read, and need permission: else StateError."""
 
     KEPT: ClassVar = (OWNED, RUNTIME, INDICES, LAST_GOOD, PREVIOUS, HISTORY)  # none of them has a secret
 
@@ -312,6 +312,8 @@ class Store:
         try:
             contents = self.dir.read(name)
         except OSError as error:
+            if isinstance(error, PermissionError) and not self._writes:
+                raise StateError(f"{self.folder / name}: {error.strerror}") from error
             self._tell_unread(name, f"cannot be read ({error.strerror or error})")
             return self._values.get(name, empty)  # type: ignore[no-any-return]
         if contents is None:
@@ -343,6 +345,8 @@ class Store:
         try:
             self.dir.rename(name, other)
         except OSError as error:
+            if isinstance(error, PermissionError) and not self._writes:
+                raise StateError(f"{self.folder / name}: {error.strerror}") from error
             self._tell_unread(name, f"{why} and cannot be set aside ({error.strerror or error})")
         else:
             self._tell_unread(name, f"{why}: it is kept as {other}")

@@ -302,45 +302,70 @@ class TestOnARouter:
         again = router.dcedge("plan")
         assert (again.status, "Nothing to do beside that" in again.stdout) == (2, True), again.said
 
-    def test_a_state_folder_that_cannot_be_is_a_failure_in_one_line(self, router: Router) -> None:
-        before = router.state_of_kernel()
-        for verb in ("plan", "apply", "run", "purge"):
-            outcome = router.dcedge(verb, "--state-dir", "/etc/hostname/state")
-            assert (outcome.status, outcome.stderr.count("\n")) == (1, 1), outcome.said
-            assert "Not a directory" in outcome.stderr
+    @pytest.mark.usefixtures("ports")
+    def test_a_state_folder_that_cannot_be_keeps_nothing_from_being_done(self, router: Router) -> None:
+        before, nowhere = router.state_of_kernel(), ("--state-dir", "/etc/hostname/state")
+        refused = router.dcedge("apply", "--confirm", "5m", *nowhere)
+        assert (refused.status, "nothing was changed" in refused.stderr) == (1, True), refused.said
         assert router.state_of_kernel() == before
+        done = router.dcedge("apply", *nowhere)
+        assert "cannot be written (Not a directory): a restart would forget" in done.stdout, done.said
+        assert router.state_of_kernel().count("inet 10.255.10") == 3
+        assert "Not a directory" in router.dcedge("plan", *nowhere).stdout
+        assert router.dcedge("purge", "--yes", *nowhere).status == 1
+        assert "inet 10.255.10" not in router.state_of_kernel()
 
-    def test_a_damaged_state_file_is_named(self, router: Router) -> None:
+    @pytest.mark.usefixtures("ports")
+    def test_a_damaged_state_file_is_set_aside_and_said(self, router: Router) -> None:
         router.state.mkdir(mode=0o700)
         (router.state / "owned.json").write_text("{")
-        outcome = router.dcedge("purge", "--yes")
-        assert (outcome.status, outcome.stderr.count("\n")) == (1, 1), outcome.said
-        assert f"{router.state / 'owned.json'} is damaged" in outcome.stderr
+        done = router.dcedge("apply")
+        assert f"{router.state / 'owned.json'} was damaged" in done.stdout, done.said
+        assert (router.state / "owned.json.damaged").read_text() == "{"
+        assert router.state_of_kernel().count("inet 10.255.10") == 3
 
-    @pytest.mark.parametrize(
-        ("option", "value", "said"),
-        [
-            ("--listen", "192.0.2.99:9478", "cannot listen on 192.0.2.99:9478"),
-            ("--listen", "nonsense", "'nonsense' is not ADDRESS:PORT"),
-            ("--listen", "127.0.0.1:99999", "is not ADDRESS:PORT"),
-            ("--socket", f"/tmp/{TOO_LONG}", "too long"),
-            ("--socket", "/etc/hostname", "exists and is not a socket"),
-        ],
-    )
-    def test_a_daemon_that_cannot_listen_ends_before_it_changes_anything(
-        self, router: Router, option: str, value: str, said: str
+    @pytest.mark.parametrize("value", ["nonsense", "127.0.0.1:99999"])
+    def test_a_daemon_told_to_listen_at_no_address_ends_before_it_changes_anything(
+        self, router: Router, value: str
     ) -> None:
         before = router.state_of_kernel()
-        outcome = router.dcedge("run", option, value)
-        assert outcome.status == 1, outcome.said
-        assert said in outcome.stderr
+        outcome = router.dcedge("run", "--listen", value)
+        assert (outcome.status, outcome.stderr.count("\n")) == (1, 1), outcome.said
+        assert "is not ADDRESS:PORT" in outcome.stderr
         assert router.state_of_kernel() == before
 
-    def test_a_daemon_whose_port_is_taken_ends(self, router: Router) -> None:
-        with router.namespace.call(socket.create_server, ("127.0.0.1", 9478)):
-            outcome = router.dcedge("run")
-        assert (outcome.status, outcome.stderr.count("\n")) == (1, 1), outcome.said
-        assert "address already in use" in outcome.stderr
+    @pytest.mark.usefixtures("ports")
+    @pytest.mark.parametrize(
+        ("variable", "value", "said"),
+        [
+            ("DCEDGE_LISTEN", "192.0.2.99:9478", "cannot listen on 192.0.2.99:9478"),
+            ("DCEDGE_SOCKET", f"/tmp/{TOO_LONG}", "too long"),
+            ("DCEDGE_SOCKET", "/etc/hostname", "exists and is not a socket"),
+        ],
+    )
+    def test_where_a_daemon_cannot_listen_the_data_plane_is_as_ordered(
+        self, router: Router, variable: str, value: str, said: str
+    ) -> None:
+        environment = {**router.environment, variable: value}
+        log = router.folder / "log"
+        process = router.namespace.popen(str(COMMAND), "run", log=log, environment=environment)
+        until("the addresses", router.state_of_kernel, accept=lambda state: state.count("inet 10.255.10") == 3)
+        until("it to be said", log.read_text, accept=lambda text: said in text)
+        end(process)
+
+    @pytest.mark.usefixtures("ports")
+    def test_a_port_that_is_taken_is_waited_for(self, router: Router) -> None:
+        taken = router.namespace.call(socket.create_server, ("127.0.0.1", 9478))
+        process = start(router)
+        assert router.state_of_kernel().count("inet 10.255.10") == 3
+        until("it to be said", lambda: router.dcedge("status").stdout, accept=lambda said: "already in use" in said)
+        taken.close()
+        fetch = ("curl", "-sf", "-m", "20", "http://127.0.0.1:9478/healthz")
+        until("HTTP", lambda: router.namespace.run(*fetch, check=False).stdout, accept=lambda said: said == "ok\n")
+        until(
+            "it to be said no more", lambda: router.dcedge("status").stdout, accept=lambda s: "already in use" not in s
+        )
+        end(process)
 
     def test_a_daemon_without_any_good_order_ends(self, router: Router) -> None:
         router.order.write_text("router: {")
