@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from functools import lru_cache
 from types import MappingProxyType
 
@@ -14,69 +14,59 @@ from dcedge.firewall.objects import (
     FirewallTable,
     GatewaySources,
     Guard,
-    gateway_key,
     guard_key,
 )
 from dcedge.firewall.ranges import Range, merged, minus, of_prefix
 from dcedge.firewall.table import COUNTERS, clamp_chain, gateway_chain, reach_set
 from dcedge.kernel.naming import interface_link
-from dcedge.layered import changed
 from dcedge.order.kinds import Prefix
 from dcedge.order.model import AcceptedPrefix, Order
 from dcedge.order.resolve import ResolvedInterface
-from dcedge.order.roster import Roster
 from dcedge.resource import Key, Resource, State
-
-Change = tuple[Sequence[ResolvedInterface], Sequence[ResolvedInterface]]  # as they were, as they are
 
 
 def derive_firewall(
-    roster: Roster,
+    interfaces: Collection[ResolvedInterface],
     order: Order,
-    change: Change,
+    unchanged: Collection[str] = (),
     before: State = MappingProxyType({}),
-) -> State:
+) -> dict[Key, Resource]:
     """The table, each virtual gateway's sources and each virtual interface's guard; nothing where there is none.
 
-    A gateway may send from what it may announce (`accept`) and from what is routed to it (`static`). All that the
-    `change` does not concern is taken over from `before`, derived from an order with the same gateways.
+    A gateway may send from what it may announce (`accept`) and from what is routed to it (`static`).
+
+    `unchanged` names the virtual interfaces for which nothing differs from when `before` was derived, who may reach
+    their gateways included: their guards are taken over from there.
     """
-    if not roster.names:
+    if not interfaces:
         return {}
-    gone, come = change
-    touched = {interface.virtual_gateway: interface.accept for interface in (*gone, *come)}
-    members = roster.grouped(lambda traits: traits.virtual_gateway)
-    table = FirewallTable(any(traits.vrf is not None for traits in roster.groups), roster.names)
+    members: dict[str, list[ResolvedInterface]] = {}
+    for interface in interfaces:
+        members.setdefault(interface.virtual_gateway, []).append(interface)
+    table = FirewallTable(any(i.vrf is not None for i in interfaces), tuple(i.name for i in interfaces))
     state: dict[Key, Resource] = {table.key: table}
-    static: dict[str, list[Prefix]] = {}
-    for interface in roster.singular():
-        static.setdefault(interface.virtual_gateway, []).extend(interface.static)
-    for name in members.keys() & touched.keys():
-        sources = GatewaySources(name, _sources(touched[name], static.get(name, ())), members[name])
+    for name, behind in members.items():
+        static = [prefix for interface in behind for prefix in interface.static]
+        sources = GatewaySources(name, _sources(behind[0].accept, static), tuple(i.name for i in behind))
         state[sources.key] = sources
     reached_from = _reached_from(order)
-    of_gateway = {
-        name: tuple(_gateway_elements(name, reached_from[name] & members.keys(), isolated=order.router.isolation))
-        for name in members.keys() & touched.keys()
-    }
-    for interface in come:
-        name = interface.virtual_gateway
-        guard = Guard(
-            link=interface_link(interface),
-            gateway=name,
-            elements=tuple(sorted((*of_gateway[name], *_own_elements(interface)))),
-            subnets=merged(of_prefix(pair.customer.network) for pair in interface.addresses),
-            affects=(interface.name,),
-        )
-        state[guard.key] = guard
-    return changed(before, (guard_key(interface_link(interface)) for interface in gone), state)
+    for name, behind in members.items():
+        of_gateway = tuple(_gateway_elements(name, reached_from[name] & members.keys(), order.router.isolation))
+        for interface in behind:
+            key = guard_key(interface_link(interface))
+            same = before.get(key) if interface.name in unchanged else None
+            state[key] = same or _guard(interface, of_gateway)
+    return state
 
 
-def concerns_all(roster: Roster, change: Change, before: State) -> bool:
-    """Whether a gateway gets its first virtual interface, or loses its last: who may reach whom differs then."""
-    has_any = {traits.virtual_gateway for traits in roster.groups}
-    touched = {interface.virtual_gateway for interfaces in change for interface in interfaces}
-    return any((name in has_any) != (gateway_key(name) in before) for name in touched)
+def _guard(interface: ResolvedInterface, of_gateway: Iterable[Element]) -> Guard:
+    return Guard(
+        link=interface_link(interface),
+        gateway=interface.virtual_gateway,
+        elements=tuple(sorted((*of_gateway, *_own_elements(interface)))),
+        subnets=merged(of_prefix(pair.customer.network) for pair in interface.addresses),
+        affects=(interface.name,),
+    )
 
 
 def _reached_from(order: Order) -> dict[str, set[str]]:
@@ -98,7 +88,7 @@ def _sources(accept: Sequence[AcceptedPrefix] | None, static: Iterable[Prefix]) 
     return minus((of_prefix(p) for p in (*(accepted.prefix for accepted in accept), *static)), NEVER_SOURCES)
 
 
-def _gateway_elements(name: str, reached_from: Iterable[str], *, isolated: bool) -> Iterator[Element]:
+def _gateway_elements(name: str, reached_from: Iterable[str], isolated: bool) -> Iterator[Element]:
     yield Element("links")
     yield Element("from", data=gateway_chain(name))
     for counter in COUNTERS:
