@@ -14,7 +14,6 @@ import sys
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from zlib import compress, decompress
 
 import yaml
 
@@ -43,17 +42,12 @@ _CONSTANTS: dict[str, bool | None] = {
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """A checked order with what it was read from, compressed: a daemon keeps it for as long as it runs."""
+    """A checked order with what it was read from."""
 
     order: Order
     warnings: tuple[Finding, ...]
-    compressed: bytes
+    text: str
     digest: str  # SHA-256 of the contents, in hexadecimal
-
-    @property
-    def text(self) -> str:
-        """What it was read from."""
-        return decompress(self.compressed).decode("utf-8", "surrogatepass")
 
 
 def load_order(path: Path, previous: Order | None = None) -> Loaded:
@@ -88,8 +82,7 @@ def parse_order(text: str | bytes, source: str, previous: Order | None = None) -
     findings = sorted({*reader.findings, *_locate(decoded, source, problems)})
     if any(finding.severity == "error" for finding in findings):
         raise OrderInvalidError([finding for finding in findings if finding.severity == "error"])
-    compressed = compress(decoded.encode("utf-8", "surrogatepass"), 1)
-    return Loaded(draft.order, tuple(findings), compressed, hashlib.sha256(content).hexdigest())
+    return Loaded(draft.order, tuple(findings), decoded, hashlib.sha256(content).hexdigest())
 
 
 def _refused(source: str, message: str, line: int = 0, column: int = 0) -> OrderInvalidError:
