@@ -1,4 +1,4 @@
-"""The daemon's start. The order is read before the rest is loaded, as it says what of that is needed."""
+"""The daemon's start."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ def serve(settings: Settings) -> None:
     """Run the daemon in the foreground. Raises OrderInvalidError, BusyError, StateError."""
     told = set_up()
     memory.prepare()
-    memory.spare("_hashlib")  # Python has the few digests that are asked for itself
 
     from dcedge.in_force import OrderInForce
     from dcedge.store import Store
@@ -19,8 +18,7 @@ def serve(settings: Settings) -> None:
     store = Store(settings.state_dir)
     with store.writer():
         in_force = OrderInForce(settings, store)
-        if in_force.start().order.agent.web_config is None:
-            memory.spare("ssl")  # nobody speaks TLS then
+        in_force.start()
 
         import asyncio
 
