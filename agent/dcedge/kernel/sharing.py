@@ -96,5 +96,5 @@ def _shaper(device: str, line: Line, parts: Collection[_Part], kernel: Capabilit
         for part in parts
     ]
     rates = tuple(groups[name].rate_bps for name in sorted(groups))
-    tree = shared_tree(line.rate_bps, rates, shares, Classifier.of(vlan_program(ROOT_HANDLE | SHARED_MINORS), 0))
+    tree = shared_tree(line.rate_bps, rates, shares, Classifier(vlan_program(ROOT_HANDLE | SHARED_MINORS), 0))
     return Shaper(device, tree, tuple(user.name for part in parts for user in part.users))

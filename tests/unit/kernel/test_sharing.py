@@ -69,7 +69,7 @@ def test_there_is_no_tree_where_everything_fits() -> None:
 @given(rate=st.integers(2_000_000, 100_000_000_000), rates=st.lists(st.integers(1_000_000, 10_000_000_000), min_size=2))
 def test_what_is_sure_is_never_more_than_the_whole(rate: int, rates: list[int]) -> None:
     shares = [Share(SHARED_MINORS + n, each, 1500, 0, "fq_codel", None) for n, each in enumerate(rates, 1)]
-    classes = {htb.minor: htb for htb in shared_tree(rate, (), shares, Classifier.of(b"", 0)).classes}
+    classes = {htb.minor: htb for htb in shared_tree(rate, (), shares, Classifier(b"", 0)).classes}
     whole, control = classes.pop(WHOLE), classes.pop(CONTROL)
     assert whole.rate_bytes == rate // 8
     # A byte a second each, at least, is rounded up.
