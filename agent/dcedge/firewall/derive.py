@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from functools import lru_cache
 from types import MappingProxyType
 
 from dcedge.firewall.objects import (
@@ -99,13 +97,8 @@ def _gateway_elements(name: str, reached_from: Iterable[str], isolated: bool) ->
         yield Element(reach_set(other))
 
 
-@lru_cache
-def _clamp(mtu: int) -> Element:
-    return Element("mss", data=clamp_chain(mtu))
-
-
 def _own_elements(interface: ResolvedInterface) -> Iterator[Element]:
-    yield _clamp(interface.mtu)
+    yield Element("mss", data=clamp_chain(interface.mtu))
     # STAMP is answered on a static virtual interface too.
     for peer in interface.addresses if interface.stamp else interface.sessions:
-        yield Element("peers4" if peer.family == "ipv4" else "peers6", sys.intern(str(peer.cloud)))
+        yield Element("peers4" if peer.family == "ipv4" else "peers6", str(peer.cloud))
