@@ -18,7 +18,6 @@ from dcedge.kernel.view import KernelView, LinkView, observe_kernel, observe_lin
 from dcedge.order.model import Order
 from dcedge.resource import Key, Resource, State
 from dcedge.store import Owned, Store
-from dcedge.turns import in_turns
 
 GiveWay = Callable[[], bool]  # whether a look is to end now, for something that is not to wait
 
@@ -44,7 +43,7 @@ class KernelObserved:
 
         `keys`: the intent's own, each by itself.
         """
-        for fresh, resource in in_turns(resources, 64):
+        for fresh, resource in resources:
             key = keys.get(fresh, fresh)
             wanted = intent.get(key)
             self.state[key] = wanted if wanted is not None and wanted == resource else resource

@@ -11,7 +11,6 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from dcedge.expose.snapshot import VirtualInterfaceSnapshot
-from dcedge.turns import in_turns
 
 POINTS, STEP_SECONDS = 60, 60.0
 
@@ -57,7 +56,7 @@ class Hour:
         self._last = at
         missed = min(POINTS, round(seconds / self._step) - 1) if seconds > 0 else 0
         before, self._tracks = self._tracks, {}
-        for vi in in_turns(interfaces):
+        for vi in interfaces:
             totals = _totals(vi)
             track = before.get(vi.name)
             if track is None:
