@@ -15,7 +15,7 @@ from dcedge.bgp.bfd import place_of
 from dcedge.bgp.render import derive_frr
 from dcedge.bgp.resources import FrrBlock
 from dcedge.credentials import CredentialError, Secret
-from dcedge.firewall.derive import derive_firewall
+from dcedge.firewall.derive import derive_firewall, reached_from
 from dcedge.kernel.capabilities import Capabilities
 from dcedge.kernel.derive import interface_resources, shared_resources
 from dcedge.kernel.naming import interface_link
@@ -117,7 +117,7 @@ def derive(
             same -= _with_sessions(everything, runtime.bfd_waits ^ previous.runtime.bfd_waits)
         return derive_frr(everything, order.router, secrets, drained, same, previous.frr, bfd_waits=runtime.bfd_waits)
 
-    guarded = unchanged if _same_reach(order, interfaces, previous) else ()
+    guarded = _reached_as_before(order, interfaces, previous) & unchanged
     return Intent(
         order=order,
         runtime=runtime,
@@ -141,30 +141,30 @@ def derive(
 def _resolved(order: Order, previous: Intent) -> Mapping[str, ResolvedInterface]:
     """Every virtual interface; the previous mapping itself where all are as they were."""
     before = previous.order
-    same_frame = before is not None and (
-        order.router == before.router
-        and order.connections == before.connections
-        and order.virtual_gateways == before.virtual_gateways
-    )
-    ordered_before = before.virtual_interfaces if before is not None and same_frame else {}
+    if before is None or order.router != before.router or order.connections != before.connections:
+        unchanged: Collection[str] = ()
+    else:
+        unchanged = {
+            name
+            for name, vi in order.virtual_interfaces.items()
+            if before.virtual_interfaces.get(name) is vi
+            and before.virtual_gateways[vi.virtual_gateway] is order.virtual_gateways[vi.virtual_gateway]
+        }
     now = {
-        name: previous.interfaces[name] if ordered_before.get(name) is vi else resolve_interface(order, name)
-        for name, vi in order.virtual_interfaces.items()
+        name: previous.interfaces[name] if name in unchanged else resolve_interface(order, name)
+        for name in order.virtual_interfaces
     }
     return _kept(now, previous.interfaces)
 
 
-def _same_reach(order: Order, interfaces: Mapping[str, ResolvedInterface], previous: Intent) -> bool:
-    """Whether each gateway that is in use may be reached from the same ones as before."""
+def _reached_as_before(order: Order, interfaces: Mapping[str, ResolvedInterface], previous: Intent) -> set[str]:
+    """The virtual interfaces whose gateway may be reached from the same ones as before."""
     before = previous.order
     if before is None or order.router.isolation != before.router.isolation:
-        return False
-    gateways, gateways_before = (
-        {interface.virtual_gateway for interface in of.values()} for of in (interfaces, previous.interfaces)
-    )
-    return gateways == gateways_before and all(
-        order.virtual_gateways[name].reaches == before.virtual_gateways[name].reaches for name in gateways
-    )
+        return set()
+    was = reached_from(before, previous.interfaces.values())
+    now = reached_from(order, interfaces.values())
+    return {name for name, vi in interfaces.items() if now[vi.virtual_gateway] == was.get(vi.virtual_gateway)}
 
 
 def _by_key(resources: Iterable[Resource]) -> dict[Key, Resource]:

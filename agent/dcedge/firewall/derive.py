@@ -12,6 +12,7 @@ from dcedge.firewall.objects import (
     FirewallTable,
     GatewaySources,
     Guard,
+    gateway_key,
     guard_key,
 )
 from dcedge.firewall.ranges import Range, merged, minus, of_prefix
@@ -33,8 +34,8 @@ def derive_firewall(
 
     A gateway may send from what it may announce (`accept`) and from what is routed to it (`static`).
 
-    `unchanged` names the virtual interfaces for which nothing differs from when `before` was derived, who may reach
-    their gateways included: their guards are taken over from there.
+    `unchanged` names the virtual interfaces for which nothing differs from when `before` was derived, `reached_from`
+    their gateways included: what concerns only them is taken over from there.
     """
     if not interfaces:
         return {}
@@ -43,13 +44,16 @@ def derive_firewall(
         members.setdefault(interface.virtual_gateway, []).append(interface)
     table = FirewallTable(any(i.vrf is not None for i in interfaces), tuple(i.name for i in interfaces))
     state: dict[Key, Resource] = {table.key: table}
+    reached = reached_from(order, interfaces)
     for name, behind in members.items():
-        static = [prefix for interface in behind for prefix in interface.static]
-        sources = GatewaySources(name, _sources(behind[0].accept, static), tuple(i.name for i in behind))
+        users = tuple(interface.name for interface in behind)
+        sources = before.get(gateway_key(name)) if all(user in unchanged for user in users) else None
+        if sources is None or sources.affects != users:
+            static = (prefix for interface in behind for prefix in interface.static)
+            sources = GatewaySources(name, _sources(behind[0].accept, static), users)
         state[sources.key] = sources
-    reached_from = _reached_from(order)
     for name, behind in members.items():
-        of_gateway = tuple(_gateway_elements(name, reached_from[name] & members.keys(), order.router.isolation))
+        of_gateway = tuple(_gateway_elements(name, reached[name], isolated=order.router.isolation))
         for interface in behind:
             key = guard_key(interface_link(interface))
             same = before.get(key) if interface.name in unchanged else None
@@ -67,16 +71,17 @@ def _guard(interface: ResolvedInterface, of_gateway: Iterable[Element]) -> Guard
     )
 
 
-def _reached_from(order: Order) -> dict[str, set[str]]:
-    """From which gateways each may be reached: itself, and both ways where either says `reaches`.
+def reached_from(order: Order, interfaces: Iterable[ResolvedInterface]) -> dict[str, set[str]]:
+    """From which of the gateways in use each may be reached: itself, and both ways where either says `reaches`.
 
     The verdicts keep no state of connections, so answers need to be let through as the questions are.
     """
-    result = {name: {name} for name in order.virtual_gateways}
-    for name, gateway in order.virtual_gateways.items():
-        for other in gateway.reaches:
-            result[name].add(other)
-            result[other].add(name)
+    result = {interface.virtual_gateway: {interface.virtual_gateway} for interface in interfaces}
+    for name, found in result.items():
+        for other in order.virtual_gateways[name].reaches:
+            if other in result:
+                found.add(other)
+                result[other].add(name)
     return result
 
 
@@ -86,7 +91,7 @@ def _sources(accept: Sequence[AcceptedPrefix] | None, static: Iterable[Prefix]) 
     return minus((of_prefix(p) for p in (*(accepted.prefix for accepted in accept), *static)), NEVER_SOURCES)
 
 
-def _gateway_elements(name: str, reached_from: Iterable[str], isolated: bool) -> Iterator[Element]:
+def _gateway_elements(name: str, reached_from: Iterable[str], *, isolated: bool) -> Iterator[Element]:
     yield Element("links")
     yield Element("from", data=gateway_chain(name))
     for counter in COUNTERS:
