@@ -103,8 +103,6 @@ class Draft:
         self.problems: list[Problem] = []
         self._previous = previous
         self._tops: set[str] = set()
-        # One of each of the parts that thousands of virtual interfaces have alike.
-        self._parts: dict[object, object] = {}
 
     @property
     def whole(self) -> bool:
@@ -201,10 +199,6 @@ class Draft:
                 self.add((*path, name), f"is missing; every {_NOUNS[cls]} needs it", part="key")
                 absent.add(name)
         return values, absent
-
-    def shared(self, part: T) -> T:
-        """The one of all parts that are equal to this one."""
-        return self._parts.setdefault(part, part)  # type: ignore[return-value]  # it is equal, so of the same class
 
 
 # How a value is read: it is given the draft for what is wrong, the file's tree and its path.
@@ -310,10 +304,8 @@ def _part(cls: type[Any], kind: Kind | None, short: str | None) -> _Reader:
     def read(draft: Draft, tree: Tree, path: Path) -> object:
         if short is not None and isinstance(tree, str):
             value = form[short].read(draft, tree, path)
-            return value if value is _BROKEN else draft.shared(cls(**{short: value}))
-        noted = len(draft.problems)
-        model = draft.model(cls, tree, path, kind)
-        return draft.shared(model) if len(draft.problems) == noted else model
+            return value if value is _BROKEN else cls(**{short: value})
+        return draft.model(cls, tree, path, kind)
 
     return read
 
