@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from dcedge import memory
+from dcedge.alone import go_back_to_nothing
+from dcedge.expose.http import parse_listen
+from dcedge.in_force import OrderInForce
 from dcedge.logs import set_up
+from dcedge.service import Service
 from dcedge.settings import Settings
+from dcedge.store import Store
 
 
 def serve(settings: Settings) -> None:
     """Run the daemon in the foreground. Raises OrderInvalidError, ListenError, BusyError."""
     told = set_up()
     memory.prepare()
-
-    import asyncio
-
-    from dcedge.alone import go_back_to_nothing
-    from dcedge.expose.http import parse_listen
-    from dcedge.in_force import OrderInForce
-    from dcedge.service import Service
-    from dcedge.store import Store
-
     if settings.listen is not None:
         parse_listen(settings.listen)
     store = Store(settings.state_dir)

@@ -16,7 +16,6 @@ from dcedge.kernel.observe import ingress_of, owned_resources, routes_of
 from dcedge.kernel.view import KernelView, LinkView, observe_kernel, observe_link, our_routes, qdiscs_of
 from dcedge.resource import Key, Resource, State
 from dcedge.store import Owned, Store
-from dcedge.turns import in_turns
 
 
 @dataclass(slots=True)
@@ -40,7 +39,7 @@ class KernelObserved:
 
         `keys`: the intent's own, each by itself.
         """
-        for fresh, resource in in_turns(resources, 64):
+        for fresh, resource in resources:
             key = keys.get(fresh, fresh)
             wanted = intent.get(key)
             self.state[key] = wanted if wanted is not None and wanted == resource else resource

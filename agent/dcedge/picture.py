@@ -49,7 +49,6 @@ from dcedge.probe.prober import ProberStats
 from dcedge.probe.stamp import StampStats
 from dcedge.probe.stream import SILENT_IN_A_ROW, Probed, Stream, full_size_passes
 from dcedge.reconcile import PassResult
-from dcedge.turns import in_turns
 from dcedge.units import format_rate
 
 NEIGHBOUR_SECONDS = 3.0
@@ -153,7 +152,7 @@ class Picture:
                 tuple(failing.get(interface.name, ())),
                 interface.name in drained,
             )
-            for interface in in_turns(result.intent.interfaces.values())
+            for interface in result.intent.interfaces.values()
         )
         self.hour.feed(self._interfaces, poll.at)
         self._connections = tuple(self._connection(order, name, poll) for name in order.connections)

@@ -31,7 +31,7 @@ from dcedge.fights import Fights
 from dcedge.firewall.nft import Firewall, FirewallError
 from dcedge.firewall.objects import FirewallTable, GatewaySources, Guard
 from dcedge.frr_part import FrrPart
-from dcedge.intent import NOTHING, Intent, changed_keys, credentials_by_interface, derive, differing_interfaces
+from dcedge.intent import NOTHING, Intent, changed_keys, credentials_of, derive
 from dcedge.kernel.capabilities import capabilities
 from dcedge.kernel.derive import SETTINGS
 from dcedge.kernel.execute import Failure, KernelExecutor
@@ -141,15 +141,10 @@ class Reconciler:
         self, order: Order, runtime: Runtime, kept_secrets: Mapping[Credential, Secret] = MappingProxyType({})
     ) -> Intent:
         """The intent, with the credentials as they are on disk now; `kept_secrets` go before them."""
-        before = self._intent
-        differing = differing_interfaces(order, before)
-        needed = credentials_by_interface(order, before, differing).values()
-        wanted = {credential for credentials in needed for credential in credentials} - kept_secrets.keys()
+        wanted = set(credentials_of(order)) - kept_secrets.keys()
         secrets, problems = read_credentials(wanted, self.settings.credentials, self.handed_over)
         secrets = {**secrets, **kept_secrets}
-        return derive(
-            order, runtime, secrets, problems, kernel_has=self.kernel_has, previous=before, differing=differing
-        )
+        return derive(order, runtime, secrets, problems, kernel_has=self.kernel_has, previous=self._intent)
 
     def preview(self, intent: Intent) -> Preview:
         """What a pass would do; changes nothing."""
@@ -310,7 +305,7 @@ class Reconciler:
         touched |= {key.name for key in keys if key.kind == "link"}
         for name in touched:
             keys |= {Key("link", name), Key("port", name), Key("shaper", name), *self.kernel.seen.upon(name)}
-            keys.update(intent.keys.get(intent.owners.get(name, ""), ()))
+            keys.update(intent.own.get(intent.owners.get(name, ""), ()))
         if touched:
             keys |= self.kernel.look_at_routes(intent, touched)
             keys |= self.kernel.look_at_ingress(intent, touched)

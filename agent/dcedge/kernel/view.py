@@ -35,7 +35,7 @@ _U16 = struct.Struct("=H")
 _BE16 = struct.Struct(">H")
 _U64 = struct.Struct("=Q")
 T = TypeVar("T")
-_ANOTHER = Classifier.of(b"", 0)  # somebody else's filter, or several
+_ANOTHER = Classifier(b"", 0)  # somebody else's filter, or several
 
 
 @dataclass(frozen=True, slots=True)
@@ -561,7 +561,7 @@ def _classifier(data: memoryview, start: int, end: int) -> Classifier | None:
         for _, action in each_attribute(data, span):
             options = attributes(data, *attributes(data, *action)[m.TCA_ACT_OPTIONS])
             mark = _number(data, options.get(m.TCA_SKBEDIT_PRIORITY))
-    return Classifier.of(bytes(data[slice(*nest[m.TCA_BPF_OPS])]), mark, m.CONTROL_HANDLE)
+    return Classifier(bytes(data[slice(*nest[m.TCA_BPF_OPS])]), mark)
 
 
 def _ingress_filter(data: memoryview, start: int, end: int) -> tuple[int | None, int] | None:

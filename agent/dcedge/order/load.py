@@ -14,7 +14,6 @@ import sys
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from zlib import compress, decompress
 
 import yaml
 
@@ -43,18 +42,13 @@ _CONSTANTS: dict[str, bool | None] = {
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """A checked order with what it was read from, compressed: a daemon keeps it for as long as it runs."""
+    """A checked order with what it was read from."""
 
     order: Order
     warnings: tuple[Finding, ...]
-    compressed: bytes
+    text: str  # what it was read from, without a byte order mark
     digest: str  # SHA-256 of `text`, in hexadecimal
     ended: bool  # with YAML's document end marker, `...`: whoever wrote it says that this is all
-
-    @property
-    def text(self) -> str:
-        """What it was read from, without a byte order mark."""
-        return decompress(self.compressed).decode()
 
 
 def load_order(path: Path, previous: Order | None = None) -> Loaded:
@@ -89,8 +83,8 @@ def parse_order(text: str | bytes, source: str, previous: Order | None = None) -
     findings = sorted({*reader.findings, *_locate(decoded, source, problems)})
     if any(finding.severity == "error" for finding in findings):
         raise OrderInvalidError([finding for finding in findings if finding.severity == "error"])
-    plain = decoded.encode()
-    return Loaded(draft.order, tuple(findings), compress(plain, 1), hashlib.sha256(plain).hexdigest(), reader.ended)
+    digest = hashlib.sha256(decoded.encode()).hexdigest()
+    return Loaded(draft.order, tuple(findings), decoded, digest, reader.ended)
 
 
 def _refused(source: str, message: str, line: int = 0, column: int = 0) -> OrderInvalidError:

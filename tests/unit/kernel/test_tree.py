@@ -13,7 +13,7 @@ NEW = {m.RTM_NEWQDISC, m.RTM_NEWTCLASS, m.RTM_NEWTFILTER}
 
 
 def tree(rate: int, queue: str = "fq_codel", overhead: int = 0) -> Tree:
-    return interface_tree(rate, 1500, overhead, queue, Classifier.of(b"\6\0\0\0\0\0\0\0", 0))
+    return interface_tree(rate, 1500, overhead, queue, Classifier(b"\6\0\0\0\0\0\0\0", 0))
 
 
 def kinds(before: Tree | None, after: Tree) -> list[int]:
