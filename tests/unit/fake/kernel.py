@@ -18,7 +18,7 @@ from pyroute2.netlink import rtnl
 
 from dcedge.kernel.events import EventSocket
 from dcedge.kernel.netlink import RouteSocket
-from tests.unit.fake.namespace import CHANGES, LOOKS, Namespace
+from tests.unit.fake.namespace import CHANGES, LOOKS, SYSCTLS, Namespace
 from tests.unit.fake.objects import Address, Link
 from tests.unit.fake.queues import TC_H_ROOT, HtbClass, Qdisc, Queues
 from tests.unit.fake.wire import EventWire, Message, RefusedError, Wire
@@ -107,17 +107,21 @@ class FakeKernel(Namespace):
         """Of every link but the loopback."""
         return {link.name for link in self.links.values()} - {"lo"}
 
-    def add_link(self, name: str, *, kind: str = "", below: str | None = None, **settings: Any) -> Link:
-        """Somebody makes a link."""
+    def add_link(
+        self, name: str, *, kind: str = "", below: str | None = None, vlan: int | None = None, **settings: Any
+    ) -> Link:
+        """Somebody makes a link; with `vlan` one of 802.1Q."""
         index = max(self.links, default=0) + 1
+        kind = "vlan" if vlan is not None else kind
         link = Link(index, name, Queues(index, self.lacks), kind, below=self.link(below).index if below else 0)
+        if vlan is not None:
+            link.data |= {"IFLA_VLAN_ID": vlan, "IFLA_VLAN_PROTOCOL": 0x8100}
+        up = settings.pop("up", False)
         for setting, value in settings.items():
             assert hasattr(link, setting)
-            if setting != "up":
-                setattr(link, setting, value)
+            setattr(link, setting, value)
         self._enter(link)
-        if settings.get("up"):
-            self._set_up(link, up=True)
+        self._set_up(link, up=up)
         return link
 
     def remove_link(self, name: str) -> None:
@@ -163,18 +167,31 @@ class FakeKernel(Namespace):
         self._remove_root(link)
         made = Qdisc(kind, handle, TC_H_ROOT, {0: struct.pack("=I", 10)})
         link.queues.qdiscs.append(made)
-        self._tell(rtnl.RTM_NEWQDISC, link.queues.qdisc_body(made))
+        self._tell(rtnl.RTM_NEWQDISC, lambda: link.queues.qdisc_body(made))
 
     def remove_root(self, name: str) -> None:
         """Somebody removes a link's root qdisc."""
         self._remove_root(self.link(name))
+
+    def picture(self) -> dict[str, object]:
+        """All that there is, to be compared with what there was; of settings, those of the whole namespace."""
+        links = {
+            link.name: (
+                *(link.kind, link.mtu, link.up, link.master, link.alias, tuple(link.altnames)),
+                *(frozenset(self.addresses(link.name)), tuple(one.kind for one in link.queues.qdiscs)),
+            )
+            for link in self.links.values()
+        }
+        names = {link.index: link.name for link in self.links.values()}
+        routes = {key: tuple((names[index], way) for index, way in r.hops) for key, r in self.routes.items()}
+        return {"links": links, "routes": routes, "sysctls": {path: self.sysctl(path) for path in SYSCTLS}}
 
     def set_class(self, name: str, minor: int, *, rate: int) -> None:
         """Somebody changes an HTB class's rate, in bytes a second."""
         link = self.link(name)
         htb = self.htb_class(name, minor)
         htb.rate = htb.ceil = rate
-        self._tell(rtnl.RTM_NEWTCLASS, link.queues.class_body(htb))
+        self._tell(rtnl.RTM_NEWTCLASS, lambda: link.queues.class_body(htb))
 
     def htb_class(self, name: str, minor: int) -> HtbClass:
         """A class of a link's tree."""

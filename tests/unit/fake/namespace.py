@@ -127,12 +127,15 @@ class Namespace:
             return str(decode(ifinfmsg, request).get_attr("IFLA_IFNAME"))
         return None
 
-    def _tell(self, kind: int, body: bytes) -> None:
-        for listener in self.listeners:
-            listener.tell(kind, body)
+    def _tell(self, kind: int, write: Callable[[], bytes]) -> None:
+        """Tell whoever listens; nothing is written where nobody does."""
+        if self.listeners:
+            body = write()
+            for listener in self.listeners:
+                listener.tell(kind, body)
 
     def _tell_link(self, link: Link, kind: int = rtnl.RTM_NEWLINK) -> None:
-        self._tell(kind, self._told(link))
+        self._tell(kind, lambda: self._told(link))
 
     def _at(self, index: int) -> Link:
         if index not in self.links:
@@ -320,7 +323,7 @@ class Namespace:
 
     def _add_address(self, link: Link, address: Address) -> None:
         link.addresses.append(address)
-        self._tell(rtnl.RTM_NEWADDR, address_body(link, address))
+        self._tell(rtnl.RTM_NEWADDR, lambda: address_body(link, address))
 
     def delete_address(self, request: Message) -> None:
         """RTM_DELADDR."""
@@ -334,7 +337,7 @@ class Namespace:
 
     def _remove_address(self, link: Link, address: Address) -> None:
         link.addresses.remove(address)
-        self._tell(rtnl.RTM_DELADDR, address_body(link, address))
+        self._tell(rtnl.RTM_DELADDR, lambda: address_body(link, address))
 
     def addresses_asked(self, request: Message) -> Answers:
         """RTM_GETADDR, of one link where its index is given (NETLINK_GET_STRICT_CHK)."""
@@ -411,37 +414,43 @@ class Namespace:
     def new_qdisc(self, request: Message) -> None:
         """RTM_NEWQDISC."""
         queues = self._queues(request)
-        self._tell(rtnl.RTM_NEWQDISC, queues.qdisc_body(queues.set_qdisc(request)))
+        it = queues.set_qdisc(request)
+        self._tell(rtnl.RTM_NEWQDISC, lambda: queues.qdisc_body(it))
 
     def delete_qdisc(self, request: Message) -> None:
         """RTM_DELQDISC."""
         queues = self._queues(request)
-        self._tell(rtnl.RTM_DELQDISC, queues.qdisc_body(queues.delete_qdisc(request)))
+        it = queues.delete_qdisc(request)
+        self._tell(rtnl.RTM_DELQDISC, lambda: queues.qdisc_body(it))
 
     def _remove_root(self, link: Link) -> None:
         if (root := link.queues.root) is not None:
             link.queues.drop(root)
-            self._tell(rtnl.RTM_DELQDISC, link.queues.qdisc_body(root))
+            self._tell(rtnl.RTM_DELQDISC, lambda: link.queues.qdisc_body(root))
 
     def new_class(self, request: Message) -> None:
         """RTM_NEWTCLASS."""
         queues = self._queues(request)
-        self._tell(rtnl.RTM_NEWTCLASS, queues.class_body(queues.set_class(request)))
+        it = queues.set_class(request)
+        self._tell(rtnl.RTM_NEWTCLASS, lambda: queues.class_body(it))
 
     def delete_class(self, request: Message) -> None:
         """RTM_DELTCLASS."""
         queues = self._queues(request)
-        self._tell(rtnl.RTM_DELTCLASS, queues.class_body(queues.delete_class(request)))
+        it = queues.delete_class(request)
+        self._tell(rtnl.RTM_DELTCLASS, lambda: queues.class_body(it))
 
     def new_filter(self, request: Message) -> None:
         """RTM_NEWTFILTER."""
         queues = self._queues(request)
-        self._tell(rtnl.RTM_NEWTFILTER, queues.filter_body(queues.set_filter(request)))
+        it = queues.set_filter(request)
+        self._tell(rtnl.RTM_NEWTFILTER, lambda: queues.filter_body(it))
 
     def delete_filter(self, request: Message) -> None:
         """RTM_DELTFILTER."""
         queues = self._queues(request)
-        self._tell(rtnl.RTM_DELTFILTER, queues.filter_body(queues.delete_filters(request)))
+        it = queues.delete_filters(request)
+        self._tell(rtnl.RTM_DELTFILTER, lambda: queues.filter_body(it))
 
     def new_action(self, request: Message) -> None:
         """RTM_NEWACTION: none without its parameters."""

@@ -96,8 +96,7 @@ class Queues:
         """RTM_NEWQDISC, step by step as tc_modify_qdisc() takes it."""
         said = _decoded(request)
         kind, handle, parent = said.get_attr("TCA_KIND"), said["handle"], said["parent"]
-        if parent not in {TC_H_ROOT, TC_H_INGRESS} and self._by_handle(parent & 0xFFFF0000) is None:
-            raise RefusedError(errno.ENOENT, "Failed to find specified qdisc")
+        self._check_parent(parent)
         there = self._at(parent)
         if there is not None and handle in {0, there.handle}:
             if request.flags & NLM_F_EXCL:
@@ -120,6 +119,15 @@ class Queues:
             self.drop(there)
         self.qdiscs.append(made)
         return made
+
+    def _check_parent(self, parent: int) -> None:
+        if parent in {TC_H_ROOT, TC_H_INGRESS}:
+            return
+        below = self._by_handle(parent & 0xFFFF0000)
+        if below is None:
+            raise RefusedError(errno.ENOENT, "Failed to find specified qdisc")
+        if below.kind == "htb" and parent not in self.classes:
+            raise RefusedError(errno.ENOENT, "Specified class not found")
 
     def _change_qdisc(self, there: Qdisc, request: Message) -> Qdisc:
         if there.kind in {"htb", "ingress"}:

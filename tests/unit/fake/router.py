@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from ipaddress import ip_interface
 from pathlib import Path
 from typing import cast
 
 import pytest
 
 from dcedge import frr_part, reconcile
+from dcedge.bgp import zebra
 from dcedge.bgp.md5 import KeySearch
 from dcedge.bgp.vty import FrrClient
 from dcedge.errors import FrrUnavailableError
@@ -48,17 +48,25 @@ class FakeFirewall:
         if self.refuses:
             return [Failure(operation, f"nft: {self.refuses}", True) for operation in operations]
         for operation in operations:
-            self.state.pop(operation.key, None)
+            if operation.action in {"delete", "replace"}:
+                self._remove(operation.key)
             if operation.after is not None:
                 self.state[operation.key] = operation.after
         return []
 
+    def _remove(self, key: Key) -> None:
+        """What stands on it goes with it."""
+        self.state.pop(key, None)
+        for above in [one for one, resource in self.state.items() if resource.parent == key]:
+            self._remove(above)
+
 
 @dataclass
 class FakeFrrOnKernel(FakeFrrClient):
-    """An FRR whose zebra hears of the kernel's links and addresses."""
+    """An FRR whose zebra hears of the kernel's links and addresses; `deaf`: not of those until they are made again."""
 
     kernel: FakeKernel | None = None
+    deaf: bool = False
 
     def ask(self, daemon: str, command: str, *, timeout: float | None = None) -> str:
         """zebra's word on its links."""
@@ -66,8 +74,9 @@ class FakeFrrOnKernel(FakeFrrClient):
         assert daemon == "zebra"
         if self.absent:
             raise FrrUnavailableError("zebra is not running")
+        hears = not self.deaf or any(done.startswith("RTM_DELADDR") for done in self.kernel.done)
         links = {
-            link.name: {"index": link.index, "addresses": [str(ip_interface(one.interface)) for one in link.addresses]}
+            link.name: {"index": link.index, "addresses": [one.interface for one in link.addresses if hears]}
             for link in self.kernel.links.values()
         }
         return json.dumps(links)
@@ -109,6 +118,7 @@ class FakeRouter:
         monkeypatch.setattr(sysctl, "ROOT", self.kernel.sysctls)
         monkeypatch.setattr(reconcile, "time", self.clock)
         monkeypatch.setattr(view, "time", self.clock)
+        monkeypatch.setattr(zebra, "time", self.clock)
         monkeypatch.setattr(frr_part, "look_for_keys", lambda *_, **__: KeySearch(frozenset(), ""))
         self.start()
 
@@ -123,6 +133,11 @@ class FakeRouter:
             sock=self.kernel.socket(),
             firewall=cast("Firewall", self.firewall),
         )
+
+    @property
+    def frr_lines(self) -> set[str]:
+        """What FRR runs with, without contexts."""
+        return {line.text for line in self.frr.frr.lines}
 
     def run(self, order: Order, scope: Scope | None = None, runtime: Runtime | None = None) -> PassResult:
         """One pass."""
