@@ -139,6 +139,14 @@ class FakeKernel(Namespace):
                 setattr(link, setting, value)
         self._tell_link(link)
 
+    def set_carrier(self, name: str, *, up: bool) -> None:
+        """The light on a port comes or goes; what stands on it follows."""
+        port = self.link(name)
+        for link in self.links.values():
+            if port.index in {link.index, link.below}:
+                link.carrier, link.carrier_changes = up, link.carrier_changes + 1
+                self._tell_link(link)
+
     def add_address(self, name: str, interface: str) -> None:
         """Somebody gives a link an address."""
         self._add_address(self.link(name), Address(interface))
@@ -151,6 +159,10 @@ class FakeKernel(Namespace):
     def addresses(self, name: str) -> set[str]:
         """Those of a link, but for the link-local one."""
         return {one.interface for one in self.link(name).addresses if not one.is_link_local}
+
+    def link_local(self, name: str) -> str:
+        """A link's link-local address."""
+        return next(one.interface for one in self.link(name).addresses if one.is_link_local)
 
     def remove_route(self, prefix: str) -> None:
         """Somebody removes the routes to a prefix."""

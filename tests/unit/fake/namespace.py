@@ -47,6 +47,7 @@ from tests.unit.fake.queues import NLM_F_CREATE, NLM_F_EXCL, NLM_F_REPLACE, Queu
 from tests.unit.fake.wire import EventWire, Message, RefusedError
 
 RTM_NEWACTION, RTM_NEWLINKPROP, RTM_DELLINKPROP = 48, 108, 109
+RTEXT_FILTER_SKIP_STATS = 8
 # Before dcedge has seen to anything.
 SYSCTLS = {
     "net/ipv4/ip_forward": 0,
@@ -97,13 +98,13 @@ class Namespace:
             for name in ("default", *(link.name for link in self.links.values())):
                 self.set_sysctl(f"net/ipv6/conf/{name}/forwarding", forwarding)
 
-    def _told(self, link: Link) -> bytes:
+    def _told(self, link: Link, *, counters: bool = False) -> bytes:
         """A link's message."""
         self._follow_forwarding()
         conf6 = CONF6
         if (self.sysctls / "net/ipv6/conf" / link.name).is_dir():  # else it is just going
             conf6 = {name: self.sysctl(f"net/ipv6/conf/{link.name}/{name}") for name in CONF6}
-        return link_body(link, conf6)
+        return link_body(link, conf6, counters=counters)
 
     def answer(self, request: Message) -> Answers:
         """What a look is told."""
@@ -305,10 +306,10 @@ class Namespace:
 
     def links_asked(self, request: Message) -> Answers:
         """RTM_GETLINK."""
-        if request.is_dump:
-            yield from ((rtnl.RTM_NEWLINK, self._told(link)) for link in self.links.values())
-        else:
-            yield rtnl.RTM_NEWLINK, self._told(self._at(decode(ifinfmsg, request)["index"]))
+        said = decode(ifinfmsg, request)
+        counters = not (said.get_attr("IFLA_EXT_MASK") or 0) & RTEXT_FILTER_SKIP_STATS
+        for link in self.links.values() if request.is_dump else [self._at(said["index"])]:
+            yield rtnl.RTM_NEWLINK, self._told(link, counters=counters)
 
     # Addresses
 

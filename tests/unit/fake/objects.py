@@ -58,6 +58,8 @@ class Link:
     mtu: int = 1500
     mtu_max: int = 9000
     up: bool = False
+    carrier: bool = True
+    carrier_changes: int = 1
     below: int = 0
     master: int = 0
     alias: str = ""
@@ -67,6 +69,7 @@ class Link:
     egress_qos: dict[int, int] = field(default_factory=dict)
     conf4: dict[str, int] = field(default_factory=lambda: dict(CONF4))
     addresses: list[Address] = field(default_factory=list)
+    counted: dict[str, int] = field(default_factory=dict)  # by pyroute2's names for rtnl_link_stats64
 
     @property
     def hardware(self) -> bytes:
@@ -144,9 +147,9 @@ def route_key(said: Any) -> RouteKey:
     return RouteKey(str(prefix), said.get_attr("RTA_TABLE") or said["table"], said.get_attr("RTA_PRIORITY") or 0)
 
 
-def link_body(link: Link, conf6: dict[str, int]) -> bytes:
-    """A link's message, with its IPv6 settings."""
-    flags = (IFF_UP | IFF_RUNNING | IFF_LOWER_UP) if link.up else 0
+def link_body(link: Link, conf6: dict[str, int], *, counters: bool = False) -> bytes:
+    """A link's message, with its IPv6 settings; with its counters where they are asked for."""
+    flags = (IFF_UP if link.up else 0) | (IFF_RUNNING | IFF_LOWER_UP if link.up and link.carrier else 0)
     info: list[Any] = [("IFLA_INFO_KIND", link.kind)]
     data: list[Any] = list(link.data.items())
     if link.egress_qos:
@@ -164,7 +167,10 @@ def link_body(link: Link, conf6: dict[str, int]) -> bytes:
         ("IFLA_GROUP", link.group),
         ("IFLA_ADDRESS", ":".join(f"{byte:02x}" for byte in link.hardware)),
         ("IFLA_AF_SPEC", {"attrs": families}),
+        ("IFLA_CARRIER_CHANGES", link.carrier_changes),
     ]
+    if counters:
+        attrs.append(("IFLA_STATS64", link.counted))
     if link.below:
         attrs.append(("IFLA_LINK", link.below))
     if link.master:

@@ -18,7 +18,8 @@ from tests.unit.fake.wire import Message, RefusedError, attribute, attributes
 
 NLM_F_REPLACE, NLM_F_EXCL, NLM_F_CREATE = 0x100, 0x200, 0x400
 TC_H_ROOT, TC_H_INGRESS = 0xFFFFFFFF, 0xFFFFFFF1
-TCA_KIND, TCA_OPTIONS = 1, 2
+TCA_KIND, TCA_OPTIONS, TCA_STATS2 = 1, 2, 7
+TCA_STATS_BASIC, TCA_STATS_QUEUE, TCA_STATS_APP = 1, 3, 4
 TCA_HTB_PARMS, TCA_HTB_INIT, TCA_HTB_RATE64, TCA_HTB_CEIL64 = 1, 2, 6, 7
 TCA_FQ_CODEL_TARGET, TCA_FQ_CODEL_INTERVAL, TCA_FQ_CODEL_FLOWS, TCA_FQ_CODEL_QUANTUM = 1, 3, 5, 6
 TCA_CAKE_BASE_RATE64 = 2
@@ -33,6 +34,27 @@ _U32, _U64 = struct.Struct("=I"), struct.Struct("=Q")
 
 
 @dataclass
+class Counted:
+    """What a qdisc has counted; `marked` by ECN, `waiting` in bytes."""
+
+    sent_bytes: int = 0
+    sent_packets: int = 0
+    drops: int = 0
+    waiting: int = 0
+    requeues: int = 0
+    marked: int = 0
+
+    def statistics(self, kind: str) -> bytes:
+        """TCA_STATS2."""
+        basic = struct.pack("=QI4x", self.sent_bytes, self.sent_packets)
+        queue = struct.pack("=IIIII", 0, self.waiting, self.drops, self.requeues, 0)
+        nest = attribute(TCA_STATS_BASIC, basic) + attribute(TCA_STATS_QUEUE, queue)
+        if kind == "fq_codel":  # tc_fq_codel_xstats, for a qdisc
+            nest += attribute(TCA_STATS_APP, struct.pack("=IIII20x", 0, 0, 0, self.marked))
+        return attribute(TCA_STATS2 | 0x8000, nest)
+
+
+@dataclass
 class Qdisc:
     """One qdisc; `settings` are its options by number, as they are read back."""
 
@@ -40,10 +62,7 @@ class Qdisc:
     handle: int
     parent: int
     settings: dict[int, bytes]
-
-    def number(self, option: int) -> int:
-        """One of its options as a number."""
-        return int.from_bytes(self.settings[option], "little")
+    counted: Counted = field(default_factory=Counted)
 
 
 @dataclass
@@ -252,7 +271,8 @@ class Queues:
             options = qdisc.settings[0]
         else:
             options = b"".join(attribute(kind, value) for kind, value in qdisc.settings.items())
-        return _encoded(self.index, qdisc.handle, qdisc.parent, 0, qdisc.kind, options)
+        body = _encoded(self.index, qdisc.handle, qdisc.parent, 0, qdisc.kind, options)
+        return body + qdisc.counted.statistics(qdisc.kind)
 
     def class_messages(self, parent: int) -> Iterator[tuple[int, bytes]]:
         """Each class of a qdisc."""

@@ -23,6 +23,10 @@ HARM: dict[str, tuple[Callable[[FakeKernel], object], set[str]]] = {
     "its link goes": (lambda kernel: kernel.remove_link("eth1.1"), {"link", "address", "shaper", "route"}),
     "its link is set down": (lambda kernel: kernel.set_link("eth1.1", up=False), {"link", "address", "route"}),
     "its address goes": (lambda kernel: kernel.remove_address("eth1.1", "10.255.1.2/30"), {"address"}),
+    "its link-local address goes": (
+        lambda kernel: kernel.remove_address("eth1.1", kernel.link_local("eth1.1")),
+        {"link-local"},
+    ),
     "its shaper goes": (lambda kernel: kernel.remove_root("eth1.1"), {"shaper"}),
     "its shaper becomes another": (lambda kernel: kernel.add_qdisc("eth1.1", "pfifo", 0), {"shaper"}),
     "its rate is changed by hand": (lambda kernel: kernel.set_class("eth1.1", 1, rate=125), {"shaper"}),
