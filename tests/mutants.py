@@ -96,6 +96,13 @@ MUTANTS = (
         (f"{PASSES}/test_refusals.py",),
     ),
     Mutant(
+        "events that were lost count as none",
+        "kernel/events.py",
+        "return None",
+        "break",
+        (f"{PASSES}/test_refusals.py",),
+    ),
+    Mutant(
         "what stands on a link is remembered once more with each look",
         "kernel_part.py",
         "if key not in upon:",

@@ -336,6 +336,7 @@ class KernelExecutor:
         if after is None:
             assert before is not None
             if not before.foreign and (gone := self._indices.take(before.name)) is not None:
+                yield from self._release(operation, gone)
                 yield _Step(operation, m.delete_link(gone), _FINE_ON_REMOVAL)
         elif before is None:
             if self._tables_taken is None:
@@ -350,6 +351,13 @@ class KernelExecutor:
             raise KernelError(f"{after.name} exists and is no VRF: remove it, or name the VRF otherwise", errno.EEXIST)
         else:
             yield _Step(operation, m.set_link(self._index(after.name), up=True))
+
+    def _release(self, operation: Operation, vrf: int) -> Iterator[_Step]:
+        """What stays when its VRF goes leaves it before, while its IPv6 addresses can still be read."""
+        for link in dump_links(self.sock):
+            if link.master == vrf and link.name in self._indices:
+                yield _Step(operation, m.set_link(link.index, master=0), _FINE_ON_REMOVAL)
+                yield from self._put_back_ipv6(operation, link.index, link=link.name)
 
     def _bond_steps(self, operation: Operation, before: Bond | None, after: Bond | None) -> Iterator[_Step]:
         if after is None:

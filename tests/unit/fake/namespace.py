@@ -175,14 +175,18 @@ class Namespace:
         if data is not None:
             self._take_data(link, data)
         self._enter(link)
-        self._set(link, said, request)
+        try:
+            self._set(link, said, request)
+        except RefusedError:
+            self._remove([link])
+            raise
 
     def _check_vlan(self, link: Link, said: Any, data: Any) -> None:
         link.below = said.get_attr("IFLA_LINK")
         below = self._at(link.below)
         link.mtu = said.get_attr("IFLA_MTU") or below.mtu
         if link.mtu > below.mtu:
-            raise RefusedError(errno.ERANGE)
+            raise RefusedError(errno.EINVAL)
         tag = data.get_attr("IFLA_VLAN_ID"), data.get_attr("IFLA_VLAN_PROTOCOL")
         for other in self.links.values():
             if other.below == link.below and tag == (
@@ -236,14 +240,15 @@ class Namespace:
                 self._set_mtu(above, mtu)
 
     def _enslave(self, link: Link, master: int) -> None:
+        """A bond has its members up and leaves them down, a VRF takes them down and up again."""
+        before, now = (self.links[index].kind if index in self.links else "" for index in (link.master, master))
+        if master and now == "bond" and link.up:
+            raise RefusedError(errno.EPERM, "Error: Device can not be enslaved while up")
         if master:
-            device = self._at(master)
-            if device.kind == "bond" and link.up:
-                raise RefusedError(errno.EPERM, "Error: Device can not be enslaved while up")
-        link.master = master
-        if link.up:  # a VRF takes a link down and up again
-            self._set_up(link, up=False)
-            self._set_up(link, up=True)
+            self._at(master)
+        link.master, was_up = master, link.up
+        self._set_up(link, up=False)
+        self._set_up(link, up=now == "bond" or (was_up and before != "bond"))
 
     def _set_up(self, link: Link, *, up: bool) -> None:
         if up == link.up:
@@ -255,10 +260,10 @@ class Namespace:
             link.addresses.append(Address(f"{link_local(link.hardware)}/64", KERNEL_LINK_LOCAL))
         else:
             link.addresses = [one for one in link.addresses if ip_interface(one.interface).version == 4]
-            self._flush_routes({link.index})
-            for above in self.links.values():
-                if above.below == link.index:
-                    self._set_up(above, up=False)
+            self._lose_ways(link)
+        for above in self.links.values():  # which its VLANs follow, up as well as down
+            if above.below == link.index:
+                self._set_up(above, up=up)
         self._tell_link(link)
 
     def delete_link(self, request: Message) -> None:
@@ -282,9 +287,9 @@ class Namespace:
             self._remove([other for other in self.links.values() if other.below == link.index])
             for slave in self.links.values():
                 if slave.master == link.index:
-                    slave.master = 0
+                    self._enslave(slave, 0)
             del self.links[link.index]
-            self._flush_routes({link.index})
+            self._lose_ways(link)
             shutil.rmtree(self.sysctls / "net/ipv6/conf" / link.name)
             self._tell_link(link, rtnl.RTM_DELLINK)
 
@@ -372,14 +377,16 @@ class Namespace:
         if self.routes.pop(route_key(decode(rtmsg, request)), None) is None:
             raise RefusedError(errno.ESRCH)
 
-    def _flush_routes(self, indices: set[int]) -> None:
-        """What leads over links that went goes, but for a route that has other ways."""
+    def _lose_ways(self, link: Link) -> None:
+        """A link went, or is down: a route that has no other way goes; IPv4 keeps the dead way, IPv6 does without."""
         for key, route in list(self.routes.items()):
-            hops = tuple((0 if index in indices else index, gateway) for index, gateway in route.hops)
-            if any(index for index, _ in hops):
-                route.hops = hops
-            else:
+            alive = tuple(hop for hop in route.hops if hop[0] in self.links and self.links[hop[0]].up)
+            if not alive:
                 del self.routes[key]
+            elif ip_network(key.prefix).version == 6:
+                route.hops = alive
+            elif link.index not in self.links:
+                route.hops = tuple((0 if index == link.index else index, gateway) for index, gateway in route.hops)
 
     def routes_asked(self, request: Message) -> Answers:
         """RTM_GETROUTE, of one protocol where it is given."""

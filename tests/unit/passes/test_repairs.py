@@ -128,6 +128,27 @@ def test_a_port_that_goes_and_comes_back_gets_its_virtual_interfaces_back(router
     assert router.kernel.gateways("10.20.0.0/16") == [("10.255.1.1",)]
 
 
+def test_a_virtual_interface_that_is_set_down_stays_so_though_its_port_comes_up(router: FakeRouter) -> None:
+    """The kernel sets every VLAN up with the device below it."""
+    down = order({"a": vi(1, admin="down")})
+    router.run(down)
+    router.kernel.set_link("eth1", up=False)
+    router.kernel.set_link("eth1", up=True)
+    assert router.kernel.link("eth1.1").up
+    assert repaired(router.run(down)) == {"link"}
+    assert not router.kernel.link("eth1.1").up
+
+
+def test_a_path_of_several_that_goes_is_back_in_the_route_with_its_link(router: FakeRouter) -> None:
+    both = order({"a": vi(1, static=STATIC), "b": vi(2, connection="fra-2", static=STATIC)})
+    router.run(both)
+    router.kernel.remove_link("eth1.1")
+    assert "route" in repaired(result := router.run(both))
+    assert result.complete
+    assert router.kernel.gateways("10.20.0.0/16") == [("10.255.1.1", "10.255.2.1")]
+    assert all(index for route in router.kernel.routes.values() for index, _ in route.hops)
+
+
 def test_somebody_who_keeps_undoing_is_left_alone_for_a_while(router: FakeRouter) -> None:
     router.run(ONE)
     for _ in range(REPAIRS):
