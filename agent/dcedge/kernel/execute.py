@@ -315,6 +315,8 @@ class KernelExecutor:
         if operation.action == "delete":
             return
         if port.name not in self._indices:
+            if port.exact:
+                return  # a bond of ours, which went: there is nothing to put back
             raise KernelError(f"port {port.name} does not exist", errno.ENODEV, retryable=True)
         before = operation.before
         index = self._index(port.name)

@@ -217,11 +217,11 @@ class Namespace:
             self._take_data(link, info.get_attr("IFLA_INFO_DATA"))
         if mtu is not None:
             self._set_mtu(link, mtu)
-        if said.get_attr("IFLA_IFALIAS") is not None:
-            link.alias = said.get_attr("IFLA_IFALIAS")
+        if said.get_attr("IFLA_IFALIAS") is not None and not request.flags & NLM_F_CREATE:
+            link.alias = said.get_attr("IFLA_IFALIAS")  # rtnl_create_link() takes none, nor settings of a family
         if group is not None:
             link.group = group
-        for number, value in conf4_of(request):
+        for number, value in () if request.flags & NLM_F_CREATE else conf4_of(request):
             link.conf4[CONF4_NUMBERS[number]] = value
         if master is not None and master != link.master:
             self._enslave(link, master)

@@ -13,7 +13,7 @@ from dcedge.wanted import Scope
 from tests.unit.fake.kernel import FakeKernel
 from tests.unit.fake.router import FakeRouter
 from tests.unit.kernel.orders import vi
-from tests.unit.passes.orders import ONE, STATIC, order
+from tests.unit.passes.orders import KINDS, ONE, STATIC, order
 
 ORDER = order({"a": vi(1, static=STATIC), "b": vi(2, connection="fra-2")})
 
@@ -147,6 +147,16 @@ def test_a_path_of_several_that_goes_is_back_in_the_route_with_its_link(router: 
     assert result.complete
     assert router.kernel.gateways("10.20.0.0/16") == [("10.255.1.1", "10.255.2.1")]
     assert all(index for route in router.kernel.routes.values() for index, _ in route.hops)
+
+
+def test_a_bond_whose_mtu_was_put_right_goes_with_a_purge(router: FakeRouter) -> None:
+    """What its MTU was before is remembered as of any port, but there is none to give it back to."""
+    before = router.kernel.picture()
+    router.run(KINDS["a bond"])
+    router.kernel.set_link("bond0", mtu=1280)
+    assert repaired(router.run(KINDS["a bond"])) == {"port"}
+    assert not router.purge().failures
+    assert router.kernel.picture() == before
 
 
 def test_somebody_who_keeps_undoing_is_left_alone_for_a_while(router: FakeRouter) -> None:
