@@ -371,11 +371,7 @@ class KernelExecutor:
                     yield _Step(operation, m.set_link(self._index(member), up=True), _FINE_ON_REMOVAL)
             return
         if before is None:
-            index = self._new_index(after.name)
-            yield _Step(operation, m.create_bond(index, after.name, after.lacp_rate, after.min_links))
-            yield _Step(operation, m.altname(index, bond_altname(after.name), add=True), _THERE_ALREADY)
-            yield _Step(operation, m.set_link(index, alias=BOND_ALIAS + after.name))
-            yield from self._enslave(operation, index, after.members)
+            yield from self._make_bond(operation, after)
             return
         if not before.lacp:
             raise KernelError(
@@ -401,6 +397,17 @@ class KernelExecutor:
                 yield _Step(operation, m.set_link(self._index(member), master=0))
                 yield _Step(operation, m.set_link(self._index(member), up=True))
         yield from self._enslave(operation, index, [name for name in after.members if name not in before.members])
+
+    def _make_bond(self, operation: Operation, bond: Bond) -> Iterator[_Step]:
+        """The bond is made at once: where there is none to be had, its members are not to be set down for it."""
+        index = self._new_index(bond.name)
+        (answer,) = self.sock.execute([m.create_bond(index, bond.name, bond.lacp_rate, bond.min_links)])
+        if answer.errno:
+            self._indices.take(bond.name)
+            raise KernelError(str(answer), answer.errno, retryable=True)
+        yield _Step(operation, m.altname(index, bond_altname(bond.name), add=True), _THERE_ALREADY)
+        yield _Step(operation, m.set_link(index, alias=BOND_ALIAS + bond.name))
+        yield from self._enslave(operation, index, bond.members)
 
     def _enslave(self, operation: Operation, bond: int, members: Iterable[str]) -> Iterator[_Step]:
         missing = []

@@ -61,7 +61,8 @@ class FakeKernel(Namespace):
     # How dcedge comes in
 
     def socket(self) -> RouteSocket:
-        """dcedge's own socket on this kernel."""
+        """dcedge's own socket on this kernel; `overrun` is about the one that was opened last."""
+        self._wire = Wire(self._carry_out, self._is_interrupted)
         return RouteSocket(wire=self._wire)
 
     def events(self, room: int = 10_000) -> EventSocket:

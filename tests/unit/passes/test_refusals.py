@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+from pathlib import Path
 
 import pytest
 
@@ -12,7 +13,7 @@ from dcedge.reconcile import PassResult
 from dcedge.wanted import Scope
 from tests.unit.fake.router import FakeRouter
 from tests.unit.kernel.orders import vi
-from tests.unit.passes.orders import FASTER, STATIC, TWO, order
+from tests.unit.passes.orders import FASTER, KINDS, STATIC, TWO, order
 
 TOLD_NOTHING = Scope()
 
@@ -57,6 +58,20 @@ def test_a_port_that_is_not_there_is_named_once_it_is_not(router: FakeRouter) ->
     assert told["link eth9.1"] == "no such interface: eth9"
     router.kernel.add_link("eth9")
     assert router.run(elsewhere).complete
+
+
+def test_ports_are_not_set_down_for_a_bond_that_is_not_to_be_had(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    router = FakeRouter(tmp_path, monkeypatch, lacks=["bond"])
+    router.kernel.add_address("eth2", "203.0.113.1/24")
+    for _ in range(2):
+        told = failed(router.run(KINDS["a bond"]))
+        assert told["bond bond0"] == "Unknown device type (Operation not supported)"
+        assert told["port bond0"] == "port bond0 does not exist"
+        assert router.kernel.link("eth1").up
+        assert router.kernel.link("eth2").up
+        assert not [done for done in router.kernel.done if done.startswith("RTM_SETLINK")]
 
 
 def test_a_port_that_takes_no_jumbo_frames_is_named_with_those_that_need_them(router: FakeRouter) -> None:
