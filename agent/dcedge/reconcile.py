@@ -107,21 +107,29 @@ class PassResult:
 class Reconciler:
     """Takes one router to its order, one caller at a time.
 
-    `before_look` is called before each look at everything.
+    `before_look` is called before each look at everything. `sock` and `firewall` are this network namespace's where
+    none are given.
     """
 
     def __init__(
-        self, settings: Settings, store: Store, frr: FrrClient, before_look: Callable[[], None] = lambda: None
+        self,
+        settings: Settings,
+        store: Store,
+        frr: FrrClient,
+        before_look: Callable[[], None] = lambda: None,
+        *,
+        sock: RouteSocket | None = None,
+        firewall: Firewall | None = None,
     ) -> None:
         self.settings = settings
         self.store = store
         self.frr = frr
-        self.sock = RouteSocket()
+        self.sock = sock if sock is not None else RouteSocket()
         self.kernel_has = capabilities(self.sock)
         self._intent: Intent = NOTHING
         self.kernel = KernelPart(self.sock, store)
         self.frr_part = FrrPart(frr, store)
-        self.firewall = Firewall()
+        self.firewall = firewall if firewall is not None else Firewall()
         self._firewall = FirewallObserved(None, "not asked yet")
         self._failures: dict[Key, Failure] = {}
         self._before_look = before_look

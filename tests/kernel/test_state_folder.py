@@ -1,4 +1,4 @@
-"""A state folder that is full, read-only or gone: the data plane is as ordered, and what a restart would forget is said.
+"""A state folder that is full, read-only or gone: the data plane is as ordered, and what a restart forgets is said.
 
 One story on one router, each scenario going on from the last.
 """

@@ -21,6 +21,7 @@ import pytest
 from dcedge.errors import BusyError, DcedgeError, NotRunningError, OrderInvalidError
 from dcedge.expose.control import MAX_BODY, ControlClient
 from dcedge.expose.control_server import Command, ControlServer, Reply, start_control
+from dcedge.expose.document import status_json
 from dcedge.expose.hour import Hour
 from dcedge.expose.snapshot import Snapshot
 from dcedge.health.tracker import Transition
@@ -92,6 +93,7 @@ def test_the_history_of_one_virtual_interface_is_given_with_what_a_peer_said_esc
 def test_status_is_the_snapshot_as_json(path: Path) -> None:
     status = ask(path, Daemon(), ControlClient.status)
     assert [vi["name"] for vi in status["virtual_interfaces"]] == ["prod-a", "prod-b"]
+    assert status == json.loads(json.dumps(status_json(snapshot())))
 
 
 @AS_ROOT
