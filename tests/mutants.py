@@ -85,7 +85,7 @@ MUTANTS = (
         "fights go on for ever",
         "fights.py",
         "fight in self._by_key.items() if fight.held_until > now)",
-        "if False)",
+        "fight in self._by_key.items() if False)",
         (f"{PASSES}/test_repairs.py",),
     ),
     Mutant(

@@ -94,8 +94,8 @@ def guard(settings: Settings) -> None:
                 with store.writer():
                     if store.pending() is not None:
                         asyncio.run(transaction.roll_back_if_due())
-                    if not transaction.rolling_back:
-                        continue
+                if not transaction.rolling_back:
+                    continue
             except BusyError:
                 time.sleep(LOCK_SECONDS)  # whoever has the lock does it
                 continue

@@ -13,6 +13,8 @@ from dcedge.service import Service
 from dcedge.settings import Settings
 from dcedge.store import Store
 
+PATIENCE_SECONDS = 3.0  # for who rolls back while no daemon runs
+
 
 def serve(settings: Settings) -> None:
     """Run the daemon in the foreground. Raises OrderInvalidError, ListenError, BusyError."""
@@ -21,7 +23,7 @@ def serve(settings: Settings) -> None:
     if settings.listen is not None:
         parse_listen(settings.listen)
     store = Store(settings.state_dir)
-    with store.writer():
+    with store.writer(PATIENCE_SECONDS):
         go_back_to_nothing(settings, store)
         in_force = OrderInForce(settings, store)
         loaded = in_force.start()

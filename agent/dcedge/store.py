@@ -31,6 +31,7 @@ VERSION = 1  # of every JSON file here; a later dcedge may know another one
 OWNED, RUNTIME, INDICES, PENDING = "owned.json", "runtime.json", "indices.json", "pending.json"
 LAST_GOOD, PREVIOUS, HISTORY = "last-good-order.yaml", "previous-order.yaml", "history.jsonl"
 RUN_FOLDER = Path("/run/dcedge")
+LOCK_SECONDS = 0.05  # between two looks at the lock
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 _FORGOTTEN = {  # by a restart, where the file cannot be written
     OWNED: "what was here before dcedge (settings, MTUs), which a purge puts back",
@@ -134,10 +135,13 @@ class Store:
         self._turn = threading.RLock()  # passes, polls and commands run in threads of their own
 
     @contextmanager
-    def writer(self) -> Iterator[None]:
-        """Hold the one writer's lock, and read each file once; raises BusyError where another process has it."""
-        descriptor = _lock(self.lock)
-        self._values.clear()
+    def writer(self, patience: float = 0.0) -> Iterator[None]:
+        """Hold the one writer's lock, and read each file once.
+
+        Raises BusyError where another process has it, for longer than `patience` seconds.
+        """
+        descriptor = _lock(self.lock, time.monotonic() + patience)
+        self._values = {name: value for name, value in self._values.items() if name in self._owed}
         self._writes = True
         try:
             yield
@@ -390,7 +394,7 @@ class Store:
                 self._write_now(PENDING)
 
 
-def _lock(path: Path) -> int | None:
+def _lock(path: Path, deadline: float) -> int | None:
     """The lock file's descriptor, locked; None where there is no place for such a file: then nobody has it either.
 
     Raises BusyError.
@@ -407,11 +411,22 @@ def _lock(path: Path) -> int | None:
         owner = path.parent.stat()
         if os.geteuid() == 0 and owner.st_uid != 0:
             os.fchown(descriptor, owner.st_uid, owner.st_gid)  # the service must be able to open it
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
+        while not _locked(descriptor):
+            if time.monotonic() >= deadline:
+                raise BusyError(f"another dcedge is changing this router (lock {path})")
+            time.sleep(LOCK_SECONDS)
+    except BaseException:
         os.close(descriptor)
-        raise BusyError(f"another dcedge is changing this router (lock {path})") from error
+        raise
     return descriptor
+
+
+def _locked(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def _dumped(data: Mapping[str, object]) -> bytes:
