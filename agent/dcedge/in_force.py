@@ -10,7 +10,7 @@ from dcedge.credentials import Secret
 from dcedge.errors import OrderInvalidError
 from dcedge.memory import building
 from dcedge.order.finding import Finding
-from dcedge.order.load import Loaded, load_order, parse_order
+from dcedge.order.load import Loaded, digest_of_file, load_order, parse_order
 from dcedge.order.model import Credential
 from dcedge.order.removal import objection
 from dcedge.settings import Settings
@@ -56,6 +56,7 @@ class OrderInForce:
     loaded: Loaded | None = None
     problems: tuple[str, ...] = ()
     secrets: Mapping[Credential, Secret] = field(default_factory=dict, repr=False)
+    file_differs: bool = False  # from the order in force, when it was last looked at
 
     def start(self) -> Loaded:
         """Choose at the daemon's start. Raises OrderInvalidError where there is no good order at all."""
@@ -102,6 +103,11 @@ class OrderInForce:
         """The one in force stays; what is wrong with the other is kept for whoever looks."""
         self.problems = tuple(str(error).splitlines())
         log.error("the order is refused, the one in force stays:\n%s", error)
+
+    def look_at_file(self) -> None:
+        """See whether the file still says what is in force; who is to change that says `reload` or `apply`."""
+        digest = digest_of_file(self.settings.order)
+        self.file_differs = self.loaded is not None and digest != self.loaded.digest
 
     @property
     def runtime(self) -> Runtime:

@@ -58,11 +58,17 @@ class Outlook:
         up = poll is not None and poll.sessions is not None
         detail = (poll.frr_detail if poll else "") or (result.frr_detail if result else "")
         problems = self._in_force.problems
-        file = OrderSnapshot(str(self._in_force.settings.order), self._runner.applied, bool(problems), problems)
+        path, differs = str(self._in_force.settings.order), self._in_force.file_differs
+        file = OrderSnapshot(path, self._runner.applied, bool(problems), problems, differs)
         frr = FrrSnapshot(up and (result is None or result.frr_available), detail, poll.frr_version if poll else None)
         order, prober, stamps = self._in_force.loaded.order, self._prober.prober_stats(), self._stamping.stats()
         snapshot = self._picture.snapshot(order, frr, self._passes(), file, prober, stamps)
         return with_clock_set(snapshot, clock.wall_step())
+
+    def order_text(self) -> str:
+        """The contents of the order in force."""
+        assert self._in_force.loaded is not None
+        return self._in_force.loaded.text
 
     def hour(self) -> Hour:
         """The last hour of every virtual interface."""
@@ -116,6 +122,8 @@ class Outlook:
             yield self._poller.history_trouble
         if self._commands.transaction.rolling_back:
             yield "the previous order is in force, and not everywhere yet: it is tried again"
+        if self._in_force.file_differs and not self._in_force.problems:
+            yield f"the order in force differs from {self._in_force.settings.order}: see `dcedge plan`"
         yield from self._more_notes()
 
     def _frr_notes(self, result: PassResult) -> Iterator[str]:

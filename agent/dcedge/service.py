@@ -42,7 +42,7 @@ from dcedge.tasks import Tasks
 log = logging.getLogger(__name__)
 
 HARDWARE_SECONDS = 60.0
-OWED_SECONDS = 2.0  # between two tries to write what could not be written
+FILES_SECONDS = 2.0  # between two looks at the order file, and two tries to write what could not be written
 REOPEN_SECONDS = 2.0  # between two tries to listen
 
 
@@ -130,7 +130,7 @@ class Service:
             self._tasks.keep("passes", self._passes)
             self._tasks.keep("polls", self.poller.poll_forever)
             self._tasks.keep("hardware", self._look_at_hardware)
-            self._tasks.keep("state files", self._write_what_is_owed)
+            self._tasks.keep("files", self._look_at_files)
             stack.push_async_callback(self._http.close)
             self._tasks.keep("http", self._serve_http)
             await stop.wait()
@@ -200,11 +200,13 @@ class Service:
                 self._picture.hardware = await asyncio.to_thread(self._hardware.read, ports)
             await asyncio.sleep(HARDWARE_SECONDS)
 
-    async def _write_what_is_owed(self) -> None:
+    async def _look_at_files(self) -> None:
+        """Write what could not be written before, and see whether the order file still says what is in force."""
         while True:
-            await asyncio.sleep(OWED_SECONDS)
+            await asyncio.sleep(FILES_SECONDS)
             if self.in_force.store.unwritten:
                 await asyncio.to_thread(self.in_force.store.write_owed)
+            await asyncio.to_thread(self.in_force.look_at_file)
 
     def _heard(self) -> Iterator[tuple[Heard, Callable[[], None]]]:
         """What tells of changes, and who listens."""

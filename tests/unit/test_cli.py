@@ -547,6 +547,19 @@ class TestOnARouter:
         assert (unknown.status, unknown.stderr) == (0, "")
 
     @pytest.mark.usefixtures("ports")
+    def test_what_is_in_force_is_what_is_explained_and_a_file_that_differs_is_said(self, router: Router) -> None:
+        daemon = start(router)
+        router.order.write_text(CUT)
+        said = f"the order in force differs from {router.order}: see `dcedge plan`"
+        until("it to be said", lambda: router.dcedge("status").stdout, accept=lambda text: said in text)
+        explained = router.dcedge("explain", "prod-c")
+        assert explained.status in {0, 5}, explained.said
+        assert "differs from the order in force" in explained.stdout
+        router.order.write_text(THREE)
+        until("that to be over", lambda: router.dcedge("status").stdout, accept=lambda text: said not in text)
+        end(daemon)
+
+    @pytest.mark.usefixtures("ports")
     def test_without_a_daemon_a_mass_is_said_too(self, router: Router) -> None:
         assert router.dcedge("apply").status != 3
         router.order.write_text(CUT)

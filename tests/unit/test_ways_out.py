@@ -90,6 +90,9 @@ class Daemon:
     def hour(self) -> Hour:
         return Hour()
 
+    def order_text(self) -> str:
+        return ""
+
     def history(self, name: str) -> tuple[Transition, ...]:
         return (Transition(5.0, "up", "down", ECHO),)
 

@@ -39,6 +39,10 @@ class ControlClient:
         """What the daemon sees."""
         return cast("Status", self._ask("GET", "status"))
 
+    def order(self) -> str:
+        """The contents of the order in force."""
+        return str(self._ask("GET", "order")["order"])
+
     def history(self, name: str) -> list[TransitionDocument]:
         """The verdict's transitions of one virtual interface in the last day, oldest first."""
         return cast("list[TransitionDocument]", self._ask("GET", f"history/{quote(name, safe='')}")["transitions"])

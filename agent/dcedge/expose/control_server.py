@@ -48,6 +48,9 @@ class Backend(Protocol):
     def snapshot(self) -> Snapshot:
         """All there is to see now."""
 
+    def order_text(self) -> str:
+        """The contents of the order in force."""
+
     def history(self, name: str) -> tuple[Transition, ...]:
         """The verdict's transitions of one virtual interface in the last day; none of an unknown one."""
 
@@ -71,6 +74,7 @@ class ControlServer:
             {
                 "GET /v1/status": self._status,
                 "GET /v1/history/([^/]+)": self._history,
+                "GET /v1/order": self._order,
                 "GET /v1/overview": self._overview,
                 "GET /v1/interfaces/([^/]+)": self._interface,
                 "POST /v1/([^/]+)": self._command,
@@ -99,6 +103,9 @@ class ControlServer:
 
     async def _status(self, _: Request) -> Response:
         return self._json(status_chunks(self._backend.snapshot()))
+
+    async def _order(self, _: Request) -> Response:
+        return self._json(json_chunks({"order": self._backend.order_text()}))
 
     async def _history(self, _: Request, name: str) -> Response:
         transitions = [transition_json(one) for one in self._backend.history(name)]

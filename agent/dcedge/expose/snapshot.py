@@ -142,12 +142,16 @@ class PassSnapshot:
 
 @dataclass(frozen=True, slots=True)
 class OrderSnapshot:
-    """The order in force. `problems` say why the file as it is now was refused, where it was."""
+    """The order in force. `problems` say why the file as it is now was refused, where it was.
+
+    `differs`: the file does not say what is in force, for that reason or another.
+    """
 
     path: str
     applied: float | None = None
     load_failed: bool = False
     problems: tuple[str, ...] = ()
+    differs: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -66,6 +66,15 @@ def load_order(path: Path, previous: Order | None = None) -> Loaded:
     return parse_order(content, source, previous)
 
 
+def digest_of_file(path: Path) -> str | None:
+    """What identifies a file's contents, as `Loaded.digest` does; None where they cannot be read, or be an order's."""
+    try:
+        content = _read(path)
+        return hashlib.sha256(_decode(content, str(path)).encode()).hexdigest() if isinstance(content, bytes) else None
+    except (OSError, OrderInvalidError):
+        return None
+
+
 def parse_order(text: str | bytes, source: str, previous: Order | None = None) -> Loaded:
     """Check an order's contents; `source` is the file's name in messages. Raises OrderInvalidError."""
     content = text.encode("utf-8", "surrogatepass") if isinstance(text, str) else text

@@ -51,6 +51,9 @@ class Daemon:
     def hour(self) -> Hour:
         return Hour()
 
+    def order_text(self) -> str:
+        return ""
+
     def history(self, name: str) -> tuple[Transition, ...]:
         return (Transition(5.0, "up", "down", "no \x1b[31mcarrier"),) if name == "prod-a" else ()
 

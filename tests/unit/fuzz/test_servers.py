@@ -60,6 +60,9 @@ class Router:
     def hour(self) -> Hour:
         return Hour()
 
+    def order_text(self) -> str:
+        return ""
+
     def history(self, name: str) -> tuple[Transition, ...]:
         return ()
 
