@@ -28,6 +28,7 @@ from dcedge.hardware import HardwareReader, ports_of
 from dcedge.in_force import OrderInForce
 from dcedge.kernel.events import EventSocket
 from dcedge.logs import CollapsingHandler
+from dcedge.order.load import Loaded
 from dcedge.outlook import Outlook
 from dcedge.pass_queue import PassQueue, Scope
 from dcedge.pass_runner import PassRunner
@@ -85,6 +86,7 @@ class Service:
             self.commands, self._tasks, lambda: iter(tuple(self._troubles.values())),
         )  # fmt: skip
         self._http = HttpEndpoint(self._outlook)
+        self._listens_for: Loaded | None = None
         self._supervisor = Supervisor()
         self.runner.ended = self.commands.transaction.passed
         self.poller.polled = self._polled
@@ -146,8 +148,7 @@ class Service:
                     await self._supervisor.watch(waiting, wait + POLL_SECONDS)
                 continue
             await self._supervisor.watch(self.runner.make_due(), PASS_SECONDS_MAX)
-            if self.runner.result is not None:
-                self._supervisor.ready()
+            self._supervisor.ready()
             if not self.poller.busy:
                 # Beside the loop: a daemon of FRR's that is silent holds up no pass.
                 self._tasks.once("poll after a pass", self.poller.poll())
@@ -169,14 +170,15 @@ class Service:
         self._troubles.pop("control socket", None)
 
     async def _serve_http(self) -> None:
-        """Have HTTP where the order wants it: an address may be another's now, or not there yet."""
+        """Have HTTP where the order in force wants it: an address may be another's now, or not there yet."""
         while True:
-            failed = await self._listen()
-            await asyncio.sleep(REOPEN_SECONDS if failed else HARDWARE_SECONDS)
+            if "http" in self._troubles or self.in_force.loaded is not self._listens_for:
+                await self._listen()
+            await asyncio.sleep(REOPEN_SECONDS)
 
     async def _listen(self) -> str:
         """Serve HTTP as the order in force has it; why that is not so, where it is not."""
-        loaded = self.in_force.loaded
+        self._listens_for = loaded = self.in_force.loaded
         assert loaded is not None
         agent = loaded.order.agent
         web_config = Path(agent.web_config) if agent.web_config is not None else None
