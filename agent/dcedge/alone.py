@@ -44,24 +44,28 @@ def reconciling(settings: Settings) -> Iterator[Reconciler]:
 
 
 def apply(
-    settings: Settings, loaded: Loaded, seconds: float | None, allow_removal: int | None = None
+    settings: Settings, loaded: Loaded, seconds: float | None, allow_removal: int | None = None, file: str = ""
 ) -> dict[str, Any]:
-    """Put an order in force; what was done. Raises OrderInvalidError, BusyError, StateError, KernelError."""
+    """Put an order in force, which `file` is to say once it is confirmed; what was done.
+
+    Raises OrderInvalidError, BusyError, StateError, KernelError.
+    """
     with _changing(settings) as (reconciler, transaction):
         transaction.refuse_while_unconfirmed()
         refuse_unmeant(str(settings.order), loaded, last_good(reconciler.store), allow_removal)
         previous = reconciler.store.last_good()
-        outcome = asyncio.run(transaction.apply(loaded.text, previous, {}, seconds))
+        outcome = asyncio.run(transaction.apply(loaded.text, previous, {}, seconds, file))
         answer = applied_json(outcome.result, reconciler.store.troubles())
         return {**answer, "complete": False, "rolled_back": True} if outcome.rolled_back else answer
 
 
-def confirm(settings: Settings) -> None:
-    """Keep the order that waits, and have FRR save it. Raises DcedgeError."""
+def confirm(settings: Settings) -> dict[str, Any]:
+    """Keep the order that waits, and have FRR save it; which order, and the file to say so. Raises DcedgeError."""
     with _changing(settings) as (reconciler, transaction):
-        transaction.confirm()
-        order = parse_order(reconciler.store.last_good() or "", "the confirmed order").order
+        pending = transaction.confirm()
+        order = parse_order(pending.order, "the confirmed order").order
         reconciler.save_frr(reconciler.intent(order, reconciler.store.runtime()))
+        return {"order": pending.order, "file": pending.file}
 
 
 def roll_back(settings: Settings) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import inspect
 import json
+import os
 import sys
 from collections.abc import Callable
 from contextlib import suppress
@@ -197,6 +198,7 @@ def apply(
     from dcedge import alone
     from dcedge.expose.control import ControlClient
     from dcedge.order.load import load_order
+    from dcedge.order_file import NewOrderFile
     from dcedge.units import parse_duration
 
     with told_errors():
@@ -208,11 +210,21 @@ def apply(
         if seconds is not None:
             alone.start_guard(settings)
         client = ControlClient(settings.socket)
+        file = _other_order_file(settings, client)
+        fresh = NewOrderFile(file, loaded.text) if file is not None else None
         try:
-            _hand_over_credentials(client, settings, loaded)
-            answer = client.command("apply", loaded.text, **parameters)
-        except NotRunningError:
-            answer = alone.apply(settings, loaded, seconds, allow_removal)
+            if fresh is not None:
+                parameters["keep"] = "yes"
+            try:
+                _hand_over_credentials(client, settings, loaded)
+                answer = client.command("apply", loaded.text, **parameters)
+            except NotRunningError:
+                answer = alone.apply(settings, loaded, seconds, allow_removal, "" if file is None else str(file))
+            if fresh is not None and seconds is None:
+                fresh.take_place()
+        finally:
+            if fresh is not None:
+                fresh.discard()
         _print_answer(answer, as_json)
         if answer.get("rolled_back"):
             fail("An operation failed: rolled back.", EXIT_FAILED)
@@ -220,6 +232,22 @@ def apply(
             typer.echo(f"In force for {confirm} unless you say: dcedge confirm")
         if not answer["complete"]:
             raise typer.Exit(EXIT_FAILED)
+
+
+def _other_order_file(settings: Settings, client: ControlClient) -> Path | None:
+    """The order file that is to say what is applied, where `--order` on the command line names another one.
+
+    It is the daemon's; without one the installed service's, but for a state folder of somebody's own.
+    """
+    if str(settings.order) in {str(_DEFAULTS.order), os.environ.get(VARIABLES["order"])}:
+        return None
+    try:
+        path = Path(client.status()["order"]["path"])
+    except NotRunningError:
+        if settings.state_dir != _DEFAULTS.state_dir:
+            return None
+        path = _DEFAULTS.order
+    return None if path.resolve() == settings.order.resolve() else path
 
 
 def _hand_over_credentials(client: ControlClient, settings: Settings, loaded: Loaded) -> None:
@@ -258,13 +286,16 @@ def confirm(settings: Settings) -> None:
     """Keep the order that was applied with --confirm."""
     from dcedge import alone
     from dcedge.expose.control import ControlClient
+    from dcedge.order_file import NewOrderFile
 
     with told_errors():
         try:
-            ControlClient(settings.socket).command("confirm")
+            confirmed = ControlClient(settings.socket).command("confirm")
         except NotRunningError:
-            alone.confirm(settings)
+            confirmed = alone.confirm(settings)
         typer.echo("Confirmed.")
+        if confirmed["file"]:
+            NewOrderFile(Path(confirmed["file"]), confirmed["order"]).take_place()
 
 
 @_verb

@@ -14,6 +14,7 @@ from dcedge.errors import DcedgeError, OrderInvalidError
 from dcedge.expose.control_server import Command, Reply
 from dcedge.expose.plan_document import applied_json
 from dcedge.in_force import OrderInForce
+from dcedge.order.load import digest_of_file
 from dcedge.order.model import Credential
 from dcedge.pass_queue import PassQueue, Scope
 from dcedge.pass_runner import PassRunner
@@ -110,6 +111,7 @@ class Commands:
                 before.text if before is not None else None,
                 result.intent.secrets if result is not None else {},
                 seconds,
+                str(self._in_force.settings.order) if "keep" in parameters else "",
             )
             answer = await self._answer(outcome.result)
             if lacking := await self._beside():
@@ -130,9 +132,9 @@ class Commands:
     async def _confirm(self, _: str, __: Mapping[str, str]) -> Reply:
         """The order that waits is what is wanted."""
         async with self.transaction.turn():
-            self.transaction.confirm()
+            pending = self.transaction.confirm()
             self._queue.ask(Scope(frr=True))  # what is confirmed is saved
-            return {"confirmed": True}
+            return {"confirmed": True, "order": pending.order, "file": pending.file}
 
     async def _roll_back(self, _: str, __: Mapping[str, str]) -> Reply:
         """Go back to the order before, now."""
@@ -180,7 +182,7 @@ class Commands:
 
         def take() -> None:
             self._in_force.take(loaded, goal.secrets)
-            if goal.back:
+            if goal.back and digest_of_file(self._in_force.settings.order) != loaded.digest:
                 self._in_force.problems = ("the last order was rolled back, the one before it is in force",)
 
         return await self._runner.make(take)

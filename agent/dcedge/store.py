@@ -78,7 +78,8 @@ class Pending:
     """An order that is in force until its deadline, unless it is confirmed; and all it takes to go back.
 
     `previous` is None where nothing was ordered before: going back is then removing everything. `secrets` are those of
-    the previous order, by the JSON of their Credential: the files may hold others by then.
+    the previous order, by the JSON of their Credential: the files may hold others by then. `file` is the order
+    file that says the same once it is confirmed; empty where none is to be written.
     """
 
     order: str
@@ -86,11 +87,14 @@ class Pending:
     secrets: Mapping[str, str] = field(repr=False)
     deadline: float  # seconds of CLOCK_BOOTTIME, which no clock change moves
     boot_id: str
+    file: str = ""
 
     @classmethod
-    def starting(cls, order: str, previous: str | None, secrets: Mapping[str, str], seconds: float) -> Pending:
+    def starting(
+        cls, order: str, previous: str | None, secrets: Mapping[str, str], seconds: float, file: str = ""
+    ) -> Pending:
         """One whose time begins now."""
-        return cls(order, previous, secrets, boot_time() + seconds, boot_id())
+        return cls(order, previous, secrets, boot_time() + seconds, boot_id(), file)
 
     @property
     def seconds_left(self) -> float:
@@ -465,10 +469,13 @@ def _index_from(contents: bytes) -> int:
 
 def _pending_from(contents: bytes) -> Pending | None:
     data = _object(contents)
-    known = {field.name: data[field.name] for field in fields(Pending)}
+    known = {field.name: data[field.name] for field in fields(Pending) if field.name != "file"}
     if not isinstance(known["order"], str) or not isinstance(known["previous"], str | None):
         raise TypeError("no order")
-    return Pending(**{**known, "deadline": float(known["deadline"]), "secrets": dict(known["secrets"])})
+    return Pending(
+        **{**known, "deadline": float(known["deadline"]), "secrets": dict(known["secrets"])},
+        file=str(data.get("file", "")),
+    )
 
 
 def _encoded(text: str) -> bytes:

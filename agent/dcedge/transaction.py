@@ -100,12 +100,18 @@ class Transaction:
             raise BusyError("an order waits for its confirmation: `dcedge confirm` or `dcedge rollback` first")
 
     async def apply(
-        self, text: str, previous: str | None, secrets: Mapping[Credential, Secret], seconds: float | None
+        self,
+        text: str,
+        previous: str | None,
+        secrets: Mapping[Credential, Secret],
+        seconds: float | None,
+        file: str = "",
     ) -> Outcome:
         """Put an order in force, for good or until the deadline in `seconds`. In a turn.
 
-        `previous` is the order in force, with its secrets. Raises BusyError, StateError (nothing was changed),
-        KernelError (what can be looked at again will be carried out).
+        `previous` is the order in force, with its secrets; `file` is what says the same once it is confirmed.
+        Raises BusyError, StateError (nothing was changed), KernelError (what can be looked at again will be carried
+        out).
         """
         self.refuse_while_unconfirmed()
         self._store.accept(digest_of(text))
@@ -117,7 +123,7 @@ class Transaction:
                 raise
             self._store.save_last_good_order(text)
             return Outcome(result)
-        pending = Pending.starting(text, previous, as_kept(secrets), seconds)
+        pending = Pending.starting(text, previous, as_kept(secrets), seconds, file)
         self._store.save_pending(pending)
         self._changed.set()
         try:
@@ -129,7 +135,7 @@ class Transaction:
             return Outcome(await self._roll_back(pending), rolled_back=True)
         return Outcome(result, pending)
 
-    def confirm(self) -> None:
+    def confirm(self) -> Pending:
         """The order that waits is what is wanted. In a turn.
 
         Raises DcedgeError where none waits (any more), StateError where a restart would not know of it.
@@ -144,6 +150,7 @@ class Transaction:
         self._store.drop_pending()
         self._store.save_last_good_order(pending.order)
         log.info("confirmed")
+        return pending
 
     async def roll_back(self) -> PassResult:
         """Go back to the order before, now. In a turn. Raises NothingToRollBackError, KernelError (tried again)."""

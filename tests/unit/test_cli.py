@@ -560,6 +560,36 @@ class TestOnARouter:
         end(daemon)
 
     @pytest.mark.usefixtures("ports")
+    def test_another_file_that_is_applied_becomes_the_daemons(self, router: Router) -> None:
+        daemon = start(router)
+        other = router.folder / "other.yaml"
+        other.write_text(THREE.replace("50M", "60M"))
+        words = ("apply", "--order", str(other))
+        assert router.dcedge(*words, "--confirm", "5m").status != 3
+        assert router.order.read_text() == THREE, "nobody has confirmed it"
+        assert router.dcedge("confirm").status == 0
+        assert router.order.read_text() == other.read_text()
+        assert router.order.with_name("order.yaml.before").read_text() == THREE
+        other.write_text(THREE)
+        router.dcedge(*words)
+        assert router.order.read_text() == THREE
+        end(daemon)
+        assert not list(router.folder.glob(".*.new"))
+
+    @pytest.mark.usefixtures("ports")
+    def test_another_file_that_cannot_become_the_daemons_changes_nothing(self, router: Router) -> None:
+        daemon = start(router)
+        held, real = router.dcedge("status", "--json").json(), router.folder / "real.yaml"
+        other = router.folder / "other.yaml"
+        other.write_text(THREE.replace("50M", "60M"))
+        router.order.rename(real)
+        router.order.symlink_to(real)
+        refused = router.dcedge("apply", "--order", str(other))
+        assert (refused.status, "is a link" in refused.stderr) == (1, True), refused.said
+        assert router.dcedge("status", "--json").json()["order"]["applied_at"] == held["order"]["applied_at"]
+        end(daemon)
+
+    @pytest.mark.usefixtures("ports")
     def test_without_a_daemon_a_mass_is_said_too(self, router: Router) -> None:
         assert router.dcedge("apply").status != 3
         router.order.write_text(CUT)
