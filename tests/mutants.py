@@ -84,8 +84,8 @@ MUTANTS = (
     Mutant(
         "fights go on for ever",
         "fights.py",
-        "fight in self._by_key.items() if fight.held_until > now)",
-        "fight in self._by_key.items() if False)",
+        "key, fight in self._told() if fight.held_until > now)",
+        "key, fight in self._told() if False)",
         (f"{PASSES}/test_repairs.py",),
     ),
     Mutant(

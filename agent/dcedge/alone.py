@@ -20,7 +20,7 @@ from dcedge.order.load import Loaded, parse_order
 from dcedge.reconcile import PassResult, Reconciler, purge_intent
 from dcedge.settings import Settings
 from dcedge.store import Pending, Store
-from dcedge.transaction import RETRY_SECONDS, RETRY_SECONDS_MAX, Goal, Transaction
+from dcedge.transaction import RETRY_SECONDS, RETRY_SECONDS_MAX, TRIES_MAX, Goal, Transaction
 
 log = logging.getLogger(__name__)
 
@@ -44,9 +44,9 @@ def reconciling(settings: Settings) -> Iterator[Reconciler]:
 
 
 def apply(
-    settings: Settings, loaded: Loaded, seconds: float | None, allow_removal: int | None = None, file: str = ""
+    settings: Settings, loaded: Loaded, seconds: float | None, allow_removal: int | None = None
 ) -> dict[str, Any]:
-    """Put an order in force, which `file` is to say once it is confirmed; what was done.
+    """Put an order in force; what was done.
 
     Raises OrderInvalidError, BusyError, StateError, KernelError.
     """
@@ -54,18 +54,18 @@ def apply(
         transaction.refuse_while_unconfirmed()
         refuse_unmeant(str(settings.order), loaded, last_good(reconciler.store), allow_removal)
         previous = reconciler.store.last_good()
-        outcome = asyncio.run(transaction.apply(loaded.text, previous, {}, seconds, file))
+        outcome = asyncio.run(transaction.apply(loaded.text, previous, {}, seconds))
         answer = applied_json(outcome.result, reconciler.store.troubles())
         return {**answer, "complete": False, "rolled_back": True} if outcome.rolled_back else answer
 
 
 def confirm(settings: Settings) -> dict[str, Any]:
-    """Keep the order that waits, and have FRR save it; which order, and the file to say so. Raises DcedgeError."""
+    """Keep the order that waits, and have FRR save it; which order. Raises DcedgeError."""
     with _changing(settings) as (reconciler, transaction):
         pending = transaction.confirm()
         order = parse_order(pending.order, "the confirmed order").order
         reconciler.save_frr(reconciler.intent(order, reconciler.store.runtime()))
-        return {"order": pending.order, "file": pending.file}
+        return {"order": pending.order}
 
 
 def roll_back(settings: Settings) -> dict[str, Any]:
@@ -99,6 +99,7 @@ def guard(settings: Settings) -> None:
                     if store.pending() is not None:
                         asyncio.run(transaction.roll_back_if_due())
                 if not transaction.rolling_back:
+                    time.sleep(LOCK_SECONDS)
                     continue
             except BusyError:
                 time.sleep(LOCK_SECONDS)  # whoever has the lock does it
@@ -129,16 +130,25 @@ def wait_for_deadline(store: Store) -> Pending | None:
 
 
 def go_back_to_nothing(settings: Settings, store: Store) -> None:
-    """Before a daemon starts: remove an order that nobody confirmed and before which there was none."""
+    """Before a daemon starts: remove an order that nobody confirmed and before which there was none.
+
+    Raises DcedgeError where that cannot be done yet.
+    """
     pending = store.pending()
     if pending is None or pending.previous is not None or pending.seconds_left:
         return
     log.warning("the confirmation did not come, and nothing was ordered before")
     reconciler = Reconciler(settings, store, FrrClient(settings.frr_pathspace))
+    transaction = _transaction(reconciler)
     try:
-        asyncio.run(_transaction(reconciler).roll_back_if_due())
-    except DcedgeError as error:
-        log.error("the rollback failed: %s", error)
+        for _ in range(TRIES_MAX):
+            result = asyncio.run(transaction.roll_back_if_due())
+            if not transaction.rolling_back:
+                return
+            time.sleep(RETRY_SECONDS)
+        if result is None:
+            raise DcedgeError("the order that nobody confirmed cannot be taken away yet")
+        transaction.settle()  # FRR that does not answer has nothing of ours that it would keep over a restart
     finally:
         reconciler.close()
         reconciler.frr.close()

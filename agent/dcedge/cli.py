@@ -211,20 +211,19 @@ def apply(
             alone.start_guard(settings)
         client = ControlClient(settings.socket)
         file = _other_order_file(settings, client)
-        fresh = NewOrderFile(file, loaded.text) if file is not None else None
+        fresh = NewOrderFile.beside(file, loaded.text) if file is not None else None
         try:
-            if fresh is not None:
-                parameters["keep"] = "yes"
             try:
                 _hand_over_credentials(client, settings, loaded)
                 answer = client.command("apply", loaded.text, **parameters)
             except NotRunningError:
-                answer = alone.apply(settings, loaded, seconds, allow_removal, "" if file is None else str(file))
-            if fresh is not None and seconds is None:
-                fresh.take_place()
-        finally:
+                answer = alone.apply(settings, loaded, seconds, allow_removal)
+        except BaseException:
             if fresh is not None:
                 fresh.discard()
+            raise
+        if fresh is not None and seconds is None:
+            fresh.take_place()  # else once it is confirmed
         _print_answer(answer, as_json)
         if answer.get("rolled_back"):
             fail("An operation failed: rolled back.", EXIT_FAILED)
@@ -237,9 +236,11 @@ def apply(
 def _other_order_file(settings: Settings, client: ControlClient) -> Path | None:
     """The order file that is to say what is applied, where `--order` on the command line names another one.
 
-    It is the daemon's; without one the installed service's, but for a state folder of somebody's own.
+    It is the daemon's; without one the installed service's, but for a state folder of somebody's own. Where the daemon
+    says that it is, it is only where root says so too: the daemon is another user.
     """
-    if str(settings.order) in {str(_DEFAULTS.order), os.environ.get(VARIABLES["order"])}:
+    known = Path(os.environ.get(VARIABLES["order"]) or _DEFAULTS.order)
+    if settings.order in {known, _DEFAULTS.order}:
         return None
     try:
         path = Path(client.status()["order"]["path"])
@@ -247,14 +248,13 @@ def _other_order_file(settings: Settings, client: ControlClient) -> Path | None:
         if settings.state_dir != _DEFAULTS.state_dir:
             return None
         path = _DEFAULTS.order
-    return None if path.resolve() == settings.order.resolve() else path
+    return known if path == known else None
 
 
 def _hand_over_credentials(client: ControlClient, settings: Settings, loaded: Loaded) -> None:
     """Give the daemon the passwords that root can read: it runs as a user of its own, who need not be able to."""
-    from dcedge.credentials import read_credentials
+    from dcedge.credentials import as_kept, read_credentials
     from dcedge.intent import credentials_of
-    from dcedge.transaction import as_kept
 
     secrets, _ = read_credentials(credentials_of(loaded.order), settings.credentials)
     client.command("credentials", json.dumps(as_kept(secrets)))
@@ -286,7 +286,7 @@ def confirm(settings: Settings) -> None:
     """Keep the order that was applied with --confirm."""
     from dcedge import alone
     from dcedge.expose.control import ControlClient
-    from dcedge.order_file import NewOrderFile
+    from dcedge.order_file import take_place_if_waiting
 
     with told_errors():
         try:
@@ -294,8 +294,7 @@ def confirm(settings: Settings) -> None:
         except NotRunningError:
             confirmed = alone.confirm(settings)
         typer.echo("Confirmed.")
-        if confirmed["file"]:
-            NewOrderFile(Path(confirmed["file"]), confirmed["order"]).take_place()
+        take_place_if_waiting(settings.order, confirmed["order"])
 
 
 @_verb
@@ -518,6 +517,8 @@ def purge(
             print_plan(_console(), preview.plan, notes_of(preview))
             if preview.plan and not typer.confirm("Remove all this?"):
                 fail("Nothing was removed.", EXIT_FAILED)
+        if reconciler.store.pending() is not None:
+            reconciler.store.forget_pending()  # FRR saves nothing while an order waits
         result = reconciler.run(intent)
         done = result.complete and not result.frr_unsaved
         if done:

@@ -8,7 +8,7 @@ import logging
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
-from dcedge.credentials import Secret
+from dcedge.credentials import Secret, restored_secrets
 from dcedge.drain import quiet_bps, refuse_last_paths, select, undone
 from dcedge.errors import DcedgeError, OrderInvalidError
 from dcedge.expose.control_server import Command, Reply
@@ -20,7 +20,7 @@ from dcedge.pass_queue import PassQueue, Scope
 from dcedge.pass_runner import PassRunner
 from dcedge.picture import Picture
 from dcedge.reconcile import PassResult, Reconciler
-from dcedge.transaction import Goal, Transaction, restored_secrets
+from dcedge.transaction import Goal, Transaction
 
 log = logging.getLogger(__name__)
 
@@ -46,6 +46,7 @@ class Commands:
         self.transaction = Transaction(in_force.store, self._enact)
         # Called after every order that is taken; says what of it beside the data plane is not in force.
         self.order_taken: Callable[[], Awaitable[str]] | None = None
+        self.end: Callable[[], None] = lambda: None  # the daemon
         self._offered: Mapping[Credential, Secret] | None = None  # with the order that comes next
 
     @property
@@ -77,8 +78,11 @@ class Commands:
                 raise
             self._take_credentials(offered)
             log.info("reloading: %s", self._in_force.settings.order)
-            result = await self._runner.make(lambda: self._in_force.take(loaded))
-            self._in_force.store.save_last_good_order(loaded.text)
+            try:
+                result = await self._runner.make(lambda: self._in_force.take(loaded))
+            finally:
+                if self._in_force.loaded is loaded:
+                    self._in_force.store.save_last_good_order(loaded.text)
             answer, lacking = await self._answer(result), await self._beside()
             if lacking:
                 raise DcedgeError(lacking)
@@ -111,7 +115,6 @@ class Commands:
                 before.text if before is not None else None,
                 result.intent.secrets if result is not None else {},
                 seconds,
-                str(self._in_force.settings.order) if "keep" in parameters else "",
             )
             answer = await self._answer(outcome.result)
             if lacking := await self._beside():
@@ -134,7 +137,7 @@ class Commands:
         async with self.transaction.turn():
             pending = self.transaction.confirm()
             self._queue.ask(Scope(frr=True))  # what is confirmed is saved
-            return {"confirmed": True, "order": pending.order, "file": pending.file}
+            return {"confirmed": True, "order": pending.order}
 
     async def _roll_back(self, _: str, __: Mapping[str, str]) -> Reply:
         """Go back to the order before, now."""
@@ -177,7 +180,8 @@ class Commands:
 
     async def _enact(self, goal: Goal) -> PassResult:
         if goal.text is None:
-            raise DcedgeError("nothing was ordered before: stop the daemon and `dcedge purge`")
+            self.end()
+            raise DcedgeError("nothing was ordered before: the daemon ends, and all that it made is removed without it")
         loaded = await asyncio.to_thread(self._in_force.read_back, goal.text)
 
         def take() -> None:

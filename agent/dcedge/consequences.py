@@ -35,11 +35,11 @@ class Consequences:
     async def heed(self, before: Poll | None, poll: Poll, result: PassResult | None) -> None:
         """Draw the consequences of a poll, `result` being what the last pass left."""
         if result is not None:
-            self._judge_static_paths(poll, result)
+            await self._judge_static_paths(poll, result)
             await self._judge_bfd(poll, result)
         self._look_for_frr(before, poll, result)
 
-    def _judge_static_paths(self, poll: Poll, result: PassResult) -> None:
+    async def _judge_static_paths(self, poll: Poll, result: PassResult) -> None:
         """Withdraw static routes whose path is dead, and put them back when it has been well for a while."""
         interfaces = result.intent.interfaces.values()
         if not any(interface.static for interface in interfaces):
@@ -54,7 +54,7 @@ class Consequences:
                 extra={"virtual_interface": name},
             )  # fmt: skip
         if changed:
-            self._in_force.note(withdrawn=self._static.withheld)
+            await asyncio.to_thread(self._in_force.note, withdrawn=self._static.withheld)
             self._queue.ask(Scope())
 
     async def _judge_bfd(self, poll: Poll, result: PassResult) -> None:
@@ -83,7 +83,7 @@ class Consequences:
                 "BGP session %s: FRR %s leaves it idle while BFD is down, so BFD joins it when it is up",
                 place, poll.frr_version or "",
             )  # fmt: skip
-        self._in_force.note(bfd_waits=self._bfd.waiting)
+        await asyncio.to_thread(self._in_force.note, bfd_waits=self._bfd.waiting)
         self._queue.ask(Scope(frr=True))
 
     def _start(self, stuck: tuple[SessionState, ...]) -> None:

@@ -22,6 +22,7 @@ class _Fight:
     repairs: deque[float] = field(default_factory=lambda: deque(maxlen=REPAIRS))
     pause: float = 0.0
     held_until: float = 0.0
+    last: float = 0.0  # repair
 
 
 @dataclass(slots=True)
@@ -43,22 +44,23 @@ class Fights:
                 fight.device = device
                 fight.repairs.clear()
             fight.repairs.append(now)
+            fight.last = now
             if len(fight.repairs) == REPAIRS and now - fight.repairs[0] <= WINDOW_SECONDS:
                 fight.pause = min(max(PAUSE_SECONDS, fight.pause * 2), PAUSE_SECONDS_MAX)
                 fight.held_until = now + fight.pause
                 fight.repairs.clear()
                 fresh.append(key)
-        for key in [k for k, f in self._by_key.items() if f.repairs and f.repairs[-1] < now - KEPT_SECONDS]:
+        for key in [key for key, fight in self._by_key.items() if fight.last < now - KEPT_SECONDS]:
             del self._by_key[key]
         return fresh
 
     def held(self, now: float) -> frozenset[Key]:
         """What is not to be repaired now."""
-        return frozenset(key for key, fight in self._by_key.items() if fight.held_until > now)
+        return frozenset(key for key, fight in self._told() if fight.held_until > now)
 
     def next_release(self, now: float) -> float | None:
         """When the next of those may be repaired again; None where there is none."""
-        return min((fight.held_until for fight in self._by_key.values() if fight.held_until > now), default=None)
+        return min((fight.held_until for _, fight in self._told() if fight.held_until > now), default=None)
 
     def forget(self) -> None:
         """A new order: whatever it asks for is asked for afresh."""
@@ -68,6 +70,10 @@ class Fights:
         """The fights under way, in words."""
         return [
             f"{key} is undone by somebody else again and again; not repaired for another {fight.held_until - now:.0f} s"
-            for key, fight in sorted(self._by_key.items())
+            for key, fight in sorted(self._told(), key=lambda told: told[0])
             if fight.held_until > now
         ]
+
+    def _told(self) -> list[tuple[Key, _Fight]]:
+        """All of them, at this moment: a pass in another thread may add some."""
+        return list(self._by_key.items())

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
-from dcedge.credentials import Secret
+from dcedge.credentials import Secret, restored_secrets
 from dcedge.errors import OrderInvalidError
 from dcedge.memory import building
 from dcedge.order.finding import Finding
@@ -116,17 +116,23 @@ class OrderInForce:
 
     def note(self, **changes: frozenset[str]) -> None:
         """Change that, and keep it over a restart."""
-        self.store.save_runtime(replace(self.runtime, **changes))
+        self.store.change_runtime(**changes)
 
     def _on_probation(self, pending: Pending) -> Loaded:
         """The order that waits for its confirmation; past its deadline the one before, which comes first of all."""
-        if pending.seconds_left or pending.previous is None:
+        if pending.seconds_left:
             return parse_order(pending.order, "the order that waits for its confirmation")
+        if pending.previous is None:
+            raise _refused(str(self.settings.order), "nobody confirmed the order, and nothing was ordered before")
+        self.secrets = restored_secrets(pending.secrets)
         return parse_order(pending.previous, "the order before the one that nobody confirmed")
 
     def _at_start(self) -> Loaded:
         if self.store.pending_lost and self.store.last_good() is not None:
-            message = "an order waited for its confirmation, and which one is lost: `dcedge reload` takes this one"
+            message = "an order waited for its confirmation, and which one is lost: `dcedge apply` takes this one"
+            digest = digest_of_file(self.settings.order)
+            if digest is not None and digest != digest_of(self.store.last_good() or ""):
+                self.note(rejected=self.runtime.rejected | {digest})  # the next start is to know it, too
             raise _refused(str(self.settings.order), message)
         loaded = self._from_file()
         refuse_unmeant(str(self.settings.order), loaded, last_good(self.store, unlike=loaded))

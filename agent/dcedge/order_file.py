@@ -10,14 +10,29 @@ from dcedge.errors import DcedgeError
 
 
 class NewOrderFile:
-    """An order's contents beside the order file, ready to take its place.
+    """An order's contents beside the order file, ready to take its place: what could prevent that shows before."""
 
-    Whatever could prevent that shows here: raises DcedgeError, and nothing is changed.
-    """
-
-    def __init__(self, path: Path, text: str) -> None:
+    def __init__(self, path: Path) -> None:
         self._path = path
         self._fresh = path.with_name(f".{path.name}.new")
+
+    @classmethod
+    def beside(cls, path: Path, text: str | None = None) -> NewOrderFile:
+        """The one that waits there; with `text` it is made. Raises DcedgeError, and nothing has changed."""
+        made = cls(path)
+        if text is not None:
+            made._write(text)
+        return made
+
+    def contents(self) -> str | None:
+        """What waits there; None where nothing does."""
+        try:
+            return self._fresh.read_text()
+        except (OSError, ValueError):
+            return None
+
+    def _write(self, text: str) -> None:
+        path = self._path
         try:
             if path.is_symlink():
                 raise DcedgeError(f"{path} is a link: put the order where that leads yourself, then `dcedge reload`")
@@ -47,6 +62,16 @@ class NewOrderFile:
         """It is not wanted; fine where it has taken its place."""
         with suppress(OSError):
             self._fresh.unlink(missing_ok=True)
+
+
+def take_place_if_waiting(path: Path, text: str) -> None:
+    """Make the contents that wait beside the order file that file, where they are the order that was confirmed.
+
+    `text` may be anybody's: it is only compared. Raises DcedgeError.
+    """
+    waiting = NewOrderFile.beside(path)
+    if waiting.contents() == text:
+        waiting.take_place()
 
 
 def _like(path: Path, descriptor: int) -> None:

@@ -72,7 +72,7 @@ class PassRunner:
     async def _make(self, change: Callable[[], None] | None) -> PassResult:
         async with self._turn:
             if change is not None:
-                change()
+                await asyncio.to_thread(change)
                 self._queue.order_changed()
             request = self._queue.take()
             try:

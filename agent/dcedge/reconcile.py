@@ -179,6 +179,8 @@ class Reconciler:
         ordered = intent.order is not self._intent.order or intent.runtime != self._intent.runtime
         if ordered:
             self.fights.forget()
+        if self.kernel.observed is None:
+            scope = None  # nothing is known (any more): not of FRR either
         standing = {key: failure for key, failure in self._failures.items() if not _shows_at_links(failure.operation)}
         if scope is not None:
             scope = None if ordered and standing else self._with_failures(scope)

@@ -91,6 +91,8 @@ class Service:
         self.runner.ended = self.commands.transaction.passed
         self.poller.polled = self._polled
         self.commands.order_taken = self._listen
+        self._stop = asyncio.Event()
+        self.commands.end = self._stop.set
 
     def close(self) -> None:
         """Close every socket; what is in the kernel and in FRR stays."""
@@ -105,10 +107,10 @@ class Service:
 
     async def serve(self) -> None:
         """Run until SIGTERM or SIGINT. Raises BusyError where another daemon answers on the control socket."""
-        loop, stop = asyncio.get_running_loop(), asyncio.Event()
+        loop = asyncio.get_running_loop()
         loop.add_signal_handler(signal.SIGHUP, lambda: self._tasks.once("reload", self.commands.reload_on_signal()))
         for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, stop.set)
+            loop.add_signal_handler(number, self._stop.set)
         async with AsyncExitStack() as stack:
             # First of all: an order that nobody has confirmed.
             stack.push_async_callback(self._tasks.stop)
@@ -135,7 +137,7 @@ class Service:
             self._tasks.keep("files", self._look_at_files)
             stack.push_async_callback(self._http.close)
             self._tasks.keep("http", self._serve_http)
-            await stop.wait()
+            await self._stop.wait()
             self._supervisor.stopping()
 
     async def _passes(self) -> None:
@@ -147,8 +149,10 @@ class Service:
                     waiting = asyncio.wait_for(self._due.wait(), wait)
                     await self._supervisor.watch(waiting, wait + POLL_SECONDS)
                 continue
-            await self._supervisor.watch(self.runner.make_due(), PASS_SECONDS_MAX)
-            self._supervisor.ready()
+            try:
+                await self._supervisor.watch(self.runner.make_due(), PASS_SECONDS_MAX)
+            finally:
+                self._supervisor.ready()
             if not self.poller.busy:
                 # Beside the loop: a daemon of FRR's that is silent holds up no pass.
                 self._tasks.once("poll after a pass", self.poller.poll())
@@ -184,7 +188,7 @@ class Service:
         web_config = Path(agent.web_config) if agent.web_config is not None else None
         try:
             await self._http.serve_at(self.in_force.settings.listen or agent.listen, web_config, agent.hosts)
-        except DcedgeError as error:
+        except Exception as error:  # noqa: BLE001 - whatever it is, it is not the data plane's, and is tried again
             said = f"HTTP is not served as ordered: {error}"
             if self._troubles.get("http") != said:
                 log.error("%s", said)

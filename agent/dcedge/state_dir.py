@@ -17,7 +17,7 @@ from dcedge.plain_files import open_plain
 _LIBC = ctypes.CDLL(None, use_errno=True)
 _CREATE = os.O_CREAT | os.O_EXCL | os.O_WRONLY
 _APPEND = os.O_CREAT | os.O_APPEND | os.O_WRONLY
-_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 
 
 class StateDir:

@@ -15,13 +15,14 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
 from dcedge.bgp.config import Line
 from dcedge.errors import BusyError, StateError
+from dcedge.plain_files import open_plain
 from dcedge.state_dir import StateDir
 
 log = logging.getLogger(__name__)
@@ -78,8 +79,7 @@ class Pending:
     """An order that is in force until its deadline, unless it is confirmed; and all it takes to go back.
 
     `previous` is None where nothing was ordered before: going back is then removing everything. `secrets` are those of
-    the previous order, by the JSON of their Credential: the files may hold others by then. `file` is the order
-    file that says the same once it is confirmed; empty where none is to be written.
+    the previous order, by the JSON of their Credential: the files may hold others by then.
     """
 
     order: str
@@ -87,14 +87,11 @@ class Pending:
     secrets: Mapping[str, str] = field(repr=False)
     deadline: float  # seconds of CLOCK_BOOTTIME, which no clock change moves
     boot_id: str
-    file: str = ""
 
     @classmethod
-    def starting(
-        cls, order: str, previous: str | None, secrets: Mapping[str, str], seconds: float, file: str = ""
-    ) -> Pending:
+    def starting(cls, order: str, previous: str | None, secrets: Mapping[str, str], seconds: float) -> Pending:
         """One whose time begins now."""
-        return cls(order, previous, secrets, boot_time() + seconds, boot_id(), file)
+        return cls(order, previous, secrets, boot_time() + seconds, boot_id())
 
     @property
     def seconds_left(self) -> float:
@@ -224,11 +221,17 @@ class Store:
         data = {field.name: sorted(getattr(runtime, field.name)) for field in fields(runtime)}
         self._keep(RUNTIME, runtime, _dumped(data))
 
+    def change_runtime(self, **changes: frozenset[str]) -> None:
+        """Change some of it, while others may change the rest."""
+        with self._turn:
+            self.save_runtime(replace(self.runtime(), **changes))
+
     def accept(self, digest: str) -> None:
         """Forget that an order was rejected: somebody asks for it now."""
-        runtime = self.runtime()
-        if digest in runtime.rejected:
-            self.save_runtime(replace(runtime, rejected=runtime.rejected - {digest}))
+        with self._turn:
+            rejected = self.runtime().rejected
+            if digest in rejected:
+                self.change_runtime(rejected=rejected - {digest})
 
     @property
     def last_good_order(self) -> Path:
@@ -259,8 +262,8 @@ class Store:
 
     def save_rolled_back(self, text: str | None, rejected: str) -> None:
         """Keep `text` as the last good order, with none before it, and remember that the other one was rejected."""
-        runtime = self.runtime()
-        self.save_runtime(replace(runtime, rejected=runtime.rejected | {digest_of(rejected)}))
+        with self._turn:
+            self.change_runtime(rejected=self.runtime().rejected | {digest_of(rejected)})
         self._keep(PREVIOUS, None, None)
         self._keep(LAST_GOOD, text, None if text is None else _encoded(text))
 
@@ -274,6 +277,8 @@ class Store:
             try:
                 self.dir.write(PENDING, _dumped(asdict(pending)))
             except OSError as error:
+                with suppress(OSError):
+                    self.dir.remove(PENDING)  # it may be there, and not for sure
                 raise StateError(f"{self.folder / PENDING}: {error.strerror or error}: nothing was changed") from error
             self._settle(PENDING, pending)
 
@@ -310,11 +315,14 @@ class Store:
 
     def _value(self, name: str, parse: Callable[[bytes], T], empty: T) -> T:
         """What a file says, as its one writer last read or meant it; what it cannot tell is `empty`."""
+        if self._writes and name in self._values:
+            value: T = self._values[name]  # at once, though a disk that hangs keeps another thread waiting
+            return value
         with self._turn:
             return self._read(name, parse, empty)
 
     def _read(self, name: str, parse: Callable[[bytes], T], empty: T) -> T:
-        if name in self._owed or (self._writes and name in self._values):
+        if name in self._owed:
             value: T = self._values[name]
             return value
         try:
@@ -329,7 +337,7 @@ class Store:
         else:
             try:
                 value = parse(contents)
-            except (ValueError, TypeError, KeyError, AttributeError) as error:
+            except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError) as error:
                 self._set_aside(name, f"{name}.damaged", f"was damaged ({error})")
                 value = self._values.get(name, empty)
             else:
@@ -405,7 +413,7 @@ def _lock(path: Path, deadline: float) -> int | None:
     """
     try:
         path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
-        descriptor = os.open(path, os.O_CREAT | os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        descriptor = open_plain(path, os.O_CREAT | os.O_RDWR)
     except PermissionError as error:
         raise BusyError(f"{path}: {error.strerror}: it is another user's") from error
     except OSError as error:
@@ -469,13 +477,10 @@ def _index_from(contents: bytes) -> int:
 
 def _pending_from(contents: bytes) -> Pending | None:
     data = _object(contents)
-    known = {field.name: data[field.name] for field in fields(Pending) if field.name != "file"}
+    known = {field.name: data[field.name] for field in fields(Pending)}
     if not isinstance(known["order"], str) or not isinstance(known["previous"], str | None):
         raise TypeError("no order")
-    return Pending(
-        **{**known, "deadline": float(known["deadline"]), "secrets": dict(known["secrets"])},
-        file=str(data.get("file", "")),
-    )
+    return Pending(**{**known, "deadline": float(known["deadline"]), "secrets": dict(known["secrets"])})
 
 
 def _encoded(text: str) -> bytes:

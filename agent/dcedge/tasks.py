@@ -10,7 +10,7 @@ from typing import Any
 
 log = logging.getLogger(__name__)
 
-BACKOFF_SECONDS, BACKOFF_SECONDS_MAX = 1.0, 30.0
+BACKOFF_SECONDS, BACKOFF_SECONDS_MAX = 1.0, 8.0  # well below the 30 s after which systemd takes it for stuck
 
 
 class Tasks:

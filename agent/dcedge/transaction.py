@@ -24,13 +24,12 @@ killed or full meanwhile, a restart comes to the same end.
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
-from dcedge.credentials import Secret
+from dcedge.credentials import Secret, as_kept, restored_secrets
 from dcedge.errors import BusyError, DcedgeError, KernelError, OrderInvalidError, StateError
 from dcedge.order.model import Credential
 from dcedge.reconcile import PassResult
@@ -105,17 +104,16 @@ class Transaction:
         previous: str | None,
         secrets: Mapping[Credential, Secret],
         seconds: float | None,
-        file: str = "",
     ) -> Outcome:
         """Put an order in force, for good or until the deadline in `seconds`. In a turn.
 
-        `previous` is the order in force, with its secrets; `file` is what says the same once it is confirmed.
+        `previous` is the order in force, with its secrets.
         Raises BusyError, StateError (nothing was changed), KernelError (what can be looked at again will be carried
         out).
         """
         self.refuse_while_unconfirmed()
-        self._store.accept(digest_of(text))
         if seconds is None:
+            self._store.accept(digest_of(text))
             try:
                 result = await self._enact(Goal(text, {}))
             except KernelError:
@@ -123,8 +121,9 @@ class Transaction:
                 raise
             self._store.save_last_good_order(text)
             return Outcome(result)
-        pending = Pending.starting(text, previous, as_kept(secrets), seconds, file)
+        pending = Pending.starting(text, previous, as_kept(secrets), seconds)
         self._store.save_pending(pending)
+        self._store.accept(digest_of(text))
         self._changed.set()
         try:
             result = await self._enact(Goal(text, {}))
@@ -167,7 +166,8 @@ class Transaction:
         while True:
             self._changed.clear()
             if self._rolling_back is not None:
-                pause = self._patience
+                # Once that is what is in force, the passes see to it.
+                pause = WATCH_SECONDS if self._taken else self._patience
             else:
                 pending = self._store.pending()
                 pause = min(pending.seconds_left, WATCH_SECONDS) if pending is not None else WATCH_SECONDS
@@ -177,7 +177,8 @@ class Transaction:
                     continue
                 except TimeoutError:
                     pass
-            await self.roll_back_if_due()
+            if self._rolling_back is None or not self._taken:
+                await self.roll_back_if_due()
 
     async def roll_back_if_due(self) -> PassResult | None:
         """Roll back what is unconfirmed past its deadline, or could not be rolled back before; None where nothing is.
@@ -194,9 +195,14 @@ class Transaction:
             self._patience = min(self._patience * 2, RETRY_SECONDS_MAX)
             try:
                 return await self._roll_back(due)
-            except (KernelError, StateError) as error:
+            except DcedgeError as error:
                 log.error("the rollback failed and is tried again: %s", error)
                 return None
+
+    def settle(self) -> None:
+        """What has been done of a rollback is all that can be done: it is written down."""
+        if self._rolling_back is not None:
+            self._settle()
 
     def passed(self, result: PassResult) -> None:
         """A pass over what is in force has ended; where that finished a rollback it is written down."""
@@ -215,15 +221,27 @@ class Transaction:
         self._rolling_back, self._taken = pending, False
         try:
             result = await self._enact(Goal(pending.previous, restored_secrets(pending.secrets), back=True))
-        except OrderInvalidError as error:
-            self._rolling_back = None
-            raise DcedgeError(f"the previous order is not one that this dcedge takes:\n{error}") from error
+        except KernelError:
+            self._took()  # it is in force, and the next pass carries it out
+            raise
+        except BaseException as error:
+            self._rolling_back = None  # what is on disk stays there, so that it is not lost
+            if isinstance(error, OrderInvalidError):
+                said = f"the previous order is not one that this dcedge takes:\n{error}"
+                raise DcedgeError(said) from error
+            raise
         finally:
-            self._taken = True
             self._changed.set()
+        self._took()
         log.warning("rolled back: %d operations, %d failed", len(result.done.operations), len(result.failures))
         self.passed(result)
         return result
+
+    def _took(self) -> None:
+        """What is rolled back to is what is in force now."""
+        self._taken = True
+        if self._store.pending() is None:
+            self._settle()  # nothing on disk would have a restart go on with it
 
     def _settle(self) -> None:
         """Write down what was rolled back; what cannot be written now is written later, the way back last."""
@@ -232,13 +250,3 @@ class Transaction:
         self._patience, self._tries = RETRY_SECONDS, 0
         self._store.save_rolled_back(done.previous, done.order)
         self._store.forget_pending()
-
-
-def as_kept(secrets: Mapping[Credential, Secret]) -> dict[str, str]:
-    """Secrets as files and requests have them: by the JSON of their Credential."""
-    return {json.dumps(asdict(credential)): secret.reveal() for credential, secret in secrets.items()}
-
-
-def restored_secrets(kept: Mapping[str, str]) -> dict[Credential, Secret]:
-    """The secrets out of that."""
-    return {Credential(**json.loads(name)): Secret(value) for name, value in kept.items()}

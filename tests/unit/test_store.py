@@ -6,6 +6,7 @@ import errno
 import json
 import os
 import stat
+import threading
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -153,6 +154,27 @@ def test_what_cannot_be_written_goes_on_in_memory_and_is_written_when_it_can(
 
 DAMAGED = (b"", b"{", b"[1]", b"\xff\xfe", b'{"version": "x"}', b'{"links": 3, "drained": 1}')
 JSON_FILES = ("owned.json", "runtime.json", "indices.json", "pending.json")
+
+
+def test_a_disk_that_hangs_keeps_nobody_waiting_who_reads(writer: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    writer.save_runtime(DRAINED)
+    hangs, mended = threading.Event(), threading.Event()
+
+    def hanging(*_: object) -> None:
+        hangs.set()
+        mended.wait(10)
+
+    monkeypatch.setattr(StateDir, "write", hanging)
+    thread = threading.Thread(target=writer.save_runtime, args=(Runtime(),))
+    thread.start()
+    assert hangs.wait(10)
+    reader = threading.Thread(target=lambda: (writer.runtime(), writer.troubles()))
+    reader.start()
+    reader.join(5)
+    waits = reader.is_alive()
+    mended.set()
+    thread.join()
+    assert not waits
 
 
 @pytest.mark.parametrize(

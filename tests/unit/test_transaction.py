@@ -380,3 +380,69 @@ def test_whatever_happens_the_end_is_old_or_new(request: pytest.FixtureRequest) 
     run_state_machine_as_test(
         Histories, settings=settings(max_examples=count, stateful_step_count=30, suppress_health_check=checks)
     )
+
+
+@pytest.fixture
+def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Machine:
+    """A router that is as its first order says, and nothing fails."""
+    made = Machine(tmp_path)
+    write = StateDir.write
+
+    def checked_write(state: StateDir, name: str, contents: bytes) -> None:
+        made.write(contents)
+        write(state, name, contents)
+
+    monkeypatch.setattr(StateDir, "write", checked_write)
+    monkeypatch.setattr(store_module, "RUN_FOLDER", tmp_path / "run")
+    made.file.write_text(order(65000))
+    return made
+
+
+def test_a_rollback_that_could_not_begin_is_not_written_down_as_done(machine: Machine) -> None:
+    """Nothing was ordered before, which the daemon leaves to others: who finds the way back goes it."""
+    agent = Agent(machine)
+    agent.store.save_pending(store_module.Pending.starting(order(65001), None, {}, 0.0))
+    assert agent.run(agent.transaction.roll_back_if_due()) is None
+    agent.transaction.passed(machine.carry_out(order(65001)))
+    agent.close()
+    assert Store(machine.folder / "state").pending() is not None
+
+
+def test_a_rollback_by_hand_is_not_undone_by_a_kill_while_frr_is_away(machine: Machine) -> None:
+    agent = Agent(machine)
+    machine.file.write_text(order(65001))
+    assert agent.apply(order(65001), None)
+    machine.frr_there = False
+    agent.roll_back()
+    agent.close()
+    again = Agent(machine)
+    assert machine.kernel == order(65000)
+    again.close()
+
+
+def test_a_change_that_did_not_begin_leaves_a_rejected_order_rejected(machine: Machine) -> None:
+    agent = Agent(machine)
+    machine.file.write_text(order(65001))
+    agent.apply(order(65001), None)
+    agent.roll_back()
+    machine.disk = errno.ENOSPC
+    with pytest.raises(StateError, match="nothing was changed"):
+        agent.apply(order(65001), 60.0)
+    machine.disk = 0
+    agent.store.write_owed()
+    agent.close()
+    again = Agent(machine)
+    assert machine.kernel == order(65000)
+    again.close()
+
+
+def test_which_order_waited_is_lost_and_stays_out_over_every_restart(machine: Machine) -> None:
+    agent = Agent(machine)
+    machine.file.write_text(order(65001))
+    assert agent.apply(order(65001), 60.0)
+    agent.close()
+    (machine.folder / "state" / "pending.json").write_text("{")
+    for _ in range(2):
+        again = Agent(machine)
+        assert machine.kernel == order(65000)
+        again.close()

@@ -83,8 +83,10 @@ def _parsed(lines: Iterable[str]) -> Iterator[tuple[str, Transition]]:
     for line in lines:
         try:
             name, at, before, after, reason = json.loads(line)
-        except ValueError:
+            well = isinstance(name, str) and isinstance(at, (int, float)) and isinstance(reason, str)
+            transition = Transition(float(at), before, after, reason)
+            well = well and before in _STATES and after in _STATES
+        except (ValueError, TypeError, OverflowError, RecursionError):
             continue
-        well = isinstance(name, str) and isinstance(at, (int, float)) and isinstance(reason, str)
-        if well and before in _STATES and after in _STATES:
-            yield name, Transition(float(at), before, after, reason)
+        if well:
+            yield name, transition

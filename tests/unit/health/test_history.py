@@ -44,7 +44,9 @@ def test_a_torn_or_foreign_line_is_left_out(tmp_path: Path) -> None:
     path = tmp_path / "history.jsonl"
     HistoryFile(path).append([("prod-a", Transition(5, "up", "down", "no carrier"))], dict)
     with path.open("a") as file:
-        file.write('["prod-a", 6, "down", "up"]\n{"x": 1}\n["prod-a", "7", "down", "up", ""]\n["prod-a", 7, "do')
+        file.write(
+            '["prod-a", 6, "down", "up"]\n{"x": 1}\n["prod-a", "7", "down", "up", ""]\nnull\n5\n["a", 1, [], "up", "x"]\n["prod-a", 7, "do'
+        )
     assert HistoryFile(path).read(10) == {"prod-a": [Transition(5, "up", "down", "no carrier")]}
 
 
