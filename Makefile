@@ -34,7 +34,7 @@ DEBIANS   := bookworm trixie
 system_test = echo "system tests: $(1)" && $(LAB) --systemd --timeout $(or $(2),900) $(PYTEST) -qx tests/system/test_$(1).py
 KERNEL_TESTS = $(LAB) --timeout 2700 $(PYTEST) -q -m "not alone"
 
-.PHONY: help demo shell test check matrix frr-tests native-frr $(addprefix quick-,$(HALVES)) lint types unit native kernel $(addprefix boot-,$(BOOTS)) thorough system system-service system-vagrant_lab system-dist_upgrade $(addprefix system-on-,$(DEBIANS)) fresh soak fuzz deb repo wheel bench venv deps judges lock format clean
+.PHONY: help demo shell test check matrix frr-tests native-frr $(addprefix quick-,$(HALVES)) lint types unit native kernel $(addprefix boot-,$(BOOTS)) thorough system system-service system-vagrant_lab system-dist_upgrade $(addprefix system-on-,$(DEBIANS)) fresh soak fuzz mutants deb repo wheel bench venv deps judges lock format clean
 
 help: ## this list
 	@sed -nE 's/^([a-z-]+):[^#]*## (.*)/  make \1\t\2/p' Makefile | expand -t 18
@@ -132,6 +132,9 @@ fuzz: venv ## MINUTES=5 of hostile input: orders, FRR's configuration, netlink e
 	@end=$$((SECONDS + 60 * $(or $(MINUTES),5))); while ((SECONDS < end)); do \
 	    $(PYTEST) -q --hypothesis-profile=long tests/unit/fuzz tests/unit/order/test_hostile.py || exit 1; done
 
+mutants: venv ## faults put into the sources on purpose, each of which the unit tests have to notice
+	@$(PYTHON) -m tests.mutants
+
 deb: $(if $(DIST),,venv) ## the Debian package for this release, in build/deb (DIST=bookworm or trixie: for that)
 	@$(if $(DIST),tests/lab/in-root --out build/deb $(DIST) sh -c 'make deb && cp build/deb/* $$LAB_OUT',$(PYTHON) -m package.deb)
 
@@ -146,7 +149,7 @@ wheel: venv ## the Python wheel, in build/wheel
 
 bench: deps venv $(if $(FRR),root-$(FRR)) ## the benchmarks, or one of them: make bench B=shaping (B=bgp FRR=trixie)
 	@[[ -n '$(filter-out kernel,$(B))' ]] || tests/lab/unpack-package ifupdown2 build/ifupdown2
-	@$(if $(FRR),LAB_KERNEL=here $(LAB)) $(PYTHON) -m tests.bench $(B)
+	@$(if $(FRR),LAB_KERNEL=here $(LAB) --out build/bench) $(PYTHON) -m tests.bench $(B)
 
 format: venv ## put the sources into ruff's format
 	@.venv/bin/ruff check -q --fix-only . ; .venv/bin/ruff format -q .

@@ -27,6 +27,7 @@ from dcedge.intent import credentials_of
 from dcedge.masking import MASK, Held, hold
 from dcedge.order.load import load_order, parse_order
 from dcedge.order.redact import redact
+from dcedge.plain_files import read_plain_file
 from dcedge.settings import Settings
 from dcedge.store import Store
 
@@ -142,14 +143,14 @@ def _parts(settings: Settings) -> dict[str, Callable[[], str]]:
         "order.yaml": lambda: redact(settings.order.read_text(errors="replace")),
         "plan.json": lambda: _plan(settings),
         "status.json": lambda: json.dumps(ControlClient(settings.socket, PATIENCE_SECONDS).status(), indent=1),
-        **{f"state/{name}": lambda name=name: _kept(settings.state_dir / name) for name in Store.KEPT},  # type: ignore[misc]
+        **{f"state/{name}": lambda name=name: _kept(settings.state_dir, name) for name in Store.KEPT},  # type: ignore[misc]
         **{member: lambda words=words: _said(words) for member, words in COMMANDS.items()},  # type: ignore[misc]
     }
 
 
-def _kept(path: Path) -> str:
-    text = path.read_text(errors="replace")
-    return redact(text) if path.suffix == ".yaml" else text
+def _kept(folder: Path, name: str) -> str:
+    text = read_plain_file(folder, name, PART_BYTES_MAX).decode(errors="replace")
+    return redact(text) if name.endswith(".yaml") else text
 
 
 def _gathered(gather: Callable[[], str]) -> str:

@@ -5,16 +5,17 @@ from __future__ import annotations
 import functools
 import inspect
 import json
+import os
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from dcedge import __version__
-from dcedge.errors import BusyError, NotRunningError, OrderInvalidError
+from dcedge.errors import NotRunningError, OrderInvalidError
 from dcedge.exits import EXIT_FAILED, EXIT_INVALID, EXIT_PENDING, fail, told_errors
 from dcedge.settings import VARIABLES, Settings
 
@@ -102,19 +103,6 @@ def _print_json(data: object) -> None:
     sys.stdout.write("\n")
 
 
-@contextmanager
-def _reconciler(settings: Settings) -> Iterator[Reconciler]:
-    from dcedge.bgp.vty import FrrClient
-    from dcedge.reconcile import Reconciler
-    from dcedge.store import Store
-
-    reconciler = Reconciler(settings, Store(settings.state_dir), FrrClient(settings.frr_pathspace))
-    try:
-        yield reconciler
-    finally:
-        reconciler.close()
-
-
 def notes_of(preview: Preview) -> list[str]:
     """What a preview could not look at."""
     from dcedge.expose.plan_document import notes
@@ -138,6 +126,7 @@ def check(
 ) -> None:
     """Check the order file; every problem at once, with its place. Touches nothing."""
     from dcedge.order.load import load_order
+    from dcedge.refusal import refusal
     from dcedge.units import counted
 
     try:
@@ -147,10 +136,12 @@ def check(
             _print_json({"valid": False, "problems": [f.as_dict() for f in error.findings], "warnings": []})
             raise typer.Exit(EXIT_INVALID) from None
         fail(str(error), EXIT_INVALID)
+    refused = refusal(settings, loaded)
+    warnings = [*loaded.warnings, *([refused] if refused is not None else ())]
     if as_json:
-        _print_json({"valid": True, "problems": [], "warnings": [w.as_dict() for w in loaded.warnings]})
+        _print_json({"valid": True, "problems": [], "warnings": [w.as_dict() for w in warnings]})
         return
-    for warning in loaded.warnings:
+    for warning in warnings:
         typer.echo(str(warning), err=True)
     parts = loaded.order
     typer.echo(
@@ -166,16 +157,20 @@ def plan(
     as_json: JsonOption = False,
 ) -> None:
     """Show what `apply` would do, with reason and disruption. Exit status 2: changes are pending."""
+    from dcedge.alone import reconciling
     from dcedge.expose.plan import print_plan
     from dcedge.expose.plan_document import plan_json
     from dcedge.order.load import load_order
+    from dcedge.refusal import refusal
 
     with told_errors():
         loaded = load_order(settings.order)
-        with _reconciler(settings) as reconciler:
+        with reconciling(settings) as reconciler:
             preview = reconciler.preview(reconciler.intent(loaded.order, reconciler.store.runtime()))
             drained = sorted(preview.intent.runtime.drained & preview.intent.interfaces.keys())
-            said = [*_own_session_notes(reconciler, preview.plan), *notes_of(preview)]
+            said = [*_own_session_notes(reconciler, preview.plan), *notes_of(preview), *reconciler.store.troubles()]
+            if (refused := refusal(settings, loaded)) is not None:
+                said.append(str(refused))
             if drained:
                 said.append(f"drained: {', '.join(drained)} (until `dcedge undrain`)")
         if as_json:
@@ -193,26 +188,42 @@ def apply(
         str | None,
         typer.Option("--confirm", metavar="DURATION", help="Roll back unless `dcedge confirm` comes in time."),
     ] = None,
+    allow_removal: Annotated[
+        int | None,
+        typer.Option("--allow-removal", metavar="N", min=0, help="Exactly N virtual interfaces are meant to go."),
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Make the router what the order says: through the daemon where it runs, else in one pass of its own."""
-    from dcedge.confirm import start_guard
+    from dcedge import alone
     from dcedge.expose.control import ControlClient
     from dcedge.order.load import load_order
+    from dcedge.order_file import NewOrderFile
     from dcedge.units import parse_duration
 
     with told_errors():
         loaded = load_order(settings.order)
         seconds = parse_duration(confirm) if confirm is not None else None
         parameters = {} if seconds is None else {"confirm": str(seconds)}
+        if allow_removal is not None:
+            parameters["allow_removal"] = str(allow_removal)
         if seconds is not None:
-            start_guard(settings)
+            alone.start_guard(settings)
         client = ControlClient(settings.socket)
+        file = _other_order_file(settings, client)
+        fresh = NewOrderFile.beside(file, loaded.text) if file is not None else None
         try:
-            _hand_over_credentials(client, settings, loaded)
-            answer = client.command("apply", loaded.text, **parameters)
-        except NotRunningError:
-            answer = _apply_alone(settings, loaded, seconds)
+            try:
+                _hand_over_credentials(client, settings, loaded)
+                answer = client.command("apply", loaded.text, **parameters)
+            except NotRunningError:
+                answer = alone.apply(settings, loaded, seconds, allow_removal)
+        except BaseException:
+            if fresh is not None:
+                fresh.discard()
+            raise
+        if fresh is not None and seconds is None:
+            fresh.take_place()  # else once it is confirmed
         _print_answer(answer, as_json)
         if answer.get("rolled_back"):
             fail("An operation failed: rolled back.", EXIT_FAILED)
@@ -222,10 +233,27 @@ def apply(
             raise typer.Exit(EXIT_FAILED)
 
 
+def _other_order_file(settings: Settings, client: ControlClient) -> Path | None:
+    """The order file that is to say what is applied, where `--order` on the command line names another one.
+
+    It is the daemon's; without one the installed service's, but for a state folder of somebody's own. Where the daemon
+    says that it is, it is only where root says so too: the daemon is another user.
+    """
+    known = Path(os.environ.get(VARIABLES["order"]) or _DEFAULTS.order)
+    if settings.order in {known, _DEFAULTS.order}:
+        return None
+    try:
+        path = Path(client.status()["order"]["path"])
+    except NotRunningError:
+        if settings.state_dir != _DEFAULTS.state_dir:
+            return None
+        path = _DEFAULTS.order
+    return known if path == known else None
+
+
 def _hand_over_credentials(client: ControlClient, settings: Settings, loaded: Loaded) -> None:
     """Give the daemon the passwords that root can read: it runs as a user of its own, who need not be able to."""
-    from dcedge.confirm import as_kept
-    from dcedge.credentials import read_credentials
+    from dcedge.credentials import as_kept, read_credentials
     from dcedge.intent import credentials_of
 
     secrets, _ = read_credentials(credentials_of(loaded.order), settings.credentials)
@@ -253,44 +281,20 @@ def reload(
         _print_answer(client.command("reload"), as_json)
 
 
-def _apply_alone(settings: Settings, loaded: Loaded, seconds: float | None) -> dict[str, Any]:
-    """Apply without a daemon; the guard sees to the rollback."""
-    from dcedge.confirm import accept_again, roll_back
-    from dcedge.expose.plan_document import applied_json
-    from dcedge.store import Pending
-
-    with _reconciler(settings) as reconciler, reconciler.store.writer():
-        store = reconciler.store
-        if store.pending() is not None:
-            raise BusyError("an order waits for its confirmation: `dcedge confirm` or `dcedge rollback` first")
-        accept_again(store, loaded.text)
-        pending = None
-        if seconds is not None:
-            pending = Pending.starting(loaded.text, store.last_good(), {}, seconds)
-            store.save_pending(pending)
-        result = reconciler.run(reconciler.intent(loaded.order, store.runtime()))
-        answer = applied_json(result)
-        if pending is None:
-            store.save_last_good_order(loaded.text)
-        elif result.failures:
-            roll_back(reconciler, pending)
-            answer |= {"complete": False, "rolled_back": True}
-        return answer
-
-
 @_verb
 def confirm(settings: Settings) -> None:
     """Keep the order that was applied with --confirm."""
-    from dcedge.confirm import confirm_pending
+    from dcedge import alone
     from dcedge.expose.control import ControlClient
+    from dcedge.order_file import take_place_if_waiting
 
     with told_errors():
         try:
-            ControlClient(settings.socket).command("confirm")
+            confirmed = ControlClient(settings.socket).command("confirm")
         except NotRunningError:
-            with _reconciler(settings) as reconciler, reconciler.store.writer():
-                confirm_pending(reconciler)
+            confirmed = alone.confirm(settings)
         typer.echo("Confirmed.")
+        take_place_if_waiting(settings.order, confirmed["order"])
 
 
 @_verb
@@ -300,21 +304,17 @@ def rollback(
     as_json: JsonOption = False,
 ) -> None:
     """Go back to the order before, now; the one in force is remembered as rejected."""
-    from dcedge.confirm import roll_back, roll_back_unconfirmed, wait_for_deadline, way_back
+    from dcedge import alone
     from dcedge.expose.control import ControlClient
-    from dcedge.expose.plan_document import applied_json
 
     with told_errors():
         if at_deadline:
-            with _reconciler(settings) as reconciler:
-                if wait_for_deadline(reconciler.store) is not None:
-                    roll_back_unconfirmed(settings, reconciler)
+            alone.guard(settings)
             return
         try:
             answer = ControlClient(settings.socket).command("rollback")
         except NotRunningError:
-            with _reconciler(settings) as reconciler, reconciler.store.writer():
-                answer = applied_json(roll_back(reconciler, way_back(reconciler.store)))
+            answer = alone.roll_back(settings)
         _print_answer(answer, as_json)
         if not answer["complete"]:
             raise typer.Exit(EXIT_FAILED)
@@ -505,17 +505,20 @@ def purge(
     as_json: JsonOption = False,
 ) -> None:
     """Remove everything dcedge owns, and nothing else. The daemon must not be running."""
+    from dcedge.alone import reconciling
     from dcedge.expose.plan import print_applied, print_plan
     from dcedge.expose.plan_document import applied_json
     from dcedge.reconcile import purge_intent
 
-    with told_errors(), _reconciler(settings) as reconciler, reconciler.store.writer():
+    with told_errors(), reconciling(settings) as reconciler, reconciler.store.writer():
         intent = purge_intent(reconciler.store.owned())
         if sys.stdin.isatty() and not yes:
             preview = reconciler.preview(intent)
             print_plan(_console(), preview.plan, notes_of(preview))
             if preview.plan and not typer.confirm("Remove all this?"):
                 fail("Nothing was removed.", EXIT_FAILED)
+        if reconciler.store.pending() is not None:
+            reconciler.store.forget_pending()  # FRR saves nothing while an order waits
         result = reconciler.run(intent)
         done = result.complete and not result.frr_unsaved
         if done:

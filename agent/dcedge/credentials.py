@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
 import stat
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
+from dataclasses import asdict
 from pathlib import Path
 from types import MappingProxyType
 
@@ -106,3 +108,13 @@ def _checked(name: str, path: Path, raw: bytes) -> Secret:
             f"{name}: holds a blank, a line break or a character outside ASCII, which no peer can match"
         )
     return Secret(text.decode("ascii"))
+
+
+def as_kept(secrets: Mapping[Credential, Secret]) -> dict[str, str]:
+    """Secrets as files and requests have them: by the JSON of their Credential."""
+    return {json.dumps(asdict(credential)): secret.reveal() for credential, secret in secrets.items()}
+
+
+def restored_secrets(kept: Mapping[str, str]) -> dict[Credential, Secret]:
+    """The secrets out of that."""
+    return {Credential(**json.loads(name)): Secret(value) for name, value in kept.items()}

@@ -61,12 +61,6 @@ class BusyError(DcedgeError):
     retryable = True
 
 
-class GaveWayError(DcedgeError):
-    """A look at everything ended for something that is not to wait; it is to be taken again."""
-
-    retryable = True
-
-
 class NotRunningError(DcedgeError):
     """The verb needs the daemon and no daemon answers on the control socket."""
 

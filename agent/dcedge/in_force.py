@@ -3,69 +3,145 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
+from dcedge.credentials import Secret, restored_secrets
 from dcedge.errors import OrderInvalidError
 from dcedge.memory import building
 from dcedge.order.finding import Finding
-from dcedge.order.load import Loaded, load_order, parse_order
+from dcedge.order.load import Loaded, digest_of_file, load_order, parse_order
+from dcedge.order.model import Credential
+from dcedge.order.removal import objection
 from dcedge.settings import Settings
-from dcedge.store import Store
+from dcedge.store import Pending, Runtime, Store, digest_of
 
 log = logging.getLogger(__name__)
 
 
+def last_good(store: Store, unlike: Loaded | None = None) -> Loaded | None:
+    """The last good order; None where there is none, where it cannot be read, and where it is the same as `unlike`."""
+    text = store.last_good()
+    if text is None or (unlike is not None and unlike.digest == digest_of(text)):
+        return None
+    try:
+        return parse_order(text, str(store.last_good_order), unlike.order if unlike is not None else None)
+    except OrderInvalidError as error:
+        log.warning("what an order takes away is not known, the last good one cannot be read: %s", error)
+        return None
+
+
+def refuse_unmeant(source: str, after: Loaded, before: Loaded | None, allow_removal: int | None = None) -> None:
+    """Raise OrderInvalidError where an order is cut, or takes more away than may go by mistake (order/removal.py).
+
+    `before` is the order in force, `allow_removal` how many virtual interfaces somebody said are to go.
+    """
+    if (message := objection(before, after, allow_removal)) is not None:
+        raise _refused(source, message)
+
+
+def _refused(source: str, message: str) -> OrderInvalidError:
+    return OrderInvalidError([Finding(source, 0, 0, "", message)])
+
+
 @dataclass(slots=True)
 class OrderInForce:
-    """The order that the daemon keeps the router at. `problems` say why the file as it is was refused, where it was."""
+    """The order that the daemon keeps the router at, and what is true of it now.
+
+    `problems` say why the file as it is was refused, where it was; `secrets` go before those on disk.
+    """
 
     settings: Settings
     store: Store
     loaded: Loaded | None = None
     problems: tuple[str, ...] = ()
+    secrets: Mapping[Credential, Secret] = field(default_factory=dict, repr=False)
+    file_differs: bool = False  # from the order in force, when it was last looked at
 
     def start(self) -> Loaded:
         """Choose at the daemon's start. Raises OrderInvalidError where there is no good order at all."""
         pending = self.store.pending()
-        if pending is not None:
-            # Until its deadline it stays; past it, the daemon rolls it back as its first deed.
-            self.loaded = parse_order(pending.order, "the order that waits for its confirmation")
-        else:
-            try:
-                self.loaded = self._from_file()
-            except OrderInvalidError as error:
-                text = self.store.last_good()
-                if text is None:
-                    raise
-                self.refuse(error)
-                self.loaded = parse_order(text, str(self.store.last_good_order))
+        try:
+            self.loaded = self._on_probation(pending) if pending is not None else self._at_start()
+        except OrderInvalidError as error:
+            text = self.store.last_good()
+            if text is None:
+                raise
+            self.refuse(error)
+            self.loaded = parse_order(text, str(self.store.last_good_order))
         for warning in self.loaded.warnings:
             log.warning("%s", warning)
         return self.loaded
 
     def read_file(self) -> Loaded:
-        """The file as it is now. Raises OrderInvalidError where it is bad, or was rolled back."""
-        return self._from_file()
+        """The file as it is now. Raises OrderInvalidError where it is bad, was rolled back, or takes too much away."""
+        loaded = self._from_file()
+        refuse_unmeant(str(self.settings.order), loaded, self.loaded)
+        return loaded
 
-    def read_text(self, text: str) -> Loaded:
-        """An order that somebody hands over. Raises OrderInvalidError."""
+    def read_text(self, text: str, allow_removal: int | None = None) -> Loaded:
+        """An order that somebody hands over, who may allow it to take so many virtual interfaces away.
+
+        Raises OrderInvalidError where it is bad, or takes away what nobody said is to go.
+        """
+        loaded = self.read_back(text)
+        refuse_unmeant(str(self.settings.order), loaded, self.loaded, allow_removal)
+        return loaded
+
+    def read_back(self, text: str) -> Loaded:
+        """An order to go back to, whatever that takes away. Raises OrderInvalidError."""
         with building():
             return parse_order(text, str(self.settings.order), self.loaded.order if self.loaded else None)
 
-    def take(self, loaded: Loaded) -> None:
+    def take(self, loaded: Loaded, secrets: Mapping[Credential, Secret] | None = None) -> None:
         """From now on this one is in force."""
         self.loaded = loaded
         self.problems = ()
+        self.secrets = secrets or {}
 
     def refuse(self, error: OrderInvalidError) -> None:
         """The one in force stays; what is wrong with the other is kept for whoever looks."""
         self.problems = tuple(str(error).splitlines())
         log.error("the order is refused, the one in force stays:\n%s", error)
 
+    def look_at_file(self) -> None:
+        """See whether the file still says what is in force; who is to change that says `reload` or `apply`."""
+        digest = digest_of_file(self.settings.order)
+        self.file_differs = self.loaded is not None and digest != self.loaded.digest
+
+    @property
+    def runtime(self) -> Runtime:
+        """What is true now and not ordered."""
+        return self.store.runtime()
+
+    def note(self, **changes: frozenset[str]) -> None:
+        """Change that, and keep it over a restart."""
+        self.store.change_runtime(**changes)
+
+    def _on_probation(self, pending: Pending) -> Loaded:
+        """The order that waits for its confirmation; past its deadline the one before, which comes first of all."""
+        if pending.seconds_left:
+            return parse_order(pending.order, "the order that waits for its confirmation")
+        if pending.previous is None:
+            raise _refused(str(self.settings.order), "nobody confirmed the order, and nothing was ordered before")
+        self.secrets = restored_secrets(pending.secrets)
+        return parse_order(pending.previous, "the order before the one that nobody confirmed")
+
+    def _at_start(self) -> Loaded:
+        if self.store.pending_lost and self.store.last_good() is not None:
+            message = "an order waited for its confirmation, and which one is lost: `dcedge apply` takes this one"
+            digest = digest_of_file(self.settings.order)
+            if digest is not None and digest != digest_of(self.store.last_good() or ""):
+                self.note(rejected=self.runtime.rejected | {digest})  # the next start is to know it, too
+            raise _refused(str(self.settings.order), message)
+        loaded = self._from_file()
+        refuse_unmeant(str(self.settings.order), loaded, last_good(self.store, unlike=loaded))
+        return loaded
+
     def _from_file(self) -> Loaded:
         with building():
             loaded = load_order(self.settings.order, self.loaded.order if self.loaded else None)
         if loaded.digest in self.store.runtime().rejected:
             message = "this order was rolled back; change it, or ask for it again with `dcedge apply`"
-            raise OrderInvalidError([Finding(str(self.settings.order), 0, 0, "", message)])
+            raise _refused(str(self.settings.order), message)
         return loaded

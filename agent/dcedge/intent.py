@@ -1,34 +1,32 @@
 """The intent: all that should exist for an order and a runtime. Pure; the credentials come in as values.
 
-What an unchanged part of the order asked for is taken over from the previous intent, object for object: a change of
-one virtual interface among thousands costs what that one costs.
+It is derived as a whole each time. What comes out as the previous intent has it is that one's own object, so that
+others tell by identity what has changed; and a virtual interface of which nothing differs is not derived again.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from itertools import compress
-from operator import is_, is_not
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass
+from operator import is_
 from typing import Generic, TypeVar, cast
 
 from dcedge.bgp.bfd import place_of
 from dcedge.bgp.render import derive_frr
 from dcedge.bgp.resources import FrrBlock
 from dcedge.credentials import CredentialError, Secret
-from dcedge.firewall.derive import Change, concerns_all, derive_firewall
+from dcedge.firewall.derive import derive_firewall, reached_from
 from dcedge.kernel.capabilities import Capabilities
 from dcedge.kernel.derive import interface_resources, shared_resources
 from dcedge.kernel.naming import interface_link
 from dcedge.kernel.objects import Port
-from dcedge.kernel.sharing import NO_LOADS, Loads, shared_shapers
-from dcedge.layered import changed
+from dcedge.kernel.sharing import shared_shapers
 from dcedge.order.model import Credential, Order, VirtualInterface
 from dcedge.order.resolve import ResolvedInterface, resolve_interface
-from dcedge.order.roster import Roster
 from dcedge.resource import Key, Resource, State
 from dcedge.store import Runtime
 
+K = TypeVar("K")
 T = TypeVar("T")
 
 
@@ -52,28 +50,23 @@ class Later(Generic[T]):
 class Intent:
     """What should be in the kernel and in FRR.
 
-    `keys` are the kernel objects that a virtual interface has for itself, `shared` the others; `owners` says by link
-    whose it is. The virtual interfaces in `withheld` lack a usable credential: a session of theirs that runs stays as
-    it is, a new one is shut. FRR's part is derived when it is asked for, so that the kernel's need not wait for it.
-    `differing` are the virtual interfaces that are not as the order `since` had them.
+    `own` are the kernel objects that a virtual interface has for itself, `shared` the others, `kernel` all of them;
+    `owners` says by link whose it is. The virtual interfaces in `withheld` lack a usable credential: a session of
+    theirs that runs stays as it is, a new one is shut. FRR's part is derived when it is asked for, so that the kernel's
+    need not wait for it.
     """
 
     order: Order | None
     runtime: Runtime
     interfaces: Mapping[str, ResolvedInterface]
-    kernel: Mapping[Key, Resource]
-    keys: Mapping[str, tuple[Key, ...]]
-    shared: tuple[Key, ...]
+    kernel: State
+    own: Mapping[str, State]
+    shared: State
     owners: Mapping[str, str]
     later_frr: Later[Mapping[Key, FrrBlock]]
     firewall: State
     withheld: Mapping[str, CredentialError]
     secrets: Mapping[Credential, Secret]
-    loads: Loads
-    roster: Roster
-    credentials: Mapping[str, tuple[Credential, ...]]
-    since: Order | None
-    differing: Collection[str]
 
     @property
     def frr(self) -> Mapping[Key, FrrBlock]:
@@ -81,24 +74,12 @@ class Intent:
         return self.later_frr.get()
 
 
-NOTHING = Intent(None, Runtime(), {}, {}, {}, (), {}, Later(dict), {}, {}, {}, NO_LOADS, Roster(), {}, None, ())
+NOTHING = Intent(None, Runtime(), {}, {}, {}, {}, {}, Later(dict), {}, {}, {})
 
 
 def credentials_of(order: Order) -> Iterable[Credential]:
     """Every credential the order refers to."""
     return (credential for vi in order.virtual_interfaces.values() for credential in _credentials(vi))
-
-
-def credentials_by_interface(
-    order: Order, previous: Intent, differing: Collection[str]
-) -> Mapping[str, tuple[Credential, ...]]:
-    """What virtual interfaces refer to, by name, where they do."""
-    found = {
-        name: needed
-        for name in differing
-        if (vi := order.virtual_interfaces.get(name)) is not None and (needed := tuple(_credentials(vi)))
-    }
-    return changed(previous.credentials, (name for name in differing if name in previous.credentials), found)
 
 
 def _credentials(vi: VirtualInterface) -> Iterable[Credential]:
@@ -117,86 +98,84 @@ def derive(
     *,
     kernel_has: Capabilities,
     previous: Intent = NOTHING,
-    differing: Collection[str] | None = None,
 ) -> Intent:
-    """The intent for an order and a runtime; `previous` must come from the same kernel.
-
-    `differing`: what `differing_interfaces` says of the two, where it is known already.
-    """
-    if differing is None:
-        differing = differing_interfaces(order, previous)
-    gone = [previous.interfaces[name] for name in differing if name in previous.interfaces]
-    come = [resolve_interface(order, name) for name in differing if name in order.virtual_interfaces]
-    interfaces = changed(previous.interfaces, (was.name for was in gone), {now.name: now for now in come})
-    listed = tuple(order.virtual_interfaces)
-    if listed != previous.roster.names and listed != tuple(interfaces):
-        interfaces = {name: interfaces[name] for name in listed}
-    own = {now.name: {r.key: r for r in interface_resources(now, kernel_has)} for now in come}
-    keys = changed(
-        previous.keys, (was.name for was in gone), {name: tuple(resources) for name, resources in own.items()}
-    )
-    owners = changed(
-        previous.owners, (interface_link(was) for was in gone), {interface_link(now): now.name for now in come}
-    )
-    goes = [key for was in gone for key in previous.keys[was.name]]
-    comes = {key: resource for resources in own.values() for key, resource in resources.items()}
-    loads = previous.loads.changed(gone, come) if differing else previous.loads
-    roster = previous.roster.changed(gone, come, listed)
-    crowded = loads.crowded()
-    shared, firewall = previous.shared, previous.firewall
-    if (
-        runtime != previous.runtime
-        or not _differ_in_rate_only(gone, come)
-        or (differing and (crowded or previous.loads.crowded()))
-    ):
-        made = shared_resources(roster, kernel_has, withdrawn=runtime.withdrawn, drained=runtime.drained)
-        trees = shared_shapers(interfaces.values() if crowded else (), kernel_has, crowded)
-        resources: dict[Key, Resource] = {r.key: r for r in (*made, *trees)}
-        goes += previous.shared
-        for key, resource in resources.items():
-            before = previous.kernel.get(key)
-            comes[key] = before if before is not None and _equal(before, resource) else resource
-        shared = tuple(resources)
-        firewall = _firewall(order, roster, (gone, come), interfaces, previous)
+    """The intent for an order and a runtime; `previous` must come from the same kernel."""
+    interfaces = _resolved(order, previous)
+    unchanged = {name for name, now in interfaces.items() if previous.interfaces.get(name) is now}
+    own: dict[str, State] = {}
+    for name, interface in interfaces.items():
+        was = previous.own.get(name, {})
+        own[name] = was if name in unchanged else _kept(_by_key(interface_resources(interface, kernel_has)), was)
+    drained, everything = runtime.drained, interfaces.values()
+    common = _by_key(shared_resources(everything, kernel_has, withdrawn=runtime.withdrawn, drained=drained))
+    shared = _kept(common | _by_key(shared_shapers(everything, kernel_has)), previous.shared)
 
     def frr() -> Mapping[Key, FrrBlock]:
-        unchanged: Collection[str] = ()
+        same: Collection[str] = ()
         if secrets == previous.secrets and order.router == (previous.order.router if previous.order else None):
-            unchanged = interfaces.keys() - set(differing) - (runtime.drained ^ previous.runtime.drained)
-            unchanged -= _with_sessions(interfaces.values(), runtime.bfd_waits ^ previous.runtime.bfd_waits)
-        return derive_frr(
-            interfaces.values(),
-            order.router,
-            secrets,
-            runtime.drained,
-            unchanged,
-            previous.frr,
-            bfd_waits=runtime.bfd_waits,
-        )
+            same = unchanged - (drained ^ previous.runtime.drained)
+            same -= _with_sessions(everything, runtime.bfd_waits ^ previous.runtime.bfd_waits)
+        return derive_frr(everything, order.router, secrets, drained, same, previous.frr, bfd_waits=runtime.bfd_waits)
 
+    guarded = _reached_as_before(order, interfaces, previous) & unchanged
     return Intent(
         order=order,
         runtime=runtime,
         interfaces=interfaces,
-        kernel=changed(previous.kernel, goes, comes),
-        keys=keys,
+        kernel={key: resource for part in (*own.values(), shared) for key, resource in part.items()},
+        own=own,
         shared=shared,
-        owners=owners,
+        owners={interface_link(interface): name for name, interface in interfaces.items()},
         later_frr=Later(frr),
-        firewall=firewall,
+        firewall=_kept(derive_firewall(everything, order, guarded, previous.firewall), previous.firewall),
         withheld={
             interface.name: problems[session.password]
-            for interface in (interfaces.values() if problems else ())
+            for interface in (everything if problems else ())
             for session in interface.sessions
             if session.password is not None and session.password in problems
         },
         secrets=secrets,
-        loads=loads,
-        roster=roster,
-        credentials=credentials_by_interface(order, previous, differing),
-        since=previous.order,
-        differing=differing,
     )
+
+
+def _resolved(order: Order, previous: Intent) -> Mapping[str, ResolvedInterface]:
+    """Every virtual interface; the previous mapping itself where all are as they were."""
+    before = previous.order
+    if before is None or order.router != before.router or order.connections != before.connections:
+        unchanged: Collection[str] = ()
+    else:
+        unchanged = {
+            name
+            for name, vi in order.virtual_interfaces.items()
+            if before.virtual_interfaces.get(name) is vi
+            and before.virtual_gateways[vi.virtual_gateway] is order.virtual_gateways[vi.virtual_gateway]
+        }
+    now = {
+        name: previous.interfaces[name] if name in unchanged else resolve_interface(order, name)
+        for name in order.virtual_interfaces
+    }
+    return _kept(now, previous.interfaces)
+
+
+def _reached_as_before(order: Order, interfaces: Mapping[str, ResolvedInterface], previous: Intent) -> set[str]:
+    """The virtual interfaces whose gateway may be reached from the same ones as before."""
+    before = previous.order
+    if before is None or order.router.isolation != before.router.isolation:
+        return set()
+    was = reached_from(before, previous.interfaces.values())
+    now = reached_from(order, interfaces.values())
+    return {name for name, vi in interfaces.items() if now[vi.virtual_gateway] == was.get(vi.virtual_gateway)}
+
+
+def _by_key(resources: Iterable[Resource]) -> dict[Key, Resource]:
+    return {resource.key: resource for resource in resources}
+
+
+def _kept(now: Mapping[K, T], before: Mapping[K, T]) -> Mapping[K, T]:
+    """The same values, as the objects from before where they are equal; `before` itself where all are."""
+    kept = {key: before[key] if _equal(before.get(key), value) else value for key, value in now.items()}
+    same = len(kept) == len(before) and all(map(is_, kept.values(), before.values()))
+    return before if same else kept
 
 
 def _with_sessions(interfaces: Iterable[ResolvedInterface], places: Collection[str]) -> set[str]:
@@ -206,71 +185,16 @@ def _with_sessions(interfaces: Iterable[ResolvedInterface], places: Collection[s
     return {one.name for one in interfaces if any(place_of(one.vrf, s.cloud) in places for s in one.sessions)}
 
 
-def _firewall(
-    order: Order, roster: Roster, change: Change, interfaces: Mapping[str, ResolvedInterface], previous: Intent
-) -> State:
-    same_frame = previous.order is not None and _same_frame(order, previous.order)
-    if same_frame and not concerns_all(roster, change, previous.firewall):
-        return derive_firewall(roster, order, change, previous.firewall)
-    return derive_firewall(roster, order, ((), tuple(interfaces.values())))
-
-
 def changed_keys(before: Intent, now: Intent) -> set[Key]:
     """The kernel objects that one intent asks for differently from another."""
-    keys = {key for key in (*before.shared, *now.shared) if before.kernel.get(key) is not now.kernel.get(key)}
-    if now is before:
-        return keys
-    names: Collection[str] = now.differing
-    if now.since is not before.order:
-        names = before.interfaces.keys() | now.interfaces.keys()
-    for name in names:
-        if before.interfaces.get(name) is not now.interfaces.get(name):
-            keys.update(before.keys.get(name, ()), now.keys.get(name, ()))
-    return keys
+    changed = {key for key, resource in now.kernel.items() if before.kernel.get(key) is not resource}
+    return changed | (before.kernel.keys() - now.kernel.keys())
 
 
-def differing_interfaces(order: Order, previous: Intent) -> set[str]:
-    """The virtual interfaces that are not, with all they refer to, the very same objects as before."""
-    before = previous.order
-    if order is before:
-        return set()
-    now = order.virtual_interfaces
-    if before is None or not _same_frame(order, before):
-        return now.keys() | previous.interfaces.keys()
-    if order.digests.since is before.digests.mark:
-        return set(order.digests.changed)
-    was = before.virtual_interfaces
-    # Nearly all of thousands are the same, so no statement is run for each; names are interned.
-    in_order = len(now) == len(was) and all(map(is_, now, was))
-    others = was.values() if in_order else map(was.get, now)
-    differing = set(compress(now, map(is_not, now.values(), others)))
-    if len(now) - len(differing - was.keys()) < len(was):
-        differing |= was.keys() - now.keys()
-    return differing
-
-
-def _same_frame(one: Order, other: Order) -> bool:
-    """Whether two orders differ in nothing but virtual interfaces."""
-    return (
-        one.router == other.router
-        and _same(one.connections, other.connections)
-        and _same(one.virtual_gateways, other.virtual_gateways)
-    )
-
-
-def _differ_in_rate_only(gone: Sequence[ResolvedInterface], come: Sequence[ResolvedInterface]) -> bool:
-    return len(gone) == len(come) and all(
-        one == replace(other, rate_bps=one.rate_bps, overhead=one.overhead, queue=one.queue, ingress=one.ingress)
-        for one, other in zip(gone, come, strict=True)
-    )
-
-
-def _equal(one: Resource, other: Resource) -> bool:
-    """Whether two resources are the same, with what the kernel does not show of them."""
+def _equal(one: object, other: object) -> bool:
+    """Whether two values are the same, with what the kernel does not show of them."""
+    if one is other:
+        return True
     if isinstance(one, Port) and isinstance(other, Port) and one.needy != other.needy:
         return False
     return one == other
-
-
-def _same(one: Mapping[str, object], other: Mapping[str, object]) -> bool:
-    return one.keys() == other.keys() and all(other[name] is value for name, value in one.items())

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
-from dcedge.errors import GaveWayError
 from dcedge.intent import Intent
 from dcedge.kernel import messages as m
 from dcedge.kernel import sysctl
@@ -15,12 +14,8 @@ from dcedge.kernel.netlink import RouteSocket
 from dcedge.kernel.objects import Ingress, IpAddress, LinkLocal, Port, Route, Shaper, Vrf
 from dcedge.kernel.observe import ingress_of, owned_resources, routes_of
 from dcedge.kernel.view import KernelView, LinkView, observe_kernel, observe_link, our_routes, qdiscs_of
-from dcedge.order.model import Order
 from dcedge.resource import Key, Resource, State
 from dcedge.store import Owned, Store
-from dcedge.turns import in_turns
-
-GiveWay = Callable[[], bool]  # whether a look is to end now, for something that is not to wait
 
 
 @dataclass(slots=True)
@@ -44,7 +39,7 @@ class KernelObserved:
 
         `keys`: the intent's own, each by itself.
         """
-        for fresh, resource in in_turns(resources, 64):
+        for fresh, resource in resources:
             key = keys.get(fresh, fresh)
             wanted = intent.get(key)
             self.state[key] = wanted if wanted is not None and wanted == resource else resource
@@ -67,17 +62,6 @@ class KernelObserved:
             self.state.pop(key, None)
 
 
-@dataclass(slots=True)
-class _Begun:
-    """A look at everything that gave way: how far it came, and what was looked at by itself since it began."""
-
-    view: KernelView
-    steps: Iterator[None]
-    order: Order | None
-    beginning: int  # of KernelPart's, when it began
-    changed: set[int] = field(default_factory=set)  # links, by index
-
-
 class KernelPart:
     """What is known of one router's kernel; one thread at a time."""
 
@@ -87,8 +71,6 @@ class KernelPart:
         self.observed: KernelObserved | None = None  # what was seen last, and done since
         self.highest_index = 0  # of any link that there was
         self.looks = 0  # at everything, so far
-        self._begun: _Begun | None = None
-        self._beginning = 0
 
     @property
     def seen(self) -> KernelObserved:
@@ -98,27 +80,11 @@ class KernelPart:
 
     def forget(self) -> None:
         """What is known may not be so."""
-        self.observed = self._begun = None
+        self.observed = None
 
-    def start_over(self) -> None:
-        """Of a look that gave way nothing is kept: it is not known what has changed since. For any thread."""
-        self._beginning += 1
-
-    def look(self, intent: Intent, owned: Owned, give_way: GiveWay | None = None) -> None:
-        """Look at everything.
-
-        Once something else is not to wait this raises GaveWayError and knows what it knew before; the next look that
-        may give way goes on from there.
-        """
-        begun, beginning = self._begun, self._beginning
-        if give_way is None or begun is None or begun.order is not intent.order or begun.beginning != beginning:
-            wanted = [r.interface for r in intent.kernel.values() if isinstance(r, IpAddress)]
-            view = KernelView()
-            self._begun = begun = _Begun(view, observe_kernel(self.sock, wanted, view), intent.order, beginning)
-        for _ in begun.steps:
-            if give_way is not None and give_way():
-                raise GaveWayError("a look at everything gave way to a change that is not to wait")
-        self._begun, view = None, begun.view
+    def look(self, intent: Intent, owned: Owned) -> None:
+        """Look at everything."""
+        view = observe_kernel(self.sock, [r.interface for r in intent.kernel.values() if isinstance(r, IpAddress)])
         self.looks += 1
         self.observed = None  # is let go of first: of thousands of links it takes memory
         observed = KernelObserved(
@@ -133,16 +99,11 @@ class KernelPart:
             if isinstance(resource, Port) and resource.exact:
                 observed.state.setdefault(resource.key, resource)  # nothing to put back on a port that is gone
         self.observed = observed
-        if names := self.look_at_links(begun.changed, intent, owned, queues=True):
-            self.look_at_routes(intent, names)
-            self.look_at_ingress(intent, names)
 
     def look_at_links(self, links: Collection[int], intent: Intent, owned: Owned, *, queues: bool) -> set[str]:
         """Look at some links again, by index, and at their queues too; the names that they had and have."""
         if not links:
             return set()
-        if self._begun is not None:
-            self._begun.changed |= set(links)
         seen = self.seen
         known = {index: name for name, index in seen.indices.items() if index in links}
         shapers = {name: seen.state.get(Key("shaper", name)) for name in known.values()}

@@ -30,14 +30,6 @@ def prepare() -> None:
         malloc.mallopt(_M_MMAP_THRESHOLD, _MAPPED_BYTES)
 
 
-def spare(module: str) -> None:
-    """Have a module that others import only where they can (an optional one) not be loaded, as if it were not there.
-
-    OpenSSL takes 7 MB: asyncio and hashlib load it just in case.
-    """
-    sys.modules.setdefault(module, None)  # type: ignore[arg-type]
-
-
 def collect() -> None:
     """Once in a while, at a time of our choosing: free cyclic garbage."""
     gc.collect()

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import socket
-import time
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
 from ipaddress import ip_address
 
-from dcedge import __version__
+from dcedge import __version__, clock
 from dcedge.bgp.state import SessionState
 from dcedge.drain import quiet_bps
 from dcedge.expose.hour import Hour
@@ -50,7 +49,6 @@ from dcedge.probe.prober import ProberStats
 from dcedge.probe.stamp import StampStats
 from dcedge.probe.stream import SILENT_IN_A_ROW, Probed, Stream, full_size_passes
 from dcedge.reconcile import PassResult
-from dcedge.turns import in_turns
 from dcedge.units import format_rate
 
 NEIGHBOUR_SECONDS = 3.0
@@ -102,13 +100,13 @@ def _carried(interface: ResolvedInterface, used: Used) -> str:
 
 @dataclass(slots=True)
 class Picture:
-    """The latest of everything, and the verdicts that follow from it. `clock` is the wall clock."""
+    """The latest of everything, and the verdicts that follow from it."""
 
     tracker: Tracker = field(default_factory=Tracker)
     meter: RateMeter = field(default_factory=RateMeter)
     saturation: SaturationMeter = field(default_factory=SaturationMeter)
     hour: Hour = field(default_factory=Hour)
-    clock: Callable[[], float] = time.time
+    clock: Callable[[], float] = clock.now
     load: LoadMeter = field(default_factory=LoadMeter)
     digest: DigestMeter = field(default_factory=DigestMeter)
     hardware: Hardware = field(default_factory=Hardware)
@@ -154,7 +152,7 @@ class Picture:
                 tuple(failing.get(interface.name, ())),
                 interface.name in drained,
             )
-            for interface in in_turns(result.intent.interfaces.values())
+            for interface in result.intent.interfaces.values()
         )
         self.hour.feed(self._interfaces, poll.at)
         self._connections = tuple(self._connection(order, name, poll) for name in order.connections)

@@ -18,20 +18,23 @@ from itertools import groupby
 from types import MappingProxyType
 from typing import Literal
 
+from dcedge import clock
+from dcedge.bgp.daemons_file import DAEMONS_FILE
 from dcedge.bgp.observe import warnings
 from dcedge.bgp.resources import FrrBlock
+from dcedge.bgp.started import Started, start_problems
 from dcedge.bgp.vty import FrrClient
-from dcedge.bgp.zebra import replacement_problem, retention_problem, wait_for_addresses, wait_for_links
+from dcedge.bgp.zebra import wait_for_addresses, wait_for_links
 from dcedge.credentials import Secret, read_credentials
-from dcedge.errors import FrrError, FrrUnavailableError, GaveWayError
+from dcedge.errors import FrrError, FrrUnavailableError
 from dcedge.fights import Fights
 from dcedge.firewall.nft import Firewall, FirewallError
 from dcedge.firewall.objects import FirewallTable, GatewaySources, Guard
 from dcedge.frr_part import FrrPart
-from dcedge.intent import NOTHING, Intent, changed_keys, credentials_by_interface, derive, differing_interfaces
+from dcedge.intent import NOTHING, Intent, changed_keys, credentials_of, derive
 from dcedge.kernel.capabilities import capabilities
+from dcedge.kernel.derive import SETTINGS
 from dcedge.kernel.execute import Failure, KernelExecutor
-from dcedge.kernel.limits import frr_descriptor_problem
 from dcedge.kernel.netlink import RouteSocket
 from dcedge.kernel.objects import (
     RANK_ADDRESS,
@@ -45,13 +48,13 @@ from dcedge.kernel.objects import (
     Sysctl,
     Vrf,
 )
-from dcedge.kernel_part import GiveWay, KernelPart
+from dcedge.kernel_part import KernelPart
 from dcedge.order.model import Credential, Order
+from dcedge.pass_queue import Scope
 from dcedge.plan import Operation, Plan, log_fields, plan
 from dcedge.resource import Key, Resource, State
 from dcedge.settings import Settings
 from dcedge.store import Owned, Runtime, Store
-from dcedge.wanted import Scope
 
 log = logging.getLogger(__name__)
 
@@ -104,29 +107,39 @@ class PassResult:
 class Reconciler:
     """Takes one router to its order, one caller at a time.
 
-    `before_look` is called before each look at everything that gives way to nothing.
+    `before_look` is called before each look at everything. `sock` and `firewall` are this network namespace's where
+    none are given.
     """
 
     def __init__(
-        self, settings: Settings, store: Store, frr: FrrClient, before_look: Callable[[], None] = lambda: None
+        self,
+        settings: Settings,
+        store: Store,
+        frr: FrrClient,
+        before_look: Callable[[], None] = lambda: None,
+        *,
+        sock: RouteSocket | None = None,
+        firewall: Firewall | None = None,
     ) -> None:
         self.settings = settings
         self.store = store
         self.frr = frr
-        self.sock = RouteSocket()
+        self.sock = sock if sock is not None else RouteSocket()
         self.kernel_has = capabilities(self.sock)
         self._intent: Intent = NOTHING
         self.kernel = KernelPart(self.sock, store)
         self.frr_part = FrrPart(frr, store)
-        self.firewall = Firewall()
+        self.firewall = firewall if firewall is not None else Firewall()
         self._firewall = FirewallObserved(None, "not asked yet")
         self._failures: dict[Key, Failure] = {}
-        self._changed_meanwhile = False
-        self._owes_frr = False  # a pass that was broken off may not have come to FRR's part
         self._before_look = before_look
         self._unheard: dict[tuple[str, str], IpAddress] = {}  # by link and address/length
         self.fights = Fights()
         self.handed_over: Mapping[Credential, Secret] = {}  # by root, who can read what this process may not
+
+    def next_release(self) -> float | None:
+        """When something may be repaired again that is left alone now (monotonic); None where nothing is."""
+        return self.fights.next_release(time.monotonic())
 
     def close(self) -> None:
         """Close the sockets."""
@@ -136,15 +149,10 @@ class Reconciler:
         self, order: Order, runtime: Runtime, kept_secrets: Mapping[Credential, Secret] = MappingProxyType({})
     ) -> Intent:
         """The intent, with the credentials as they are on disk now; `kept_secrets` go before them."""
-        before = self._intent
-        differing = differing_interfaces(order, before)
-        needed = credentials_by_interface(order, before, differing).values()
-        wanted = {credential for credentials in needed for credential in credentials} - kept_secrets.keys()
+        wanted = set(credentials_of(order)) - kept_secrets.keys()
         secrets, problems = read_credentials(wanted, self.settings.credentials, self.handed_over)
         secrets = {**secrets, **kept_secrets}
-        return derive(
-            order, runtime, secrets, problems, kernel_has=self.kernel_has, previous=before, differing=differing
-        )
+        return derive(order, runtime, secrets, problems, kernel_has=self.kernel_has, previous=self._intent)
 
     def preview(self, intent: Intent) -> Preview:
         """What a pass would do; changes nothing."""
@@ -154,41 +162,40 @@ class Reconciler:
         frr = self.frr_part.look(intent, owned)
         return Preview(intent, self._plan_observed(intent, with_frr=True), frr.detail, self._firewall.detail)
 
-    def run(self, intent: Intent, scope: Scope | None = None, give_way: GiveWay | None = None) -> PassResult:
+    def run(self, intent: Intent, scope: Scope | None = None) -> PassResult:
         """One pass, over everything or (with a scope) where something changed.
 
-        What cannot be done is in the result; raises KernelError and StateError where nothing can be observed or kept.
-        With `give_way` a look at everything ends in GaveWayError once that says so, and nothing was changed.
+        What cannot be done is in the result; raises KernelError where the kernel cannot be looked at.
         """
         try:
-            return self._run(intent, scope, give_way)
-        except GaveWayError:
-            raise
+            return self._run(intent, scope)
         except BaseException:
             self.kernel.forget()  # what is remembered may not be so: the next pass looks at everything
-            self._owes_frr = True
             raise
 
-    def _run(self, intent: Intent, scope: Scope | None, give_way: GiveWay | None) -> PassResult:
+    def _run(self, intent: Intent, scope: Scope | None) -> PassResult:
         started = time.monotonic()
         owned = self.store.owned()
         ordered = intent.order is not self._intent.order or intent.runtime != self._intent.runtime
         if ordered:
             self.fights.forget()
+        if self.kernel.observed is None:
+            scope = None  # nothing is known (any more): not of FRR either
         standing = {key: failure for key, failure in self._failures.items() if not _shows_at_links(failure.operation)}
         if scope is not None:
             scope = None if ordered and standing else self._with_failures(scope)
         looks = self.kernel.looks
-        todo = self._without_fights(self._plan(intent, owned, scope, give_way))
+        todo = self._without_fights(self._plan(intent, owned, scope))
         if self.kernel.looks > looks:
             standing = {}  # everything was looked at
         before, self._intent = self._intent, intent
         failures, touched = self._carry_out(intent, todo)
         executed = time.monotonic() - started
-        self._changed_meanwhile = False
+        changed_meanwhile = False
         if todo:
-            failures += self._verify(intent, todo, failures, None if _is_wide(todo) else touched)
-        if scope is None or scope.frr or touched.frr or self._owes_frr or intent.frr != before.frr:
+            left, changed_meanwhile = self._verify(intent, todo, failures, None if _is_wide(todo) else touched)
+            failures += left
+        if scope is None or scope.frr or touched.frr or intent.frr != before.frr:
             rest, more = self._run_frr(intent)
             failures, todo = failures + more, Plan(todo.operations + rest.operations)
         for operation in todo.operations:
@@ -199,7 +206,7 @@ class Reconciler:
         self._forget(intent)
         frr = self.frr_part.observed
         return PassResult(
-            finished=time.time(),
+            finished=clock.now(),
             executed=executed,
             duration=time.monotonic() - started,
             intent=intent,
@@ -210,7 +217,7 @@ class Reconciler:
             frr_detail=frr.detail,
             firewall_detail=self._firewall.detail,
             frr_unsaved=self.frr_part.unsaved,
-            changed_meanwhile=self._changed_meanwhile,
+            changed_meanwhile=changed_meanwhile,
             warnings=(*warnings(frr.running), *self._daemon_warnings(intent), *self.frr_part.warnings()),
         )
 
@@ -222,7 +229,6 @@ class Reconciler:
 
     def _run_frr(self, intent: Intent) -> tuple[Plan, list[Failure]]:
         """FRR's part, which comes when the kernel's is done and never holds that up; what was done, what failed."""
-        self._owes_frr = False
         self._tell_zebra_again()
         self.frr_part.look(intent, self.store.owned())
         todo = self._without_fights(self.frr_part.plan(intent))
@@ -230,13 +236,8 @@ class Reconciler:
         return todo, self.frr_part.settle(intent, todo, failures)
 
     def _daemon_warnings(self, intent: Intent) -> Iterator[str]:
-        processes = self.frr.processes()
-        peers = sum(len(interface.sessions) for interface in intent.interfaces.values())
-        if problem := frr_descriptor_problem(peers, processes):
-            yield problem
-        for judge in (replacement_problem, retention_problem):
-            if problem := judge(intent.interfaces.values(), processes.get("zebra")):
-                yield problem
+        file = DAEMONS_FILE.parent / (self.settings.frr_pathspace or "") / DAEMONS_FILE.name
+        yield from start_problems(intent.interfaces.values(), Started(self.frr.processes(), file))
 
     def _without_fights(self, todo: Plan) -> Plan:
         """The repairs, but for those that somebody else keeps undoing."""
@@ -244,9 +245,18 @@ class Reconciler:
         return Plan(tuple(operation for operation in todo.operations if operation.key not in held)) if held else todo
 
     def _note_repairs(self, done: Plan) -> None:
-        succeeded = (operation.key for operation in done.operations if operation.key not in self._failures)
+        succeeded = {o.key: self._device_of(o.resource) for o in done.operations if o.key not in self._failures}
         for key in self.fights.repaired(succeeded, time.monotonic()):
             log.error("somebody else keeps undoing %s: leaving it alone for a while", key)
+
+    def _device_of(self, resource: Resource) -> int:
+        """The index of the port that something rests on in the end; 0 where it rests on none."""
+        parent = Key("link", resource.link) if isinstance(resource, Ingress) else resource.parent
+        while parent is not None and parent in self._intent.kernel:
+            resource = self._intent.kernel[parent]
+            parent = resource.parent
+        name = resource.key.name if parent is None else parent.name
+        return self.kernel.seen.indices.get(name, 0)
 
     def _failed(self) -> list[Operation]:
         """What failed and is tried again with whatever pass comes next."""
@@ -260,12 +270,12 @@ class Reconciler:
         links = {indices[name] for operation in failed for name in _links_of(operation) if name in indices}
         return scope | Scope(frozenset(links), bool(links), "frr" in stages, "firewall" in stages)
 
-    def _plan(self, intent: Intent, owned: Owned, scope: Scope | None, give_way: GiveWay | None = None) -> Plan:
+    def _plan(self, intent: Intent, owned: Owned, scope: Scope | None) -> Plan:
         if scope is None or self.kernel.observed is None or len(scope.links) > _LINKS_MAX:
-            return self._plan_everything(intent, owned, give_way)
+            return self._plan_everything(intent, owned)
         keys = changed_keys(self._intent, intent)
         if any(_changes_widely(key, self._intent, intent) for key in keys) or self._touches_widely(scope):
-            return self._plan_everything(intent, owned, give_way)
+            return self._plan_everything(intent, owned)
         for operation in self._failed():
             keys |= {operation.key, *(Key("link", name) for name in _links_of(operation))}
         return self._plan_scope(intent, owned, scope, keys)
@@ -276,11 +286,10 @@ class Reconciler:
         names = {name for r in shared if isinstance(r, Vrf | Bond) for name in (r.name, *getattr(r, "members", ()))}
         return any(self.kernel.seen.indices.get(name) in scope.links for name in names)
 
-    def _plan_everything(self, intent: Intent, owned: Owned, give_way: GiveWay | None) -> Plan:
+    def _plan_everything(self, intent: Intent, owned: Owned) -> Plan:
         self._firewall = self._observe_firewall(intent)
-        if give_way is None:
-            self._before_look()
-        self.kernel.look(intent, owned, give_way)
+        self._before_look()
+        self.kernel.look(intent, owned)
         goes = bool(self.kernel.seen.state.keys() - intent.kernel.keys())
         if goes:
             # What goes is first said to FRR, so that its peer hears of it.
@@ -306,7 +315,7 @@ class Reconciler:
         touched |= {key.name for key in keys if key.kind == "link"}
         for name in touched:
             keys |= {Key("link", name), Key("port", name), Key("shaper", name), *self.kernel.seen.upon(name)}
-            keys.update(intent.keys.get(intent.owners.get(name, ""), ()))
+            keys.update(intent.own.get(intent.owners.get(name, ""), ()))
         if touched:
             keys |= self.kernel.look_at_routes(intent, touched)
             keys |= self.kernel.look_at_ingress(intent, touched)
@@ -417,21 +426,27 @@ class Reconciler:
         except FrrError as error:
             log.warning("zebra: %s", error)
 
-    def _verify(self, intent: Intent, done: Plan, failures: list[Failure], scope: Scope | None) -> list[Failure]:
-        """Look again: whatever was done and still differs, without an error of its own, is a failure too."""
+    def _verify(
+        self, intent: Intent, done: Plan, failures: list[Failure], scope: Scope | None
+    ) -> tuple[list[Failure], bool]:
+        """Look again: whatever was done and still differs, without an error of its own, is a failure too.
+
+        Says also whether something else differs by now of which nobody will tell.
+        """
         known = {failure.operation.key for failure in failures}
         attempted = {operation.key for operation in done.operations}
         looks = self.kernel.looks
         left = self._without_fights(self._plan(intent, self.store.owned(), scope)).operations
         # A look at everything lets go of what the kernel has told until then.
-        self._changed_meanwhile = self.kernel.looks > looks and any(
+        changed_meanwhile = self.kernel.looks > looks and any(
             operation.key not in attempted and operation.key.kind != "link-local" for operation in left
         )
-        return [
+        remaining = [
             Failure(operation, f"was done but is not so: {operation.brief()}", True)
             for operation in left
             if operation.key in attempted and operation.key not in known
         ]
+        return remaining, changed_meanwhile
 
     def _remember(self, intent: Intent, todo: Plan, owned: Owned) -> None:
         """Write down what will be ours before it exists, so that a kill in the middle leaves nothing unknown."""
@@ -445,8 +460,7 @@ class Reconciler:
         made = {
             r.name for o in todo.operations if isinstance(r := o.after, Link) and r.tag is not None and not o.before
         }
-        self.store.save_owned(owned)
-        self.store.announce_links(made)
+        self.store.save_owned(replace(owned, links=owned.links | made))
 
     def _forget(self, intent: Intent) -> None:
         """Once something is gone it is no longer ours: a later link of the same name may be anybody's."""
@@ -517,9 +531,15 @@ def _links(state: State) -> frozenset[str]:
 
 
 def purge_intent(owned: Owned) -> Intent:
-    """What should be when nothing is ordered: the settings as they were found, and nothing of ours."""
+    """What should be when nothing is ordered: the settings as they were found, and nothing of ours.
+
+    The daemon's user can write what is noted as owned: a setting that no order makes is left alone.
+    """
     kernel: dict[Key, Resource] = {}
     for path, value in owned.sysctl_before.items():
+        if path not in SETTINGS or type(value) is not int:
+            log.error("%r is noted as a setting to put back, but dcedge never changes it: it is left alone", path)
+            continue
         setting = Sysctl(path, value)
         kernel[setting.key] = setting
     for name, mtu in owned.port_mtu_before.items():

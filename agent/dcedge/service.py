@@ -1,85 +1,60 @@
-"""The daemon: one event loop that waits for reasons to make a pass, and worker threads in which passes and polls run.
+"""The daemon: its parts, wired together, from start to SIGTERM.
 
-A pass is asked for at start, by SIGHUP, by an `apply`, by the kernel's word of a change, by FRR's return, after a
-failure (with growing patience), and once a minute for whatever nobody told us of.
+The data plane comes first: whatever else cannot be had (a socket, an address for HTTP, a state file) is told, and tried
+again.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import logging
 import signal
 import time
-from collections import Counter
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager, nullcontext
-from dataclasses import replace
+from collections.abc import Callable, Iterator
+from contextlib import AsyncExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
+from typing import Protocol
 
-from dcedge import memory
-from dcedge.bgp.bfd import BfdWaits, held_by_bfd, place_of, waits_for_bgp
 from dcedge.bgp.closed import ClosedConnections
-from dcedge.bgp.versions import version_warnings
 from dcedge.bgp.vty import FrrClient
-from dcedge.confirm import accept_again, kept_secrets, restored_secrets, roll_back, way_back
-from dcedge.drain import quiet_bps, refuse_last_paths, select, undone
-from dcedge.errors import (
-    BusyError,
-    DcedgeError,
-    FrrError,
-    GaveWayError,
-    KernelError,
-    OrderInvalidError,
-    StateError,
-)
-from dcedge.expose.control_server import Command, Reply, start_control
-from dcedge.expose.hour import Hour
-from dcedge.expose.http import start_http
-from dcedge.expose.plan_document import applied_json, notes
-from dcedge.expose.snapshot import FrrSnapshot, OrderSnapshot, PassSnapshot, Snapshot
-from dcedge.facts import session_place
+from dcedge.commands import Commands
+from dcedge.consequences import Consequences
+from dcedge.errors import BusyError, DcedgeError
+from dcedge.expose.control_server import ControlServer
+from dcedge.expose.http import HttpEndpoint
 from dcedge.firewall.nft import FirewallEvents
 from dcedge.hardware import HardwareReader, ports_of
-from dcedge.health.digest import read_digest_counts
-from dcedge.health.history import HistoryFile
-from dcedge.health.static import StaticPaths, withheld_static
-from dcedge.health.tracker import Transition
 from dcedge.in_force import OrderInForce
-from dcedge.kernel.counters import read_counters
 from dcedge.kernel.events import EventSocket
-from dcedge.kernel.naming import interface_link
-from dcedge.kernel.neighbours import read_neighbours
-from dcedge.kernel.netlink import RouteSocket
-from dcedge.kernel_part import GiveWay
 from dcedge.logs import CollapsingHandler
 from dcedge.order.load import Loaded
-from dcedge.picture import Picture, Poll, path_facts
-from dcedge.plan import Plan, log_fields
-from dcedge.probe.histogram import Histogram
-from dcedge.probe.prober import Arrangement, Prober
-from dcedge.probe.stamping import Stamping, stamp_targets
-from dcedge.probe.target import Target, budgets_of, targets_of
-from dcedge.reconcile import PassResult, Reconciler
-from dcedge.store import Pending
+from dcedge.outlook import Outlook
+from dcedge.pass_queue import PassQueue, Scope
+from dcedge.pass_runner import PassRunner
+from dcedge.picture import Picture, Poll
+from dcedge.poller import POLL_SECONDS, Poller
+from dcedge.probe.prober import Prober
+from dcedge.probe.stamping import Stamping
+from dcedge.reconcile import Reconciler
 from dcedge.supervision import PASS_SECONDS_MAX, Supervisor, status_line
-from dcedge.wanted import Scope, Wanted
-
-if TYPE_CHECKING:
-    from dcedge.expose.web_config import WebConfig
+from dcedge.tasks import Tasks
 
 log = logging.getLogger(__name__)
-P = ParamSpec("P")
-T = TypeVar("T")
 
-FULL_PASS_SECONDS = 60.0
-DEBOUNCE_SECONDS = 0.01
-RETRY_SECONDS, RETRY_SECONDS_MAX = 1.0, 30.0
-POLL_SECONDS = 1.0
 HARDWARE_SECONDS = 60.0
-POLL_SHARE = 0.05  # of a processor at most goes into polling, however many sessions there are
+FILES_SECONDS = 2.0  # between two looks at the order file, and two tries to write what could not be written
+REOPEN_SECONDS = 2.0  # between two tries to listen
+
+
+class Heard(Protocol):
+    """A socket that tells of changes."""
+
+    def fileno(self) -> int:
+        """For the event loop."""
+
+    def close(self) -> None:
+        """Close it."""
 
 
 class Service:
@@ -87,629 +62,179 @@ class Service:
 
     def __init__(self, in_force: OrderInForce, told: CollapsingHandler | None = None) -> None:
         self.in_force = in_force
-        self.settings = settings = in_force.settings
-        self.store = in_force.store
-        self._told = told
+        settings = in_force.settings
         self._events = EventSocket()
-        # A mass of changes of our own makes events enough for another look at everything, which has just been taken.
-        self.reconciler = Reconciler(settings, self.store, FrrClient(settings.frr_pathspace), self._events.forget)
-        self.prober = Prober()
-        self.stamping = Stamping()
-        self.picture = Picture()
-        self._history = HistoryFile(self.store.history)
-        self._history_failed = False
-        self._hardware = HardwareReader()
-        self.result: PassResult | None = None
-        self._operations = 0  # of the last pass
-        self.poll: Poll | None = None
-        self.applied: float | None = None
-        self._runtime = self.store.runtime()
-        self._durations = Histogram()
-        self._repaired: Counter[str] = Counter()
-        self._wanted = Wanted()
-        self._pass = asyncio.Lock()
-        self._in_line = 0  # commands that wait for a pass of their own
-        self._polling = asyncio.Lock()  # polls share one netlink socket and one connection to FRR
-        self._poll_now = asyncio.Event()  # something happened that the next poll should not wait a second for
-        self._static_links: frozenset[int] = frozenset()  # the links and ports of static virtual interfaces
-        self._static = StaticPaths(withheld=self._runtime.withdrawn)
-        self._bfd = BfdWaits(waiting=self._runtime.bfd_waits)
-        self._tasks: set[asyncio.Task[None]] = set()
-        self._kept: Loaded | None = None  # as the last good order
-        self._looked = time.monotonic()  # when the last look at everything began
-        self._new_order = True  # the next pass carries out an order: what it does is no drift
-        self._poll_socket = RouteSocket()
-        self._poll_work = 0.0  # processor seconds that the last poll took
-        # What one client knows of a silent daemon, the other need not find out by waiting.
-        self._poll_frr = FrrClient(settings.frr_pathspace, silent=self.reconciler.frr.silent)
         self._firewall_events = FirewallEvents()
         self._closed_connections = ClosedConnections.where_heard()
         self._heard_closed = 0.0  # when a connection's end last called for a poll (monotonic)
+        self._due = asyncio.Event()
+        self.queue = PassQueue(changed=self._due.set)
+        # A mass of changes of our own makes events enough for another look at everything, which has just been taken.
+        self.reconciler = Reconciler(settings, in_force.store, FrrClient(settings.frr_pathspace), self._events.forget)
+        self._prober, self._stamping, self._picture = Prober(), Stamping(), Picture()
+        self.runner = PassRunner(in_force, self.reconciler, self.queue, self._prober, self._stamping, told)
+        # What one client knows of a silent daemon, the other need not find out by waiting.
+        poll_frr = FrrClient(settings.frr_pathspace, silent=self.reconciler.frr.silent)
+        self.poller = Poller(in_force, poll_frr, self.runner, self._picture, self._prober)
+        self._consequences = Consequences(in_force, self.queue, self._prober, poll_frr)
+        self.commands = Commands(in_force, self.reconciler, self.runner, self.queue, self._picture, self.poller.poll)
+        self._hardware = HardwareReader()
+        self._tasks = Tasks()
+        self._troubles: dict[str, str] = {}  # what beside the data plane cannot be had, by its name
+        self._outlook = Outlook(
+            in_force, self.reconciler, self.runner, self.poller, self._picture, self._prober, self._stamping,
+            self.commands, self._tasks, lambda: iter(tuple(self._troubles.values())),
+        )  # fmt: skip
+        self._http = HttpEndpoint(self._outlook)
+        self._listens_for: Loaded | None = None
         self._supervisor = Supervisor()
-        self._web: WebConfig | None = None
+        self.runner.ended = self.commands.transaction.passed
+        self.poller.polled = self._polled
+        self.commands.order_taken = self._listen
+        self._stop = asyncio.Event()
+        self.commands.end = self._stop.set
 
     def close(self) -> None:
         """Close every socket; what is in the kernel and in FRR stays."""
-        self.prober.close()
-        self.stamping.close()
+        self._prober.close()
+        self._stamping.close()
         self._hardware.close()
-        self._events.close()
-        self._firewall_events.close()
-        if self._closed_connections is not None:
-            self._closed_connections.close()
-        self._poll_socket.close()
-        self._poll_frr.close()
+        for heard, _ in self._heard():
+            heard.close()
+        self.poller.close()
         self.reconciler.frr.close()
         self.reconciler.close()
 
-    def reload(self) -> None:
-        """Read the order file again, soon (SIGHUP); a bad one changes nothing and is reported."""
-        self._keep(self._reload_soon())
-
-    async def _reload_soon(self) -> None:
-        try:
-            await self._read_order_again()
-        except OrderInvalidError:
-            return  # which is said already
-        except BusyError as error:
-            log.error("not reloading: %s", error)
-            return
-        self._wanted.ask(Scope())
-
-    async def _reload_command(self, _: str, __: Mapping[str, str]) -> Reply:
-        """Read the order file again and carry it out; what was done."""
-        await self._read_order_again()
-        return applied_json(await self._make_pass_and_look())
-
-    async def _read_order_again(self) -> None:
-        if self.store.pending() is not None:
-            raise BusyError("an order waits for its confirmation: `dcedge confirm` or `dcedge rollback` first")
-        try:
-            self.in_force.take(await asyncio.to_thread(self.in_force.read_file))
-        except OrderInvalidError as error:
-            self.in_force.refuse(error)
-            raise
-        log.info("reloading: %s", self.settings.order)
-        self._read_web_config_again()
-        self._new_order = True
-
-    def _read_web_config_again(self) -> None:
-        if self._web is not None:
+    async def serve(self) -> None:
+        """Run until SIGTERM or SIGINT. Raises BusyError where another daemon answers on the control socket."""
+        loop = asyncio.get_running_loop()
+        loop.add_signal_handler(signal.SIGHUP, lambda: self._tasks.once("reload", self.commands.reload_on_signal()))
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._stop.set)
+        async with AsyncExitStack() as stack:
+            # First of all: an order that nobody has confirmed.
+            stack.push_async_callback(self._tasks.stop)
+            self._tasks.keep("transaction", self.commands.transaction.watch)
+            # The control socket next: until a pass has been made it says so, which beats "not running".
+            control = ControlServer(self._outlook, self.in_force.settings.socket)
+            stack.push_async_callback(control.close)
             try:
-                self._web.read()
+                await control.start()
+            except BusyError:
+                raise
             except DcedgeError as error:
-                log.error("the web config stays as it was: %s", error)
+                log.error("%s", error)
+                self._tasks.keep("control socket", lambda: self._start_later(control))
+            self._prober.start()
+            await asyncio.to_thread(self.poller.recall_history)
+            for heard, listener in self._heard():
+                loop.add_reader(heard.fileno(), listener)
+                stack.callback(loop.remove_reader, heard.fileno())
+            self.queue.order_changed()
+            self._tasks.keep("passes", self._passes)
+            self._tasks.keep("polls", self.poller.poll_forever)
+            self._tasks.keep("hardware", self._look_at_hardware)
+            self._tasks.keep("files", self._look_at_files)
+            stack.push_async_callback(self._http.close)
+            self._tasks.keep("http", self._serve_http)
+            await self._stop.wait()
+            self._supervisor.stopping()
 
-    async def _hand_over(self, body: str, _: Mapping[str, str]) -> Reply:
-        """Take the passwords that root can read and this daemon cannot."""
-        self.reconciler.handed_over = restored_secrets(json.loads(body))
-        return {"credentials": len(self.reconciler.handed_over)}
-
-    def commands(self) -> Mapping[str, Command]:
-        """The changes that the control socket offers to root."""
-        return {
-            "apply": self._apply,
-            "credentials": self._hand_over,
-            "reload": self._reload_command,
-            "confirm": self._confirm,
-            "rollback": self._roll_back_command,
-            "drain": self._drain,
-            "undrain": self._undrain,
-        }
-
-    async def _apply(self, text: str, parameters: Mapping[str, str]) -> Reply:
-        """Put an order's contents in force now; what was done. Raises OrderInvalidError, and then nothing changed."""
-        if self.store.pending() is not None:
-            raise BusyError("an order waits for its confirmation: `dcedge confirm` or `dcedge rollback` first")
-        loaded = await asyncio.to_thread(self.in_force.read_text, text)
-        accept_again(self.store, text)
-        pending = None
-        if "confirm" in parameters:
-            before = self.in_force.loaded
-            secrets = kept_secrets(self.result.intent) if self.result is not None else {}
-            seconds = float(parameters["confirm"])
-            pending = Pending.starting(text, before.text if before is not None else None, secrets, seconds)
-            self.store.save_pending(pending)
-        self.in_force.take(loaded)
-        self._new_order = True
-        result = await self._make_pass_and_look()
-        answer = applied_json(result)
-        if pending is None:
-            return answer
-        if result.failures:
-            await self._roll_back(pending)
-            return {**answer, "complete": False, "rolled_back": True}
-        self._keep(self._await_confirmation())
-        return {**answer, "confirm_seconds": pending.seconds_left}
-
-    async def _confirm(self, _: str, __: Mapping[str, str]) -> Reply:
-        """The pending order is what is wanted."""
-        pending = self.store.pending()
-        if pending is None:
-            raise DcedgeError("nothing waits for a confirmation")
-        self.store.save_last_good_order(pending.order)
-        self.store.clear_pending()
-        log.info("confirmed")
-        self._wanted.ask(Scope(frr=True))  # what is confirmed is saved
-        return {"confirmed": True}
-
-    async def _await_confirmation(self) -> None:
-        while (pending := self.store.pending()) is not None:
-            if not pending.seconds_left:
-                log.warning("the confirmation did not come")
-                await self._roll_back(pending)
-                return
-            await asyncio.sleep(min(pending.seconds_left, POLL_SECONDS))
-
-    async def _roll_back_command(self, _: str, __: Mapping[str, str]) -> Reply:
-        """Go back to the order before, now."""
-        return applied_json(await self._roll_back(way_back(self.store)))
-
-    async def _roll_back(self, back: Pending) -> PassResult:
-        if back.previous is None:
-            raise DcedgeError("nothing was ordered before: stop the daemon and `dcedge purge`")
-        async with self._turn():
-            result = await asyncio.to_thread(roll_back, self.reconciler, back)
-            self.in_force.take(await asyncio.to_thread(self.in_force.read_text, back.previous))
-            self.in_force.problems = ("the last order was rolled back, the one before it is in force",)
-            self._runtime = self.store.runtime()
-            await self._account(result, ordered=True)
-        await self._make_poll()
-        return result
-
-    async def _drain(self, body: str, parameters: Mapping[str, str]) -> Reply:
-        """Move traffic away from virtual interfaces."""
-        assert self.in_force.loaded is not None
-        order = self.in_force.loaded.order
-        chosen = select(order, json.loads(body))
-        drained = self._runtime.drained | chosen
-        if "force" not in parameters:
-            refuse_last_paths(order, chosen - self._runtime.drained, drained, self.picture.carrying(order))
-        return await self._set_drained(drained, chosen)
-
-    async def _undrain(self, body: str, _: Mapping[str, str]) -> Reply:
-        """Let virtual interfaces carry traffic again."""
-        assert self.in_force.loaded is not None
-        # What was drained and has left the order since would be drained again if it came back.
-        chosen = select(self.in_force.loaded.order, json.loads(body), also=self._runtime.drained)
-        return await self._set_drained(self._runtime.drained - chosen, chosen)
-
-    async def _set_drained(self, drained: frozenset[str], chosen: frozenset[str]) -> Reply:
-        changed = self._runtime.drained ^ drained
-        self._runtime = replace(self._runtime, drained=drained)
-        self.store.save_runtime(self._runtime)
-        self._new_order = True
-        result = await self._make_pass_and_look()
-        interfaces = result.intent.interfaces
-        failing = {name for failure in result.failures for name in failure.operation.affects}
-        withheld = result.intent.withheld
-        return {
-            **applied_json(result),
-            "virtual_interfaces": sorted(chosen),
-            "changed": sorted(changed),
-            "undone": undone(chosen, interfaces, failing, withheld, frr_available=result.frr_available),
-            "static": sorted(name for name in chosen if name in interfaces and not interfaces[name].sessions),
-            "quiet_bps": {name: round(quiet_bps(interfaces[name])) for name in chosen if name in interfaces},
-        }
-
-    def _keep(self, coroutine: Coroutine[Any, Any, None]) -> None:
-        """Run something beside the loop; the loop itself holds tasks only weakly."""
-        task = asyncio.get_running_loop().create_task(coroutine)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-
-    def urgent(self) -> bool:
-        """Whether a pass is due or under way, which long answers must not slow down."""
-        return self._wanted.pending or self._pass.locked()
-
-    def snapshot(self) -> Snapshot:
-        """All that the outside sees, now."""
-        assert self.in_force.loaded is not None
-        result = self.result
-        up = self.poll is not None and self.poll.sessions is not None
-        detail = (self.poll.frr_detail if self.poll else "") or (result.frr_detail if result else "")
-        problems = self.in_force.problems
-        file = OrderSnapshot(str(self.settings.order), self.applied, bool(problems), problems)
-        version = self.poll.frr_version if self.poll else None
-        frr = FrrSnapshot(up and (result is None or result.frr_available), detail, version)
-        order, prober = self.in_force.loaded.order, self.prober.prober_stats()
-        return self.picture.snapshot(order, frr, self.passes(), file, prober, self.stamping.stats())
-
-    def hour(self) -> Hour:
-        """The last hour of every virtual interface."""
-        return self.picture.hour
-
-    def history(self, name: str) -> tuple[Transition, ...]:
-        """The transitions of one virtual interface in the last day."""
-        return self.picture.tracker.history(name)
-
-    def passes(self) -> PassSnapshot:
-        """The passes so far."""
-        result = self.result
-        if result is None:
-            return PassSnapshot()
-        return PassSnapshot(
-            finished=result.finished,
-            duration=result.duration,
-            operations=self._operations,
-            durations=self._durations.read(),
-            drift_repaired=tuple(sorted(self._repaired.items())),
-            drift_contested=len(self.reconciler.fights.held(time.monotonic())),
-            failing=tuple(f"{f.operation.action} {f.operation.key}: {f.text}" for f in result.failures),
-            notes=(
-                *notes(result.intent, "", result.firewall_detail),
-                *result.warnings,
-                *self._frr_notes(result),
-                *self._shaping_note(),
-                *self.reconciler.fights.told(time.monotonic()),
-            ),
-        )
-
-    def _frr_notes(self, result: PassResult) -> Iterator[str]:
-        poll = self.poll
-        if poll is None:
-            return
-        for daemon in poll.frr_wedged:
-            yield (
-                f"{daemon} does not answer: until it does (or is killed), vtysh hangs and FRR cannot save its"
-                " configuration; traffic and sessions are not concerned"
-            )
-        yield from version_warnings(poll.frr_version, result.intent.interfaces.values())
-
-    def _shaping_note(self) -> tuple[str, ...]:
-        if self.result is None:
-            return ()
-        ordered = {interface.queue for interface in self.result.intent.interfaces.values()}
-        missing = sorted(queue for queue in ordered if self.reconciler.kernel_has.queue(queue) != queue)
-        return tuple(
-            f"this kernel has no {queue}: shapers queue with a plain pfifo, at most 50 ms" for queue in missing
-        )
-
-    @asynccontextmanager
-    async def _turn(self) -> AsyncIterator[None]:
-        """A command's turn to make a pass; a look at everything that is under way gives way to it."""
-        self._in_line += 1
-        try:
-            await self._pass.acquire()
-        finally:
-            self._in_line -= 1
-        try:
-            yield
-        except (KernelError, StateError):
-            self._wanted.ask()  # what was to be looked at, and what was ordered, is still to be done
-            raise
-        finally:
-            self._pass.release()
-
-    def _gives_way(self) -> bool:
-        """Whether a look at everything is to end now: a change waits for its repair, or a command. For any thread."""
-        return self._wanted.pressing or self._in_line > 0
-
-    async def _make_pass(self, give_way: GiveWay | None = None) -> PassResult | None:
-        """A pass, by who has the turn; None where it gave way."""
-        assert self.in_force.loaded is not None
-        loaded, ordered = self.in_force.loaded, self._new_order
-        self._new_order = False
-        scope, began = self._wanted.take(ordered=ordered), time.monotonic()
-        may_wait = scope is None and not ordered
-        result = await asyncio.to_thread(self._pass_in_thread, loaded, scope, ordered, give_way if may_wait else None)
-        if result is None:
-            self._wanted.ask()
-            return None
-        if scope is None:
-            self._looked = began
-            self._wanted.looked()
-        await self._account(result, ordered=ordered)
-        return result
-
-    async def _make_regular_pass(self) -> PassResult | None:
-        """A pass that nobody waits for; None where it gave way to one that somebody does."""
-        async with self._pass:
-            return await self._make_pass(self._gives_way)
-
-    async def _make_pass_and_look(self) -> PassResult:
-        """A pass, and a look at what it led to, for whoever asks next."""
-        async with self._turn():
-            result = await self._make_pass()
-        assert result is not None
-        await self._make_poll()
-        return result
-
-    async def _account(self, result: PassResult, *, ordered: bool) -> None:
-        if self._told is not None:
-            self._told.settle()
-        same_links = self._has_same_links(result)
-        # Without what was done: an order's first pass does 20,000 operations, which are of no more use.
-        self.result = replace(result, done=Plan(()))
-        self._operations = len(result.done.operations)
-        self._durations.observe(result.duration)
-        if ordered:
-            self.applied = result.finished
-        else:
-            failed = {failure.operation.key for failure in result.failures}
-            self._repaired.update(o.key.kind for o in result.done.operations if o.key not in failed)
-        if not same_links:
-            await self._take_links(result, ordered=ordered)
-        self.stamping.set_targets(
-            target
-            for interface in result.intent.interfaces.values()
-            if interface.stamp and (index := result.indices.get(link := interface_link(interface))) is not None
-            for target in stamp_targets(interface, link, index)
-        )
-        if result.changed_meanwhile:
-            self._wanted.ask()
-
-    def _has_same_links(self, result: PassResult) -> bool:
-        """Whether nothing has changed, since the last pass, in which links virtual interfaces have."""
-        before = self.result
-        return (
-            before is not None
-            and before.intent.interfaces is result.intent.interfaces
-            and before.indices == result.indices
-        )
-
-    async def _take_links(self, result: PassResult, *, ordered: bool) -> None:
-        """Probe and watch where the links are now."""
-        self._static_links = frozenset(
-            result.indices.get(name, 0)
-            for interface in result.intent.interfaces.values()
-            if interface.static
-            for name in (interface_link(interface), interface.port)
-        )
-        self.prober.adopt(await asyncio.to_thread(self._probes, result, ordered))
-
-    def _pass_in_thread(
-        self, loaded: Loaded, scope: Scope | None, ordered: bool, give_way: GiveWay | None
-    ) -> PassResult | None:
-        with memory.building() if ordered else nullcontext():
-            intent = self.reconciler.intent(loaded.order, self._runtime)
-            try:
-                result = self.reconciler.run(intent, scope, give_way)
-            except GaveWayError:
-                return None
-        if scope is None:
-            memory.collect()
-        if self.store.pending() is None and loaded is not self._kept:
-            self.store.save_last_good_order(loaded.text)
-            self._kept = loaded
-        return result
-
-    def _probes(self, result: PassResult, ordered: bool) -> Arrangement | None:
-        targets: list[Target] = []
-        interfaces = result.intent.interfaces.values()
-        for interface in interfaces:
-            index = result.indices.get(interface_link(interface))
-            if index is not None:
-                targets += targets_of(interface, index)
-        with memory.building() if ordered else nullcontext():
-            return self.prober.arrange(targets, budgets_of(interfaces))
-
-    async def reconcile_forever(self) -> None:
-        """Make a pass whenever one is wanted."""
-        patience, broken = RETRY_SECONDS, False
+    async def _passes(self) -> None:
+        """Make every pass as it becomes due."""
         while True:
-            result = self.result
-            done = not broken and result is not None and result.complete and not result.frr_unsaved
-            try:
-                wait = FULL_PASS_SECONDS if done else patience
-                await self._supervisor.watch(asyncio.wait_for(self._wanted.wait(), wait), wait + POLL_SECONDS)
-                patience = RETRY_SECONDS
-                await asyncio.sleep(DEBOUNCE_SECONDS)
-                if time.monotonic() - self._looked > (FULL_PASS_SECONDS if done else RETRY_SECONDS_MAX):
-                    self._wanted.ask()
-            except TimeoutError:
-                patience = min(patience * 2, RETRY_SECONDS_MAX)
-                if not done and self._only_frr_waits():
-                    self._wanted.ask(Scope(frr=True))
-            try:
-                result = await self._supervisor.watch(self._make_regular_pass(), PASS_SECONDS_MAX)
-            except (KernelError, StateError) as error:
-                log.error("the pass failed: %s", error)
-                broken = True
+            self._due.clear()
+            if (wait := self.queue.seconds_until_due()) > 0:
+                with contextlib.suppress(TimeoutError):
+                    waiting = asyncio.wait_for(self._due.wait(), wait)
+                    await self._supervisor.watch(waiting, wait + POLL_SECONDS)
                 continue
-            broken = False
-            if result is None:
-                continue  # to what it gave way to, first
-            if result.complete:
-                patience = RETRY_SECONDS
-            if not self._polling.locked():
-                self._keep(self._make_poll())  # beside the loop: a daemon of FRR's that is silent holds up no pass
-            for failure in result.failures:
-                log.warning(
-                    "%s %s: %s", failure.operation.action, failure.operation.key, failure.text,
-                    extra=log_fields(failure.operation),
-                )  # fmt: skip
+            try:
+                await self._supervisor.watch(self.runner.make_due(), PASS_SECONDS_MAX)
+            finally:
+                self._supervisor.ready()
+            if not self.poller.busy:
+                # Beside the loop: a daemon of FRR's that is silent holds up no pass.
+                self._tasks.once("poll after a pass", self.poller.poll())
 
-    def _only_frr_waits(self) -> bool:
-        """Whether all that is left to do is FRR's, or waits for a credential; everything was looked at lately."""
-        return (
-            self.result is not None and not self.result.failures and time.monotonic() - self._looked < FULL_PASS_SECONDS
-        )
+    async def _polled(self, before: Poll | None, poll: Poll) -> None:
+        await self._consequences.heed(before, poll, self.runner.result)
+        if self.runner.result is not None:
+            self._supervisor.status(lambda: status_line(self._outlook.snapshot()))
 
-    async def poll_forever(self) -> None:
-        """Look at counters and sessions about once a second; a session that is not there calls for a pass.
-
-        At once where the kernel speaks of a static virtual interface's port: nobody else notices a lost carrier there.
-        """
+    async def _start_later(self, control: ControlServer) -> None:
+        """Try again to have the control socket, until it is there."""
         while True:
-            self._poll_work = 0.0
-            self._poll_now.clear()
-            await self._make_poll()
-            # To wait is no work: whether a daemon of FRR's is back is to be known soon.
-            pause = max(POLL_SECONDS, self._poll_work / POLL_SHARE)
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._poll_now.wait(), pause)
+            await asyncio.sleep(REOPEN_SECONDS)
+            try:
+                await control.start()
+                break
+            except DcedgeError as error:
+                self._troubles["control socket"] = str(error)
+        self._troubles.pop("control socket", None)
 
-    async def _make_poll(self) -> None:
-        async with self._polling:
-            await self._poll_once()
+    async def _serve_http(self) -> None:
+        """Have HTTP where the order in force wants it: an address may be another's now, or not there yet."""
+        while True:
+            if "http" in self._troubles or self.in_force.loaded is not self._listens_for:
+                await self._listen()
+            await asyncio.sleep(REOPEN_SECONDS)
 
-    def _working(self, part: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Do a part of a poll, and note the processor's time that it takes."""
-        started = time.thread_time()
+    async def _listen(self) -> str:
+        """Serve HTTP as the order in force has it; why that is not so, where it is not."""
+        self._listens_for = loaded = self.in_force.loaded
+        assert loaded is not None
+        agent = loaded.order.agent
+        web_config = Path(agent.web_config) if agent.web_config is not None else None
         try:
-            return part(*args, **kwargs)
-        finally:
-            self._poll_work += time.thread_time() - started
+            await self._http.serve_at(self.in_force.settings.listen or agent.listen, web_config, agent.hosts)
+        except Exception as error:  # noqa: BLE001 - whatever it is, it is not the data plane's, and is tried again
+            said = f"HTTP is not served as ordered: {error}"
+            if self._troubles.get("http") != said:
+                log.error("%s", said)
+            self._troubles["http"] = said
+            return said
+        if self._troubles.pop("http", None):
+            log.info("HTTP is served as ordered")
+        return ""
 
-    async def _poll_once(self) -> None:
-        before = self.poll
-        try:
-            self.poll = await asyncio.to_thread(self._working, self._poll_in_thread)
-        except KernelError as error:
-            log.error("polling: %s", error)
-            return
-        if self.in_force.loaded is not None and self.result is not None:
-            await asyncio.to_thread(
-                self._working,
-                self.picture.update,
-                self.in_force.loaded.order,
-                self.result,
-                self.poll,
-                self.prober.streams,
-                self._runtime.drained,
-            )
-            await asyncio.to_thread(self._keep_history)
-            self._supervisor.status(lambda: status_line(self.snapshot()))
-        self._judge_static_paths(self.poll)
-        await self._judge_bfd(self.poll)
-        was_up = before is not None and before.sessions is not None
-        is_up = self.poll.sessions is not None
-        if is_up and not was_up and before is not None:
-            log.info("FRR answers")
-            self._wanted.ask(Scope(frr=True))
-        elif was_up and not is_up:
-            log.warning("FRR does not answer: %s", self.poll.frr_detail)
-        elif is_up and (self._lacks_sessions(self.poll) or (before is not None and _answers_again(before, self.poll))):
-            # Restarted between two polls, or one of its daemons answers again.
-            self._wanted.ask(Scope(frr=True))
-
-    def _keep_history(self) -> None:
-        tracker = self.picture.tracker
-        try:
-            self._history.append(tracker.take_new(), tracker.histories)
-            self._history_failed = False
-        except StateError as error:
-            if not self._history_failed:
-                log.error("verdicts are not kept over a restart: %s", error)
-            self._history_failed = True
-
-    def _recall_history(self) -> None:
-        try:
-            self.picture.tracker.restore(self._history.read(time.time()))
-        except StateError as error:
-            log.error("earlier verdicts cannot be read: %s", error)
-
-    async def look_at_hardware_forever(self) -> None:
+    async def _look_at_hardware(self) -> None:
         """Ask the ports' drivers for speed, duplex and light: slow, so seldom, and beside everything else."""
         while True:
             if self.in_force.loaded is not None:
                 ports = ports_of(self.in_force.loaded.order)
-                self.picture.hardware = await asyncio.to_thread(self._hardware.read, ports)
+                self._picture.hardware = await asyncio.to_thread(self._hardware.read, ports)
             await asyncio.sleep(HARDWARE_SECONDS)
 
-    def _judge_static_paths(self, poll: Poll) -> None:
-        """Withdraw static routes whose path is dead, and put them back when it has been well for a while."""
-        if self.result is None or not any(i.static for i in self.result.intent.interfaces.values()):
-            return
-        interfaces = self.result.intent.interfaces.values()
-        facts = {interface.name: path_facts(interface, poll, self.result.indices) for interface in interfaces}
-        self._static = withheld_static(interfaces, facts, self._static, time.monotonic())
-        if self._static.withheld != self._runtime.withdrawn:
-            for name in self._static.withheld ^ self._runtime.withdrawn:
-                away = name in self._static.withheld
-                log.warning(
-                    "%s: its static routes are %s", name, "withdrawn: the path is dead" if away else "back",
-                    extra={"virtual_interface": name},
-                )  # fmt: skip
-            self._runtime = replace(self._runtime, withdrawn=self._static.withheld)
-            self.store.save_runtime(self._runtime)
-            self._wanted.ask(Scope())
+    async def _look_at_files(self) -> None:
+        """Write what could not be written before, and see whether the order file still says what is in force."""
+        while True:
+            await asyncio.sleep(FILES_SECONDS)
+            if self.in_force.store.unwritten:
+                await asyncio.to_thread(self.in_force.store.write_owed)
+            await asyncio.to_thread(self.in_force.look_at_file)
 
-    async def _judge_bfd(self, poll: Poll) -> None:
-        """Set sessions up without BFD that FRR leaves Idle for it, and have it join them when they are up."""
-        if self.result is None or poll.sessions is None:
-            return
-        # As ever so often: what follows goes over every session that is ordered.
-        if not self._bfd.waiting and not any(map(held_by_bfd, poll.sessions.values())):
-            self._bfd = BfdWaits()
-            return
-        ordered = {
-            place_of(interface.vrf, session.cloud)
-            for interface in self.result.intent.interfaces.values()
-            for session in interface.sessions
-            if session.bfd
-        }
-        silent = {
-            place_of(interface.vrf, stream.destination)
-            for interface in self.result.intent.interfaces.values()
-            for stream in self.prober.streams.get(interface.name, ())
-            if stream.silent
-        }
-        self._bfd = waits_for_bgp(poll.sessions.values(), ordered, silent, self._bfd, time.monotonic())
-        for state in self._bfd.stuck:
-            try:
-                await asyncio.to_thread(self._poll_frr.start_session, state)
-            except FrrError as error:
-                log.warning("BGP session %s cannot be started: %s", place_of(state.vrf, state.peer), error)
-        if self._bfd.waiting != self._runtime.bfd_waits:
-            for place in sorted(self._bfd.waiting - self._runtime.bfd_waits):
-                log.warning(
-                    "BGP session %s: FRR %s leaves it idle while BFD is down, so BFD joins it when it is up",
-                    place, self._poll_frr.version or "",
-                )  # fmt: skip
-            self._runtime = replace(self._runtime, bfd_waits=self._bfd.waiting)
-            self._wanted.ask(Scope(frr=True))
-            try:
-                self.store.save_runtime(self._runtime)
-            except StateError as error:
-                log.error("which sessions wait with BFD is not kept over a restart: %s", error)
-
-    def _lacks_sessions(self, poll: Poll) -> bool:
-        """Whether FRR has lost what it was given: it was restarted between two polls."""
-        if self.result is None or poll.sessions is None or not self.result.frr_available:
-            return False
-        return any(
-            session_place(session, interface.vrf) not in poll.sessions
-            for interface in self.result.intent.interfaces.values()
-            for session in interface.sessions
-        )
-
-    def _poll_in_thread(self) -> Poll:
-        counters = read_counters(self._poll_socket)
-        neighbours = read_neighbours(self._poll_socket) if self._asks_for_neighbours() else {}
-        digests = read_digest_counts()
-        try:
-            states = self._poll_frr.sessions()
-        except FrrError as error:
-            return Poll(time.time(), counters, None, str(error), neighbours, digests)
-        absent = "; ".join(self._poll_frr.unavailable().values())
-        sessions = {(s.vrf, str(s.peer)): s for s in states}
-        version, wedged = self._poll_frr.version, self._poll_frr.wedged_others()
-        return Poll(time.time(), counters, sessions, absent, neighbours, digests, version, wedged)
-
-    def _asks_for_neighbours(self) -> bool:
-        """Whether anything depends on who answers ARP or neighbour discovery: there are thousands of them."""
-        interfaces = self.result.intent.interfaces.values() if self.result is not None else ()
-        return any(i.static for i in interfaces) or any(
-            stream.silent for streams in self.prober.streams.values() for stream in streams
-        )
+    def _heard(self) -> Iterator[tuple[Heard, Callable[[], None]]]:
+        """What tells of changes, and who listens."""
+        yield self._events, self.on_event
+        yield self._firewall_events, self.on_firewall_event
+        if self._closed_connections is not None:
+            yield self._closed_connections, self.on_closed_connection
 
     def on_event(self) -> None:
         """The kernel said that something changed."""
         changed = self._events.changed()
         if changed is None:
-            self.reconciler.kernel.start_over()
-            self._wanted.ask()
+            self.queue.ask()
         elif changed.links:
-            self._wanted.ask(Scope(changed.links, changed.queues))
-            if changed.links & self._static_links:
-                self._poll_now.set()
+            self.queue.ask(Scope(changed.links, changed.queues))
+            if changed.links & self.runner.static_links:
+                self.poller.soon()
 
     def on_firewall_event(self) -> None:
         """nftables' rules changed."""
         if self._firewall_events.changed():
-            self._wanted.ask(Scope(firewall=True))
+            self.queue.ask(Scope(firewall=True))
 
     def on_closed_connection(self) -> None:
         """A TCP connection was closed: FRR is asked why at once where it was BGP's, though not for each of many."""
@@ -717,64 +242,4 @@ class Service:
         now = time.monotonic()
         if self._closed_connections.any_of_bgp() and now - self._heard_closed > POLL_SECONDS:
             self._heard_closed = now
-            self._poll_now.set()
-
-    async def serve(self) -> None:
-        """Run until SIGTERM or SIGINT."""
-        loop = asyncio.get_running_loop()
-        stop = asyncio.Event()
-        loop.add_signal_handler(signal.SIGHUP, self.reload)
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, stop.set)
-        assert self.in_force.loaded is not None
-        async with AsyncExitStack() as stack:
-            # The control socket first: until a pass has been made it says so, which beats "not running".
-            await stack.enter_async_context(start_control(self.settings.socket, self))
-            listen = self.settings.listen or self.in_force.loaded.order.agent.listen
-            if (path := self.in_force.loaded.order.agent.web_config) is not None:
-                from dcedge.expose.web_config import WebConfig  # noqa: PLC0415  brings OpenSSL
-
-                self._web = WebConfig(Path(path))
-            await stack.enter_async_context(start_http(listen, self, self._web))
-            self.prober.start()
-            await asyncio.to_thread(self._recall_history)
-            await self._first_pass()
-            heard: list[tuple[EventSocket | FirewallEvents | ClosedConnections, Callable[[], None]]] = [
-                (self._events, self.on_event),
-                (self._firewall_events, self.on_firewall_event),
-            ]
-            if self._closed_connections is not None:
-                heard.append((self._closed_connections, self.on_closed_connection))
-            for events, listener in heard:
-                loop.add_reader(events.fileno(), listener)
-                stack.callback(loop.remove_reader, events.fileno())
-            self._supervisor.ready()
-            async with asyncio.TaskGroup() as tasks:
-                running: list[Coroutine[Any, Any, None]] = [
-                    self.reconcile_forever(),
-                    self.poll_forever(),
-                    self.look_at_hardware_forever(),
-                ]
-                started = [tasks.create_task(coroutine) for coroutine in running]
-                await stop.wait()
-                self._supervisor.stopping()
-                for task in started:
-                    task.cancel()
-
-    async def _first_pass(self) -> None:
-        try:
-            pending = self.store.pending()
-            if pending is not None and not pending.seconds_left and pending.previous is not None:
-                result = await self._roll_back(pending)
-            else:
-                result = await self._make_pass_and_look()
-        except (KernelError, StateError) as error:
-            log.error("the first pass failed: %s", error)
-            return
-        self._keep(self._await_confirmation())
-        log.info("%d operations done, %d failed", len(result.done.operations), len(result.failures))
-
-
-def _answers_again(before: Poll, now: Poll) -> bool:
-    """Whether nothing of FRR's hangs any more that did."""
-    return bool((before.frr_detail and not now.frr_detail) or (before.frr_wedged and not now.frr_wedged))
+            self.poller.soon()

@@ -31,12 +31,15 @@ class Supervisor:
     def __init__(self) -> None:
         self._spoken_to = "NOTIFY_SOCKET" in os.environ
         self._status = ""
+        self._is_ready = False
         granted = os.environ.get("WATCHDOG_USEC", "") if os.environ.get("WATCHDOG_PID") == str(os.getpid()) else ""
         self._interval = int(granted) / 1e6 / _BEATS if granted.isdecimal() else None
 
     def ready(self) -> None:
-        """The first pass has been made."""
-        self._tell(Notification.READY)
+        """A pass has been made; it is told once."""
+        if not self._is_ready:
+            self._is_ready = True
+            self._tell(Notification.READY)
 
     def stopping(self) -> None:
         """It ends."""

@@ -37,11 +37,10 @@ from dcedge.kernel.shaping import CONTROL, DATA, TICK_NS, cut_bytes, fq_codel_pa
 from dcedge.kernel.view import link_view
 from dcedge.order.load import Loaded, parse_order
 from dcedge.order.resolve import Tag
+from dcedge.pass_queue import FULL_PASS_SECONDS, Scope
 from dcedge.reconcile import Reconciler, purge_intent
-from dcedge.service import FULL_PASS_SECONDS
 from dcedge.settings import Settings
 from dcedge.store import Runtime, Store
-from dcedge.wanted import Scope
 from tests.bench.cases import Report
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -72,7 +71,7 @@ def order_text(count: int, *, rate: dict[int, str] | None = None) -> str:
             f"{{customer: {IPv4Address(base + 2)}/30, cloud: {IPv4Address(base + 1)}}}, "
             f'{{customer: "2001:db8:{i:x}::2/126", cloud: "2001:db8:{i:x}::1"}}]}}'
         )
-    return "\n".join(lines) + "\n"
+    return "\n".join(lines) + "\n...\n"
 
 
 def write_batches(count: int, folder: Path) -> tuple[Path, Path, Path, Path]:

@@ -46,8 +46,6 @@ async def watched(running: Coroutine[Any, Any, None], file: Path) -> None:
 def main(file: Path) -> None:
     """Run the daemon as the environment says."""
     memory.prepare()
-    memory.spare("_hashlib")
-    memory.spare("ssl")
 
     from dcedge.command import main as dcedge
     from dcedge.service import Service

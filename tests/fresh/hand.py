@@ -15,6 +15,7 @@ STANDS_FOR = {
     "NAME": "prod-a",
     "VI": "prod-a",
     "ADDRESS": "10.20.0.10",  # of the host in vpc-prod, which prod-a leads to
+    "N": "2",
     "ROUTER": "192.0.2.1",  # on its LAN
 }
 """What the pages leave open, and what it is here. A token is known once it has been printed."""

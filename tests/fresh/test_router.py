@@ -188,7 +188,7 @@ def test_a_changed_order_is_planned_and_carried_out(router: Router, hand: Hand, 
     new = desk / "new.yaml"
     new.write_text(order(dev_a={"bandwidth": "150M"}))
     hand.types("dcedge plan --order new.yaml", status=PENDING, says=("eth2.201",))
-    hand.types("cp new.yaml /etc/dcedge/order.yaml")
+    hand.types("cp new.yaml /etc/dcedge/order.yaml.new && mv /etc/dcedge/order.yaml.new /etc/dcedge/order.yaml")
     hand.types("systemctl reload dcedge")
     assert ordered(router) == 150_000_000
     router.edge.order.write_text(order(dev_a={"vlan": 4095}))
@@ -200,6 +200,20 @@ def test_a_changed_order_is_planned_and_carried_out(router: Router, hand: Hand, 
     hand.types("dcedge apply", says=("1 of 1 operations done",))
     assert ordered(router) == 200_000_000
     hand.types("dcedge reload")
+
+
+def test_what_takes_much_away_is_refused_until_it_is_said(router: Router, hand: Hand) -> None:
+    router.edge.order.write_text(order(dev_a={"admin": "down"}, depot_a={"admin": "down"}))
+    hand.types("systemctl reload dcedge", status=1)
+    for command, status in (("dcedge check", 0), ("dcedge plan", PENDING)):
+        hand.types(command, status=status, says=("takes away 2 of 4 virtual interfaces", "depot-a, dev-a"))
+    router.edge.wait_up(*EVERY)
+    hand.types("dcedge apply --allow-removal N", says=("operations done",))
+    assert router.edge.virtual_interfaces()["dev-a"]["verdict"] == "down"
+    hand.types("dcedge rollback", says=("operations done",))
+    router.edge.order.write_text(order())
+    hand.types("dcedge apply")
+    router.edge.wait_up(*EVERY)
 
 
 def test_a_change_that_could_cut_off_is_confirmed_or_goes_away(router: Router, hand: Hand) -> None:

@@ -12,6 +12,7 @@ import yaml
 from dcedge.expose.control import ControlClient
 from dcedge.order.model import AddressPair, Bgp, Probe, Shaping, VirtualGateway, VirtualInterface
 from tests.lab.bed import ORDER, PASSWORDS, Bed
+from tests.lab.edge import written
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -84,7 +85,7 @@ def ordered(change: Mapping[str, Any]) -> str:
             place.pop(key, None)
         else:
             place[key] = value
-    return yaml.safe_dump(order)
+    return written(order)
 
 
 def lives(bed: Bed) -> dict[str, tuple[int, int, int]]:

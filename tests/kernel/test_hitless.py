@@ -14,6 +14,7 @@ from dcedge.units import parse_rate
 from tests.kernel.test_main_job import sessions
 from tests.lab import traffic
 from tests.lab.bed import ORDER, Bed
+from tests.lab.edge import written
 from tests.lab.wait import until
 
 pytestmark = pytest.mark.timeout(600)
@@ -47,10 +48,10 @@ def with_neighbours(count: int, rate: str, *, reverse: bool = False) -> str:
             "static": [f"10.40.{n // 256}.{n % 256}/32"],
             "probe": {"interval": "60s"},
         }
-    return yaml.safe_dump(order, sort_keys=False)
+    return written(order)
 
 
-def take_over(bed: Bed, text: str, change: Callable[[], None] | None = None) -> None:
+def take_over(bed: Bed, text: str, change: Callable[[], object] | None = None) -> None:
     """Have the daemon put an order in force, by SIGHUP unless told otherwise, and wait until it has."""
     edge = bed.edge
     before = edge.status()["pass"]["finished_at"]
@@ -97,7 +98,8 @@ def test_a_stream_survives_all_that_happens_beside_it(running: Bed, thorough: bo
             take_over(running, with_neighbours(neighbours, "2500K", reverse=round_ % 2 == 0))
         for _ in range(restarts):
             take_over(running, with_neighbours(neighbours, "2500K"), lambda: restart(running))
-        take_over(running, ORDER.read_text())
+        all_go = ("apply", "--allow-removal", str(neighbours))
+        take_over(running, ORDER.read_text(), lambda: edge.dcedge(*all_go, timeout=PATIENCE_SECONDS))
     assert stream.sent > 5_000
     assert (stream.lost, stream.reordered, stream.duplicated) == (0, 0, 0), stream
     assert sessions(running) == flaps
@@ -110,7 +112,7 @@ def test_a_stream_survives_changes_of_its_own_rate(running: Bed) -> None:
         for rate in ("500M", "20M", "2M", "200M"):
             order = standard()
             order["virtual_interfaces"]["dev-a"]["bandwidth"] = rate
-            take_over(running, yaml.safe_dump(order, sort_keys=False))
+            take_over(running, written(order))
             assert edge.virtual_interfaces()["dev-a"]["ordered_bps"] == int(rate[:-1]) * 1_000_000
     assert (stream.lost, stream.reordered) == (0, 0), stream
 
@@ -143,7 +145,7 @@ def order_with(change: Mapping[str, Any]) -> str:
     """The standard order with a change of `dev-a`."""
     order = standard()
     order["virtual_interfaces"]["dev-a"] |= change
-    return yaml.safe_dump(order, sort_keys=False)
+    return written(order)
 
 
 def planned(bed: Bed, text: str) -> tuple[str | None, set[str]]:

@@ -10,13 +10,11 @@ import socket
 import struct
 from collections.abc import Iterator
 from ipaddress import ip_address
-from itertools import count
 from typing import Any
 
 import pytest
 
 from dcedge.bgp.vty import FrrClient
-from dcedge.errors import GaveWayError
 from dcedge.kernel import messages as m
 from dcedge.kernel import view
 from dcedge.kernel.naming import vrf_tables
@@ -25,11 +23,11 @@ from dcedge.kernel.netlink import RouteSocket
 from dcedge.kernel.objects import ROUTE_PROTOCOL
 from dcedge.order.load import load_order
 from dcedge.order.model import Order
+from dcedge.pass_queue import Scope
 from dcedge.plan import Plan
 from dcedge.reconcile import PassResult, Reconciler, purge_intent
 from dcedge.settings import Settings
 from dcedge.store import Runtime, Store
-from dcedge.wanted import Scope
 from tests.lab.clouds import Attachment, BirdCloud, Cloud, Exchange, Peer
 from tests.lab.edge import Edge
 from tests.lab.netns import Namespace, Workspace, leave_on_signals
@@ -408,33 +406,6 @@ def test_a_prompt_look_repairs_routes_and_vrfs_too(router: Router) -> None:
         assert all(not set(o.affects) - {"a"} for o in done.done.operations if o.key.kind != "firewall"), done.done
         assert [route["dst"] for route in router.routes("-4")] == ["10.20.0.0/16"]
         assert router.addresses("p1.10") == ["10.255.1.2/30", "2001:db8:1::2/126"]
-    assert not router.plan(text)
-
-
-def test_a_look_at_everything_gives_way_to_a_repair_and_goes_on(router: Router) -> None:
-    """Of thousands of links it takes seconds: what breaks meanwhile does not wait for it."""
-    line = vi("a", "f1", 10, 1, "static: [10.20.0.0/16], ", gateway="red")
-    text = order(TWO, line + vi("b", "f2", 10, 2, gateway="blue") + vi("c", "f2", 11, 3, gateway="blue"), VRFS)
-    router.apply(text)
-    intent = router.edge.call(lambda: router.reconciler.intent(router.load(text), Runtime()))
-    router.edge.call(router.reconciler.run, intent)
-    steps, repairs = count(1), 0
-    while True:
-        try:
-            done = router.edge.call(router.reconciler.run, intent, None, lambda: next(steps) in {1, 3, 6})
-            break
-        except GaveWayError:
-            gone = router.link("p1.10")["ifindex"]
-            router.edge.ip("link del p1.10")
-            repair = router.edge.call(router.reconciler.run, intent, Scope(frozenset({gone}), True))
-            assert {"link", "address", "route", "shaper"} <= {o.key.kind for o in repair.done.operations}
-            assert repair.failures == ()
-            repairs += 1
-    assert repairs == 3
-    assert (done.done.operations, done.failures) == ((), ())
-    assert {name: done.indices[name] for name in ("p1.10", "p2.10")} == {
-        name: router.link(name)["ifindex"] for name in ("p1.10", "p2.10")
-    }
     assert not router.plan(text)
 
 

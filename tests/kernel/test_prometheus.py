@@ -48,15 +48,19 @@ LATE = """\
     addresses: [{customer: 10.255.98.2/30, cloud: 10.255.98.1}]
     bgp: {password: {credential: late}}
 """
+END = "...\n"  # of the order
 _PASSWORD_A = "bgp: {password: {credential: prod-a}}"
 ORDERED = (
     ORDER.read_text()
+    .removesuffix(END)
     .replace("bandwidth: 200M", "bandwidth: 5M")  # soon full
     .replace(_PASSWORD_A, f"{_PASSWORD_A}\n    probe: {{interval: 200ms}}")  # soon told
     + SOON
+    + END
 )
 # The VPC `dev` announces one prefix, and only one is foreseen.
-FAULTY = ORDERED.replace("{credential: dev-a}", "{credential: dev-a}, receive_limit: 1") + LATE
+LATE_TOO = ORDERED.removesuffix(END) + LATE + END
+FAULTY = LATE_TOO.replace("{credential: dev-a}", "{credential: dev-a}, receive_limit: 1")
 
 FIRST = {
     Alert("DcedgeBgpFlapping", "prod-b"),
@@ -190,7 +194,7 @@ def test_alerts_fire_on_their_faults_and_the_dashboard_has_data_and_all_clears(
     bed.edge.frr.stop_daemon("bgpd", signal.SIGKILL)
     await_alerts(prometheus, {Alert("DcedgeFrrAbsent")})
     disk.hang()
-    order(bed, ORDERED + LATE)  # no pass ends any more: it has to write down what it is about to make
+    order(bed, LATE_TOO)  # no pass ends any more: it has to write down what it is about to make
     await_alerts(prometheus, STUCK)
     disk.mend()
     bed.edge.frr.start_daemon("bgpd")

@@ -15,6 +15,7 @@ import yaml
 
 from tests.lab import traffic
 from tests.lab.clouds import Announcement
+from tests.lab.edge import written
 from tests.lab.netns import leave_on_signals
 from tests.lab.twins import (
     ADVERTISED,
@@ -104,7 +105,7 @@ def ordered(names: tuple[str, ...], **bgp: object) -> str:
     order = yaml.safe_load(ORDER)
     for name in names:
         order["virtual_interfaces"][name].setdefault("bgp", {}).update(bgp)
-    return yaml.safe_dump(order)
+    return written(order)
 
 
 @pytest.mark.parametrize("provider", PROVIDERS)
@@ -203,12 +204,12 @@ def test_as_many_prefixes_as_the_cloud_takes_and_not_one_more(twins: Twins) -> N
     order = yaml.safe_load(ORDER)
     try:
         order["virtual_gateways"]["otc"]["advertise"] = [LAN, *wide, ANNOUNCED_BESIDES]
-        with ordering(twins, yaml.safe_dump(order)):
+        with ordering(twins, written(order)):
             refused = twins.edge.dcedge("check")
             assert refused.status == 3
             assert "101 IPv4 prefixes for otc-a; what otc takes is 100" in refused.said
         order["virtual_gateways"]["otc"]["advertise"] = [LAN, *wide]
-        with ordering(twins, yaml.safe_dump(order)):
+        with ordering(twins, written(order)):
             customer = twins.peer("otc-a").customer
             until(
                 "100 prefixes at the cloud",
@@ -245,7 +246,7 @@ def test_a_demand_that_is_missed_takes_the_session_down_and_is_told(
 def test_a_ttl_that_the_cloud_does_not_send_or_take_is_told(twins: Twins) -> None:
     order = yaml.safe_load(ordered(ONE_HOP, ttl_security=True))
     order["virtual_interfaces"]["gcp-a"]["bgp"]["multihop"] = 1
-    with ordering(twins, yaml.safe_dump(order)):
+    with ordering(twins, written(order)):
         wait_told(twins, "down", dict.fromkeys(PRIMARIES, "TTL"))
 
 

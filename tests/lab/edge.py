@@ -15,6 +15,8 @@ from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from dcedge.errors import NotRunningError
 from dcedge.expose.control import ControlClient
 from tests.lab.frr import Frr
@@ -30,6 +32,11 @@ LAN = ("192.0.2.0/24", "2001:db8:10::/48")
 def prefork() -> Prefork:
     """The process that runs `dcedge` for this one."""
     return Prefork()
+
+
+def written(order: Mapping[str, Any]) -> str:
+    """An order as a file has it, with the end that the lab's other orders have: without it, it would count as cut."""
+    return yaml.safe_dump(order, sort_keys=False, explicit_end=True)
 
 
 @dataclass(frozen=True)
@@ -104,6 +111,11 @@ class Edge:
         """Run `dcedge` with these words on the edge, to its end."""
         done = prefork().run(self.namespace.path, words, {**self.environment, **(environment or {})}, timeout)
         return Outcome(done.returncode, done.stdout, done.stderr)
+
+    def apply_whatever_goes(self) -> Outcome:
+        """`dcedge apply`, having counted how many virtual interfaces of those that `status` shows will go."""
+        left = yaml.safe_load(self.order.read_text())["virtual_interfaces"]
+        return self.dcedge("apply", "--allow-removal", str(len(self.virtual_interfaces().keys() - left.keys())))
 
     def status(self) -> dict[str, Any]:
         """What `dcedge status --json` prints, without the second that the command takes in the lab kernel.

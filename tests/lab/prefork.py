@@ -29,8 +29,8 @@ from tests.lab.netns import enter
 REQUEST_BYTES = 1 << 20
 # What the verbs import when they are called.
 IMPORTED = (
+    "dcedge.alone",
     "dcedge.cli",
-    "dcedge.confirm",
     "dcedge.daemon",
     "dcedge.explain.gather",
     "dcedge.explain.report",

@@ -56,9 +56,9 @@ class SharedLine:
                 )
 
     def apply(self, order: str) -> None:
-        """Have an order applied; there is no FRR."""
+        """Have an order applied; there is no FRR. It gets YAML's end, as it may be the beginning of the one before."""
         path = self.folder / "order.yaml"
-        path.write_text(order)
+        path.write_text(order + "...\n")
         places = {"ORDER": path, "STATE_DIR": self.folder / "state", "SOCKET": self.folder / "control.sock"}
         environment = os.environ | {f"DCEDGE_{name}": str(place) for name, place in places.items()}
         environment["DCEDGE_FRR_PATHSPACE"] = "dcedge-none"

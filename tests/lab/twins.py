@@ -100,6 +100,7 @@ virtual_interfaces:
     {connection: gcp, virtual_gateway: gcp, vlan: 115, bandwidth: 50M, preference: backup,
      addresses: [{customer: 169.254.115.2/29, cloud: 169.254.115.1}],
      bgp: {bfd: true}}
+...
 """
 
 # What each demands of BGP on its virtual interfaces; what a provider leaves open is left at BGP's own.

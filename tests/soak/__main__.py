@@ -20,6 +20,7 @@ from typing import Any
 import yaml
 
 from tests.lab.bed import ORDER, ORDERED_BPS, Bed
+from tests.lab.edge import written
 from tests.lab.netns import leave_on_signals
 from tests.lab.wait import until
 
@@ -91,6 +92,7 @@ class Soak:
         return found
 
     def change_order(self) -> None:
+        """Another one, which is refused where it takes away more at once than a reload may."""
         data: dict[str, Any] = yaml.safe_load(ORDER.read_text())
         for vi in data["virtual_interfaces"].values():
             vi["bandwidth"] = self.chance.choice(RATES)
@@ -101,7 +103,7 @@ class Soak:
                 "addresses": [{"customer": f"10.254.{number}.2/30", "cloud": f"10.254.{number}.1"}],
             }  # fmt: skip
         data["virtual_gateways"]["dev"]["accept"] = [{"prefix": "10.30.0.0/16", "le": 24}]
-        self.edge.order.write_text(yaml.safe_dump(data, sort_keys=False))
+        self.edge.order.write_text(written(data))
         self.edge.reload_daemon()
 
     def break_order(self) -> None:
@@ -110,7 +112,7 @@ class Soak:
 
     def apply(self) -> None:
         self.edge.order.write_text(ORDER.read_text())
-        self.edge.dcedge("apply")
+        self.edge.apply_whatever_goes()
 
     def delete_link(self) -> None:
         self._by_hand("ip", "link", "delete", "dev", self._link())
@@ -190,7 +192,7 @@ def main(minutes: float) -> int:
             descriptors = soak.process()["open_fds"]
             soak.run(minutes)
             edge.order.write_text(ORDER.read_text())
-            edge.reload_daemon()
+            edge.apply_whatever_goes()
             bed.wait_up(*ORDERED_BPS)
             until("the plan to be empty", lambda: edge.dcedge("plan"), 60, accept=lambda plan: plan.status == 0)
             until("no more descriptors", soak.process, 30, accept=lambda now: now["open_fds"] <= descriptors)

@@ -15,7 +15,7 @@ import yaml
 
 from tests.lab import traffic
 from tests.lab.bed import ORDER, Bed
-from tests.lab.edge import LAN, Edge, Outcome
+from tests.lab.edge import LAN, Edge, Outcome, written
 from tests.lab.netns import Fibre, Namespace, Port, Workspace, connect_host, execute, fibre
 from tests.lab.wait import until
 
@@ -157,7 +157,7 @@ def order(**changes: dict[str, Any]) -> str:
     }
     for name, change in changes.items():
         data["virtual_interfaces"][name.replace("_", "-")] |= change
-    return yaml.safe_dump(data, sort_keys=False)
+    return written(data)
 
 
 def systemctl(*words: str, check: bool = True) -> subprocess.CompletedProcess[str]:

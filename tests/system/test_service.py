@@ -41,6 +41,7 @@ PROBES = {
     "write into /etc": "touch /etc/written",
     "load a module": "modprobe ip6_gre",
     "see other users' processes": "test -d /proc/1",
+    "open a packet socket": 'python3 -c "import socket; socket.socket(17, 3)"',
 }
 
 

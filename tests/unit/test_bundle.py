@@ -124,6 +124,17 @@ def test_an_existing_file_is_not_overwritten(settings: Settings, tmp_path: Path)
     assert (tmp_path / "here.tar.gz").read_text() == "mine"
 
 
+def test_a_file_elsewhere_is_not_reached_by_a_link_in_the_state_folder(settings: Settings, tmp_path: Path) -> None:
+    (tmp_path / "shadow").write_text("root's own words")
+    for name in ("history.jsonl", "previous-order.yaml"):
+        (settings.state_dir / name).unlink(missing_ok=True)
+        (settings.state_dir / name).symlink_to(tmp_path / "shadow")
+    (settings.state_dir / "indices.json").hardlink_to(tmp_path / "shadow")
+    found = contents(write_bundle(settings, tmp_path))
+    assert found["state/history.jsonl"].startswith("(not to be had: ")
+    assert not [member for member, text in found.items() if "root's own words" in text]
+
+
 @pytest.mark.parametrize(
     ("text", "left"),
     [

@@ -47,6 +47,22 @@ virtual_interfaces:
     addresses: [{customer: 10.255.101.2/30, cloud: 10.255.101.1}]
     static: [10.20.0.0/16]
 """
+# Two more of the kind, each the only one on a port of its own, and the same file when only its beginning was copied.
+THREE = (
+    ORDER.replace(
+        "virtual_gateways:",
+        "  fra-2: {provider: otc, port: eth2, bandwidth: 1G}\n"
+        "  fra-3: {provider: otc, port: eth3, bandwidth: 1G}\n"
+        "virtual_gateways:",
+    )
+    + "".join(
+        f"  prod-{name}: {{connection: fra-{n}, virtual_gateway: prod, vlan: 0, bandwidth: 50M,\n"
+        f"    static: [10.20.0.0/16], addresses: [{{customer: 10.255.10{n}.2/30, cloud: 10.255.10{n}.1}}]}}\n"
+        for name, n in (("b", 2), ("c", 3))
+    )
+    + "...\n"
+)
+CUT = THREE[: THREE.index("  prod-b")]
 TOO_LONG = "x" * 120  # for a UNIX socket's path, which has 107 characters at most (unix(7))
 
 
@@ -110,10 +126,24 @@ def router(tmp_path: Path) -> Iterator[Router]:
 
 
 @pytest.fixture
-def daemon(router: Router) -> Iterator[subprocess.Popen[bytes]]:
+def ports(router: Router) -> None:
+    """Two ports more, and an order with a virtual interface on each."""
+    for port in ("eth2", "eth3"):
+        router.namespace.ip(f"link add {port} type veth peer name far-{port}")
+    router.order.write_text(THREE)
+
+
+def start(router: Router) -> subprocess.Popen[bytes]:
     """A daemon on the router, its first pass done."""
     process = router.namespace.popen(str(COMMAND), "run", log=router.folder / "log", environment=router.environment)
     until("the first pass", lambda: router.socket.exists() and passed(router))
+    return process
+
+
+@pytest.fixture
+def daemon(router: Router) -> Iterator[subprocess.Popen[bytes]]:
+    """The same, for as long as the test lasts."""
+    process = start(router)
     yield process
     end(process)
     assert "Traceback" not in (router.folder / "log").read_text()
@@ -272,45 +302,70 @@ class TestOnARouter:
         again = router.dcedge("plan")
         assert (again.status, "Nothing to do beside that" in again.stdout) == (2, True), again.said
 
-    def test_a_state_folder_that_cannot_be_is_a_failure_in_one_line(self, router: Router) -> None:
-        before = router.state_of_kernel()
-        for verb in ("plan", "apply", "run", "purge"):
-            outcome = router.dcedge(verb, "--state-dir", "/etc/hostname/state")
-            assert (outcome.status, outcome.stderr.count("\n")) == (1, 1), outcome.said
-            assert "Not a directory" in outcome.stderr
+    @pytest.mark.usefixtures("ports")
+    def test_a_state_folder_that_cannot_be_keeps_nothing_from_being_done(self, router: Router) -> None:
+        before, nowhere = router.state_of_kernel(), ("--state-dir", "/etc/hostname/state")
+        refused = router.dcedge("apply", "--confirm", "5m", *nowhere)
+        assert (refused.status, "nothing was changed" in refused.stderr) == (1, True), refused.said
         assert router.state_of_kernel() == before
+        done = router.dcedge("apply", *nowhere)
+        assert "cannot be written (Not a directory): a restart would forget" in done.stdout, done.said
+        assert router.state_of_kernel().count("inet 10.255.10") == 3
+        assert "Not a directory" in router.dcedge("plan", *nowhere).stdout
+        assert router.dcedge("purge", "--yes", *nowhere).status == 1
+        assert "inet 10.255.10" not in router.state_of_kernel()
 
-    def test_a_damaged_state_file_is_named(self, router: Router) -> None:
+    @pytest.mark.usefixtures("ports")
+    def test_a_damaged_state_file_is_set_aside_and_said(self, router: Router) -> None:
         router.state.mkdir(mode=0o700)
         (router.state / "owned.json").write_text("{")
-        outcome = router.dcedge("purge", "--yes")
-        assert (outcome.status, outcome.stderr.count("\n")) == (1, 1), outcome.said
-        assert f"{router.state / 'owned.json'} is damaged" in outcome.stderr
+        done = router.dcedge("apply")
+        assert f"{router.state / 'owned.json'} was damaged" in done.stdout, done.said
+        assert (router.state / "owned.json.damaged").read_text() == "{"
+        assert router.state_of_kernel().count("inet 10.255.10") == 3
 
-    @pytest.mark.parametrize(
-        ("option", "value", "said"),
-        [
-            ("--listen", "192.0.2.99:9478", "cannot listen on 192.0.2.99:9478"),
-            ("--listen", "nonsense", "'nonsense' is not ADDRESS:PORT"),
-            ("--listen", "127.0.0.1:99999", "is not ADDRESS:PORT"),
-            ("--socket", f"/tmp/{TOO_LONG}", "too long"),
-            ("--socket", "/etc/hostname", "exists and is not a socket"),
-        ],
-    )
-    def test_a_daemon_that_cannot_listen_ends_before_it_changes_anything(
-        self, router: Router, option: str, value: str, said: str
+    @pytest.mark.parametrize("value", ["nonsense", "127.0.0.1:99999"])
+    def test_a_daemon_told_to_listen_at_no_address_ends_before_it_changes_anything(
+        self, router: Router, value: str
     ) -> None:
         before = router.state_of_kernel()
-        outcome = router.dcedge("run", option, value)
-        assert outcome.status == 1, outcome.said
-        assert said in outcome.stderr
+        outcome = router.dcedge("run", "--listen", value)
+        assert (outcome.status, outcome.stderr.count("\n")) == (1, 1), outcome.said
+        assert "is not ADDRESS:PORT" in outcome.stderr
         assert router.state_of_kernel() == before
 
-    def test_a_daemon_whose_port_is_taken_ends(self, router: Router) -> None:
-        with router.namespace.call(socket.create_server, ("127.0.0.1", 9478)):
-            outcome = router.dcedge("run")
-        assert (outcome.status, outcome.stderr.count("\n")) == (1, 1), outcome.said
-        assert "address already in use" in outcome.stderr
+    @pytest.mark.usefixtures("ports")
+    @pytest.mark.parametrize(
+        ("variable", "value", "said"),
+        [
+            ("DCEDGE_LISTEN", "192.0.2.99:9478", "cannot listen on 192.0.2.99:9478"),
+            ("DCEDGE_SOCKET", f"/tmp/{TOO_LONG}", "too long"),
+            ("DCEDGE_SOCKET", "/etc/hostname", "exists and is not a socket"),
+        ],
+    )
+    def test_where_a_daemon_cannot_listen_the_data_plane_is_as_ordered(
+        self, router: Router, variable: str, value: str, said: str
+    ) -> None:
+        environment = {**router.environment, variable: value}
+        log = router.folder / "log"
+        process = router.namespace.popen(str(COMMAND), "run", log=log, environment=environment)
+        until("the addresses", router.state_of_kernel, accept=lambda state: state.count("inet 10.255.10") == 3)
+        until("it to be said", log.read_text, accept=lambda text: said in text)
+        end(process)
+
+    @pytest.mark.usefixtures("ports")
+    def test_a_port_that_is_taken_is_waited_for(self, router: Router) -> None:
+        taken = router.namespace.call(socket.create_server, ("127.0.0.1", 9478))
+        process = start(router)
+        assert router.state_of_kernel().count("inet 10.255.10") == 3
+        until("it to be said", lambda: router.dcedge("status").stdout, accept=lambda said: "already in use" in said)
+        taken.close()
+        fetch = ("curl", "-sf", "-m", "20", "http://127.0.0.1:9478/healthz")
+        until("HTTP", lambda: router.namespace.run(*fetch, check=False).stdout, accept=lambda said: said == "ok\n")
+        until(
+            "it to be said no more", lambda: router.dcedge("status").stdout, accept=lambda s: "already in use" not in s
+        )
+        end(process)
 
     def test_a_daemon_without_any_good_order_ends(self, router: Router) -> None:
         router.order.write_text("router: {")
@@ -446,6 +501,131 @@ class TestOnARouter:
         assert "4095 is not a VLAN ID" in router.dcedge("status").stdout
         refused = router.dcedge("reload", prefix=NOBODY)
         assert refused.status in {1, 3}, refused.said
+
+    @pytest.mark.usefixtures("ports")
+    def test_a_daemon_takes_a_mass_away_only_where_it_is_said_to(self, router: Router) -> None:
+        daemon = start(router)
+        held = router.state_of_kernel()
+        assert held.count("inet 10.255.10") == 3, held
+        whole_but_fewer, fewer = CUT + "...\n", "takes away 2 of 3 virtual interfaces in force"
+        for text, words, said in (
+            (CUT, ("reload",), "is cut"),
+            (whole_but_fewer, ("apply", "--allow-removal", "1"), f"{fewer} (removed: prod-b, prod-c), and not 1"),
+            (whole_but_fewer, ("apply",), fewer),
+            (whole_but_fewer, ("reload",), fewer),
+        ):
+            router.order.write_text(text)
+            outcome = router.dcedge(*words)
+            assert (outcome.status, said in outcome.stderr) == (3, True), outcome.said
+            assert "(removed: prod-b, prod-c)" in outcome.stderr
+            assert "`dcedge apply --allow-removal 2`" in outcome.stderr
+        assert ControlClient(router.socket).status()["order"]["load_failed"]
+        for verb in ("status", "plan"):
+            assert fewer in router.dcedge(verb).stdout
+        check = router.dcedge("check", "--json")
+        assert (check.status, fewer in check.json()["warnings"][0]["message"]) == (0, True), check.said
+        assert router.state_of_kernel() == held
+        end(daemon)
+        daemon = start(router)
+        assert "the last good order is in force" in router.dcedge("status").stdout
+        assert router.state_of_kernel() == held
+        assert router.dcedge("apply", "--allow-removal", "2").status != 3
+        assert router.state_of_kernel().count("inet 10.255.10") == 1
+        assert router.dcedge("rollback").status != 3
+        assert router.state_of_kernel().count("inet 10.255.10") == 3
+        end(daemon)
+
+    @pytest.mark.usefixtures("ports")
+    def test_a_reader_is_told_of_a_mass_by_what_the_daemon_shows(self, router: Router) -> None:
+        daemon = start(router)
+        router.order.write_text(CUT)
+        assert "is cut" in router.dcedge("check").stderr
+        shown = router.dcedge("check", "--state-dir", str(router.folder / "not-to-be-read"))
+        assert (shown.status, "takes away 2 of 3" in shown.stderr) == (0, True), shown.said
+        end(daemon)
+        unknown = router.dcedge("check", "--state-dir", str(router.folder / "not-to-be-read"))
+        assert (unknown.status, unknown.stderr) == (0, "")
+
+    @pytest.mark.usefixtures("ports")
+    def test_what_is_in_force_is_what_is_explained_and_a_file_that_differs_is_said(self, router: Router) -> None:
+        daemon = start(router)
+        router.order.write_text(CUT)
+        said = f"the order in force differs from {router.order}: see `dcedge plan`"
+        until("it to be said", lambda: router.dcedge("status").stdout, accept=lambda text: said in text)
+        explained = router.dcedge("explain", "prod-c")
+        assert explained.status in {0, 5}, explained.said
+        assert "differs from the order in force" in explained.stdout
+        router.order.write_text(THREE)
+        until("that to be over", lambda: router.dcedge("status").stdout, accept=lambda text: said not in text)
+        end(daemon)
+
+    @pytest.mark.usefixtures("ports")
+    def test_another_file_that_is_applied_becomes_the_daemons(self, router: Router) -> None:
+        daemon = start(router)
+        other = router.folder / "other.yaml"
+        other.write_text(THREE.replace("50M", "60M"))
+        words = ("apply", "--order", str(other))
+        assert router.dcedge(*words, "--confirm", "5m").status != 3
+        assert router.order.read_text() == THREE, "nobody has confirmed it"
+        assert router.dcedge("confirm").status == 0
+        assert router.order.read_text() == other.read_text()
+        assert router.order.with_name("order.yaml.before").read_text() == THREE
+        other.write_text(THREE)
+        router.dcedge(*words)
+        assert router.order.read_text() == THREE
+        end(daemon)
+        assert not list(router.folder.glob(".*.new"))
+
+    @pytest.mark.usefixtures("ports")
+    def test_another_file_that_cannot_become_the_daemons_changes_nothing(self, router: Router) -> None:
+        daemon = start(router)
+        held, real = router.dcedge("status", "--json").json(), router.folder / "real.yaml"
+        other = router.folder / "other.yaml"
+        other.write_text(THREE.replace("50M", "60M"))
+        router.order.rename(real)
+        router.order.symlink_to(real)
+        refused = router.dcedge("apply", "--order", str(other))
+        assert (refused.status, "is a link" in refused.stderr) == (1, True), refused.said
+        assert router.dcedge("status", "--json").json()["order"]["applied_at"] == held["order"]["applied_at"]
+        end(daemon)
+
+    @pytest.mark.usefixtures("ports")
+    def test_without_a_daemon_a_mass_is_said_too(self, router: Router) -> None:
+        assert router.dcedge("apply").status != 3
+        router.order.write_text(CUT)
+        for words in (("apply",), ("apply", "--allow-removal", "3")):
+            outcome = router.dcedge(*words)
+            assert (outcome.status, "--allow-removal 2" in outcome.stderr) == (3, True), outcome.said
+        assert router.state_of_kernel().count("inet 10.255.10") == 3
+        assert router.dcedge("apply", "--allow-removal", "2").status != 3
+        assert router.state_of_kernel().count("inet 10.255.10") == 1
+
+    def test_protection_of_http_that_a_reload_brings_is_in_force_or_the_reload_fails(
+        self, router: Router, daemon: subprocess.Popen[bytes]
+    ) -> None:
+        def fetched(*options: str) -> str:
+            words = ("curl", "-s", "-m", "20", "-o", "/dev/null", "-w", "%{http_code}", *options)
+            return router.namespace.run(*words, check=False).stdout
+
+        plain, secure = "http://127.0.0.1:9478/healthz", ("-k", "https://127.0.0.1:9478/healthz")
+        assert fetched(plain) != "000"
+        web = router.folder / "web.yml"
+        router.order.write_text(f"agent: {{web_config: {web}}}\n{ORDER}")
+        failed = router.dcedge("reload")
+        assert (failed.status, f"{web}: No such file" in failed.stderr) == (1, True), failed.said
+        subprocess.run(
+            [
+                *("openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"),
+                *("-days", "2", "-subj", "/CN=router", "-keyout", router.folder / "key", "-out", router.folder / "crt"),
+            ],
+            check=True,
+            capture_output=True,
+        )
+        hashed = "$2b$04$LIiBd/ndZTYQtfhEe5IQpuzTVULGXPgkAj4Y9wy6nYwQzaTDcYHpC"
+        tls = "tls_server_config: {cert_file: crt, key_file: key}\n"
+        web.write_text(f"{tls}basic_auth_users: {{somebody: '{hashed}'}}\n")
+        assert router.dcedge("reload").status == 0
+        assert (fetched(plain), fetched(*secure)) == ("000", "401")
 
     def test_a_reload_without_a_daemon_says_so(self, router: Router) -> None:
         assert router.dcedge("reload").status == 4

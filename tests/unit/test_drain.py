@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from dcedge.drain import DrainRefusedError, quiet_bps, refuse_last_paths, select, undone
@@ -113,6 +115,13 @@ def test_fast_bfd_is_no_traffic(order: Order) -> None:
     quick, slow = (quiet_bps(resolve_interface(order, name)) for name in ("prod-a", "dev-a"))
     assert quick > 2 * 20 * 86 * 8  # two sessions, twenty frames a second of IPv6's 86 bytes
     assert slow < 20_000
+
+
+def test_keepalives_and_neighbour_discovery_are_no_traffic(order: Order) -> None:
+    """Without BFD, and probed once in a thousand seconds."""
+    idle = replace(resolve_interface(order, "prod-b"), probe_interval=1000.0)
+    assert not any(session.bfd for session in idle.sessions)
+    assert 5_000 < quiet_bps(idle) < 50_000
 
 
 def test_a_drain_is_not_done_while_frr_or_the_kernel_has_not_done_it(order: Order) -> None:

@@ -8,7 +8,7 @@ LINK, SHAPER = Key("link", "eth1.101"), Key("shaper", "eth1.102")
 
 def fight(fights: Fights, start: float, every: float = 1.0) -> list[Key]:
     """Repair the link again and again; what has become a fight by the last one."""
-    return [fights.repaired([LINK], start + every * i) for i in range(REPAIRS)][-1]
+    return [fights.repaired({LINK: 2}, start + every * i) for i in range(REPAIRS)][-1]
 
 
 def test_a_repair_now_and_then_is_no_fight() -> None:
@@ -38,3 +38,15 @@ def test_a_new_order_is_carried_out_at_once() -> None:
     fight(fights, 0.0)
     fights.forget()
     assert fights.held(REPAIRS) == frozenset()
+
+
+def test_what_goes_with_its_port_and_comes_back_with_it_is_no_fight() -> None:
+    fights = Fights()
+    assert not any(fights.repaired({LINK: index}, index) for index in range(2, 2 + 2 * REPAIRS))
+
+
+def test_it_is_known_when_the_next_repair_may_be_tried() -> None:
+    fights = Fights()
+    assert fights.next_release(0.0) is None
+    fight(fights, 0.0)
+    assert fights.next_release(REPAIRS) == REPAIRS - 1 + PAUSE_SECONDS

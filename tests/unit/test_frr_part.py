@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from ipaddress import ip_address
 from pathlib import Path
 from types import SimpleNamespace
@@ -12,55 +12,18 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 
 from dcedge import frr_part
-from dcedge.bgp.config import FrrConfig, Line
+from dcedge.bgp.config import Line
 from dcedge.bgp.md5 import KeyedPeer, KeySearch
 from dcedge.bgp.observe import observe_frr
 from dcedge.bgp.vty import FrrClient
-from dcedge.errors import FrrUnavailableError
 from dcedge.frr_part import SETTLED_SECONDS, FrrPart
 from dcedge.intent import NOTHING, Intent, Later
 from dcedge.kernel.execute import Failure
 from dcedge.plan import Plan
 from dcedge.store import Pending, Store
-from tests.unit.bgp.fake_frr import FakeFrr
+from tests.unit.bgp.fake_frr import FakeFrrClient
 from tests.unit.bgp.generated import orders
 from tests.unit.bgp.orders import Derived, derived, keyed, vi
-
-
-@dataclass
-class Router:
-    """An FRR in miniature, as its client shows it."""
-
-    frr: FakeFrr = field(default_factory=FakeFrr)
-    zebra: FakeFrr = field(default_factory=FakeFrr)  # what vtysh gave it of FRR's file
-    saved: int = 0
-    seconds: float | None = 3600.0
-    absent: bool = False
-    bgpd: int = 100  # its process
-
-    def processes(self) -> dict[str, int]:
-        return {"bgpd": self.bgpd}
-
-    def running_config(self) -> FrrConfig:
-        if self.absent:
-            raise FrrUnavailableError("bgpd is not running")
-        return FrrConfig.of(self.frr.lines)
-
-    def apply(self, text: str) -> None:
-        self.frr.load(text)
-
-    def copies(self) -> dict[str, FrrConfig]:
-        return {"zebra": FrrConfig.of(self.zebra.lines)}
-
-    def feed_one(self, daemon: str, text: str) -> None:
-        assert daemon == "zebra"
-        self.zebra.load(text)
-
-    def age(self) -> float | None:
-        return self.seconds
-
-    def write_config(self) -> None:
-        self.saved += 1
 
 
 @pytest.fixture(autouse=True)
@@ -69,7 +32,7 @@ def no_kernel(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(frr_part, "look_for_keys", lambda *_, **__: KeySearch(frozenset(), ""))
 
 
-def part_of(router: Router, folder: Path) -> FrrPart:
+def part_of(router: FakeFrrClient, folder: Path) -> FrrPart:
     return FrrPart(cast("FrrClient", router), Store(folder))
 
 
@@ -93,7 +56,7 @@ GRACEFUL = derived({"a": vi(1, bgp=keyed(graceful_restart=True))})
 
 
 def test_it_is_saved_when_our_part_has_changed_and_only_then(tmp_path: Path) -> None:
-    router = Router()
+    router = FakeFrrClient()
     part = part_of(router, tmp_path)
     seen = []
     for order in (ONE, ONE, OTHER, OTHER, ONE, derived({}), derived({})):
@@ -106,14 +69,14 @@ def test_it_is_saved_when_our_part_has_changed_and_only_then(tmp_path: Path) -> 
 
 
 def test_what_waits_for_a_confirmation_is_not_saved(tmp_path: Path) -> None:
-    router = Router()
+    router = FakeFrrClient()
     part = part_of(router, tmp_path)
     make_pass(part, ONE)
     part.store.save_pending(Pending.starting("", None, {}, 60))
     make_pass(part, OTHER)
     assert router.saved == 1
     make_pass(part, ONE)
-    part.store.clear_pending()
+    part.store.drop_pending()
     make_pass(part, ONE)
     assert router.saved == 1, "rolled back: what is saved is in force again"
     make_pass(part, OTHER)
@@ -121,7 +84,7 @@ def test_what_waits_for_a_confirmation_is_not_saved(tmp_path: Path) -> None:
 
 
 def test_a_repair_is_not_saved_as_nothing_of_ours_has_changed(tmp_path: Path) -> None:
-    router = Router()
+    router = FakeFrrClient()
     part = part_of(router, tmp_path)
     make_pass(part, ONE)
     router.frr.lines.clear()
@@ -130,7 +93,7 @@ def test_a_repair_is_not_saved_as_nothing_of_ours_has_changed(tmp_path: Path) ->
 
 
 def test_what_is_saved_is_doubted_where_frr_came_up_without_our_part(tmp_path: Path) -> None:
-    router = Router()
+    router = FakeFrrClient()
     part = part_of(router, tmp_path)
     make_pass(part, ONE)
     router.bgpd = 101  # with what was saved
@@ -144,7 +107,7 @@ def test_what_is_saved_is_doubted_where_frr_came_up_without_our_part(tmp_path: P
 
 
 def test_a_frr_that_has_only_just_started_is_let_read_its_file_first(tmp_path: Path) -> None:
-    router = Router(seconds=1.0)
+    router = FakeFrrClient(seconds=1.0)
     part = part_of(router, tmp_path)
     make_pass(part, ONE)
     assert router.saved == 0
@@ -159,7 +122,7 @@ def test_a_frr_that_reads_graceful_sessions_from_its_file_is_not_configured_besi
 ) -> None:
     clock = [1000.0]
     monkeypatch.setattr("dcedge.frr_part.time", SimpleNamespace(monotonic=lambda: clock[0]))
-    router = Router()
+    router = FakeFrrClient()
     part = part_of(router, tmp_path)
     make_pass(part, GRACEFUL)
     ours = sorted(router.frr.lines)
@@ -189,7 +152,7 @@ def test_a_frr_that_reads_graceful_sessions_from_its_file_is_not_configured_besi
 
 
 def test_a_frr_without_graceful_sessions_is_configured_at_once(tmp_path: Path) -> None:
-    router = Router()
+    router = FakeFrrClient()
     part = part_of(router, tmp_path)
     make_pass(part, ONE)
     router.seconds, router.bgpd = 1.0, 101
@@ -199,7 +162,7 @@ def test_a_frr_without_graceful_sessions_is_configured_at_once(tmp_path: Path) -
 
 
 def test_without_frr_nothing_is_planned_and_nothing_saved(tmp_path: Path) -> None:
-    router = Router(absent=True)
+    router = FakeFrrClient(absent=True)
     part = part_of(router, tmp_path)
     assert make_pass(part, ONE) == []
     assert (part.observed.blocks, part.observed.detail, router.saved) == (None, "bgpd is not running", 0)
@@ -211,7 +174,7 @@ def test_without_frr_nothing_is_planned_and_nothing_saved(tmp_path: Path) -> Non
 def test_a_session_without_its_key_is_a_failure_and_held_shut_until_it_has_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    router = Router()
+    router = FakeFrrClient()
     part = part_of(router, tmp_path)
     peer = KeyedPeer("a", "router bgp 65010", None, ip_address("10.255.1.1"))
     refused = {peer}
@@ -219,7 +182,7 @@ def test_a_session_without_its_key_is_a_failure_and_held_shut_until_it_has_it(
     def look_for_keys(*_: object, **__: object) -> KeySearch:
         return KeySearch(frozenset(refused), "")
 
-    def secure(frr: Router, *_: object) -> frozenset[KeyedPeer]:
+    def secure(frr: FakeFrrClient, *_: object) -> frozenset[KeyedPeer]:
         frr.apply(f"router bgp 65010\n {'' if refused else 'no '}neighbor 10.255.1.1 shutdown\nexit\n")
         return frozenset(refused)
 
@@ -239,7 +202,7 @@ def test_a_session_without_its_key_is_a_failure_and_held_shut_until_it_has_it(
 
 
 def test_who_needs_no_key_any_more_is_not_held_shut(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    part = part_of(Router(), tmp_path)
+    part = part_of(FakeFrrClient(), tmp_path)
     peer = KeyedPeer("a", "router bgp 65010", None, ip_address("10.255.1.1"))
     monkeypatch.setattr(frr_part, "look_for_keys", lambda *_, **__: KeySearch(frozenset({peer}), ""))
     monkeypatch.setattr(frr_part, "secure", lambda *_: frozenset({peer}))
@@ -255,7 +218,7 @@ def test_who_needs_no_key_any_more_is_not_held_shut(tmp_path: Path, monkeypatch:
 def test_what_was_read_back_is_what_a_look_at_everything_sees(
     tmp_path_factory: pytest.TempPathFactory, before: Derived, after: Derived
 ) -> None:
-    part = part_of(router := Router(), tmp_path_factory.mktemp("state"))
+    part = part_of(router := FakeFrrClient(), tmp_path_factory.mktemp("state"))
     for order in (before, before, after, before):
         owned = part.store.owned().frr_lines
         part.look(intent_of(order), part.store.owned())
@@ -266,7 +229,7 @@ def test_what_was_read_back_is_what_a_look_at_everything_sees(
 
 
 def test_an_order_that_gives_a_line_to_another_is_looked_at_anew(tmp_path: Path) -> None:
-    part = part_of(router := Router(), tmp_path)
+    part = part_of(router := FakeFrrClient(), tmp_path)
     assert make_pass(part, ONE) == []
     renamed = derived({"b": vi(1, bgp=keyed())})
     for order in (derived({"a": vi(1, bgp=keyed(receive_limit=7))}), renamed, ONE):
@@ -277,7 +240,7 @@ def test_an_order_that_gives_a_line_to_another_is_looked_at_anew(tmp_path: Path)
 
 
 def test_what_other_daemons_still_have_of_ours_is_taken_out_of_them_before_it_is_saved(tmp_path: Path) -> None:
-    router = Router()
+    router = FakeFrrClient()
     part = part_of(router, tmp_path)
     both, one = derived({"a": vi(1), "b": vi(2, preference="backup")}), derived({"a": vi(1)})
     make_pass(part, both)

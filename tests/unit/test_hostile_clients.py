@@ -72,7 +72,7 @@ def huge(router: Router, control: bool) -> list[socket.socket]:
     client = connected(router, control)
     sent = 0
     with contextlib.suppress(OSError):
-        client.sendall(b"POST %s HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % (path, HUGE))
+        client.sendall(b"POST %s HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n" % (path, HUGE))
         while sent < HUGE:
             sent += client.send(bytes(1 << 20))
     assert sent < HUGE, "all of it was read"

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from dcedge import supervision
 from dcedge.expose.snapshot import FrrSnapshot, OrderSnapshot, PassSnapshot
 from dcedge.supervision import Supervisor, status_line
 from tests.unit.expose.scene import down, snapshot, up
@@ -108,9 +109,20 @@ def test_a_status_is_told_once_in_one_line(systemd: socket.socket) -> None:
 
 def test_without_systemd_nobody_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("NOTIFY_SOCKET", raising=False)
+    told: list[object] = []
+    monkeypatch.setattr(supervision, "notify", lambda *words: told.append(words))
     supervisor = Supervisor()
     supervisor.ready()
-    supervisor.status(lambda: "x")
+    supervisor.status(lambda: pytest.fail("a line that nobody reads is put together"))
+    supervisor.stopping()
+    assert told == []
+
+
+def test_systemd_hears_when_it_is_ready_and_when_it_stops(systemd: socket.socket) -> None:
+    supervisor = Supervisor()
+    supervisor.ready()
+    supervisor.stopping()
+    assert heard(systemd) == ["READY=1", "STOPPING=1"]
 
 
 def test_the_line_says_what_is_wrong_first() -> None:

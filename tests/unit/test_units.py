@@ -17,7 +17,7 @@ EXPOSURE_MAX = 2.2
 DAEMONS_OWN = {
     "Type", "NotifyAccess", "ExecStart", "ExecReload", "TimeoutStartSec", "TimeoutStopSec", "WatchdogSec",
     "WatchdogSignal", "Restart", "RestartSec", "RestartPreventExitStatus", "RuntimeDirectory", "RuntimeDirectoryMode",
-    "LoadCredential", "LimitNOFILE", "OOMScoreAdjust",
+    "LoadCredential", "LimitNOFILE", "AmbientCapabilities", "CapabilityBoundingSet",
 }  # fmt: skip
 
 
@@ -47,6 +47,21 @@ def test_whoever_rolls_back_is_confined_as_the_daemon_is() -> None:
         [(key, value) for key, value in section(unit, "Service") if key not in DAEMONS_OWN] for unit in SERVICES
     )
     assert guard == daemon
+
+
+def test_only_who_sends_probes_may_send_raw_packets_and_nobody_speaks_ethernet() -> None:
+    daemon, guard = (dict(section(unit, "Service")) for unit in SERVICES)
+    for key in ("AmbientCapabilities", "CapabilityBoundingSet"):
+        assert (daemon[key], guard[key]) == ("CAP_NET_ADMIN CAP_NET_RAW", "CAP_NET_ADMIN")
+    assert "AF_PACKET" not in daemon["RestrictAddressFamilies"].split()
+
+
+@pytest.mark.parametrize("unit", SERVICES)
+def test_bgpd_outlives_the_agent_where_memory_runs_out_and_no_password_gets_into_a_core(unit: str) -> None:
+    said = dict(section(unit, "Service"))
+    assert int(said["OOMScoreAdjust"]) > 0, "bgpd's"
+    assert said["MemoryMax"].endswith("M")
+    assert said["LimitCORE"] == "0"
 
 
 def test_every_unit_can_be_read() -> None:

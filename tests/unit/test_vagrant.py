@@ -31,6 +31,7 @@ def test_the_edges_order_is_good() -> None:
     assert found
     loaded = parse_order(f"{found[1]}\n{(ROOT / found[2]).read_text()}", "order.yaml")
     assert [warning.path for warning in loaded.warnings] == ["agent.listen"]  # open to the lab's network
+    assert loaded.ended
 
 
 def test_the_clouds_ends_fit_the_order() -> None:

@@ -27,7 +27,7 @@ from dcedge.expose.control_server import Command, Reply, start_control
 from dcedge.expose.detail import detail_json
 from dcedge.expose.document import status_chunks, status_json
 from dcedge.expose.hour import Hour
-from dcedge.expose.http import start_http
+from dcedge.expose.http import HttpEndpoint
 from dcedge.expose.metrics import render
 from dcedge.expose.overview import Wanted, overview_json
 from dcedge.expose.plan_document import applied_json
@@ -90,6 +90,9 @@ class Daemon:
     def hour(self) -> Hour:
         return Hour()
 
+    def order_text(self) -> str:
+        return ""
+
     def history(self, name: str) -> tuple[Transition, ...]:
         return (Transition(5.0, "up", "down", ECHO),)
 
@@ -105,12 +108,14 @@ class Daemon:
 
 def over_http(path: str) -> str:
     async def run() -> str:
-        async with start_http("127.0.0.1:0", Daemon()) as (address, port):
-            reader, writer = await asyncio.open_connection(address, port)
-            writer.write(f"GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n".encode())
-            said = (await reader.read()).decode()
-            writer.close()
-            return said
+        endpoint = HttpEndpoint(Daemon())
+        address, port = await endpoint.serve_at("127.0.0.1:0")
+        reader, writer = await asyncio.open_connection(address, port)
+        writer.write(f"GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n".encode())
+        said = (await reader.read()).decode()
+        writer.close()
+        await endpoint.close()
+        return said
 
     return asyncio.run(run())
 

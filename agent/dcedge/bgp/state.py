@@ -258,7 +258,9 @@ def parse_bfd(text: str) -> tuple[BfdPeer, ...]:
         peers = json.loads(text)
     except ValueError as error:
         raise FrrError("bfdd's answer to `show bfd peers json` is not JSON") from error
-    return tuple(_bfd(facts) for facts in peers if isinstance(facts, dict) and "peer" in facts)
+    if not isinstance(peers, list):
+        raise FrrError("bfdd's answer to `show bfd peers json` is not a list")
+    return tuple(peer for facts in peers if isinstance(facts, dict) and (peer := _bfd(facts)) is not None)
 
 
 def _object(text: str, command: str) -> dict[str, object]:
@@ -328,9 +330,13 @@ def _prefixes(family: Family, counts: Mapping[str, object]) -> FamilyPrefixes:
     )
 
 
-def _bfd(facts: Mapping[str, object]) -> BfdPeer:
+def _bfd(facts: Mapping[str, object]) -> BfdPeer | None:
+    try:
+        address = ip_address(str(facts.get("peer")))
+    except ValueError:
+        return None
     return BfdPeer(
-        peer=ip_address(str(facts["peer"])),
+        peer=address,
         vrf=_text(facts, "vrf") or "default",
         interface=_text(facts, "interface"),
         status=_text(facts, "status") or "unknown",

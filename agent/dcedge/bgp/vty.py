@@ -59,6 +59,7 @@ class FrrClient:
         self.silent: set[str] = set() if silent is None else silent
         self._open: dict[str, Vty] = {}
         self.version: str | None = None  # of bgpd, when it last answered
+        self._seen: dict[str, tuple[int, float]] = {}  # a daemon's file was written, and when that was (monotonic)
         self._lock = threading.Lock()
         self._reader = SessionReader()
         self._read: tuple[bytes, FrrConfig] = b"", FrrConfig()
@@ -128,12 +129,18 @@ class FrrClient:
         return found
 
     def age(self) -> float | None:
-        """Seconds since the daemon that started last did so; None where that is not known."""
-        starts = []
+        """Seconds since the daemon that started last did so; None where that is not known.
+
+        Once it has been seen no change of the clock matters; a file from the future is as old as it is known.
+        """
+        now, ages = time.monotonic(), []
         for daemon in DAEMONS:
             with contextlib.suppress(OSError):
-                starts.append((self._folder / f"{daemon}.pid").stat().st_mtime)
-        return time.time() - max(starts) if starts else None
+                written = (self._folder / f"{daemon}.pid").stat().st_mtime_ns
+                if self._seen.get(daemon, (0, 0.0))[0] != written:
+                    self._seen[daemon] = written, now - max(time.time() - written / 1e9, 0.0)
+                ages.append(now - self._seen[daemon][1])
+        return min(ages) if ages else None
 
     def running_config(self) -> FrrConfig:
         """What bgpd and bfdd run with now.

@@ -19,7 +19,7 @@ from typing import Any, cast
 from dcedge.bgp.state import SessionState, more_telling
 from dcedge.bgp.vty import FrrClient
 from dcedge.credentials import Secret, read_credentials
-from dcedge.errors import DcedgeError, FrrError, KernelError, NotRunningError, OrderInvalidError
+from dcedge.errors import DcedgeError, FrrError, KernelError, NotRunningError, StateError
 from dcedge.explain.evidence import (
     Capture,
     Circuit,
@@ -41,7 +41,7 @@ from dcedge.kernel.ethtool import LinkMode
 from dcedge.kernel.naming import interface_link
 from dcedge.kernel.netlink import RouteSocket
 from dcedge.kernel.optics import Optics
-from dcedge.order.load import load_order, parse_order
+from dcedge.order.load import digest_of_file, load_order, parse_order
 from dcedge.order.model import Order
 from dcedge.order.resolve import ResolvedInterface, resolve_interface
 from dcedge.own_session import outgoing_link
@@ -127,14 +127,26 @@ def gather(settings: Settings, name: str) -> Evidence:
 
 
 def _order(settings: Settings, unseen: list[str]) -> Order:
+    """The order in force, as the daemon tells it; else the last one that was, as far as that may be read."""
     try:
+        text: str | None = ControlClient(settings.socket, timeout=10.0).order()
+    except DcedgeError:
+        text = _last_in_force(settings)
+    if text is None:
         return load_order(settings.order).order
-    except OrderInvalidError:
-        text = Store(settings.state_dir).last_good()
-        if text is None:
-            raise
-        unseen.append(f"{settings.order} is invalid: explained is the last good order")
-        return parse_order(text, "the last good order").order
+    loaded = parse_order(text, "the order in force")
+    if digest_of_file(settings.order) != loaded.digest:
+        unseen.append(f"{settings.order} differs from the order in force, which is what is explained")
+    return loaded.order
+
+
+def _last_in_force(settings: Settings) -> str | None:
+    store = Store(settings.state_dir)
+    try:
+        pending = store.pending()
+        return pending.order if pending is not None else store.last_good()
+    except StateError:
+        return None
 
 
 def _daemon(settings: Settings, name: str, unseen: list[str]) -> tuple[DaemonSays | None, tuple[str, ...], bool]:

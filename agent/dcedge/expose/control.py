@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import socket
+import struct
 from pathlib import Path
 from typing import Any, cast
 from urllib.parse import quote, urlencode
@@ -38,6 +39,10 @@ class ControlClient:
         """What the daemon sees."""
         return cast("Status", self._ask("GET", "status"))
 
+    def order(self) -> str:
+        """The contents of the order in force."""
+        return str(self._ask("GET", "order")["order"])
+
     def history(self, name: str) -> list[TransitionDocument]:
         """The verdict's transitions of one virtual interface in the last day, oldest first."""
         return cast("list[TransitionDocument]", self._ask("GET", f"history/{quote(name, safe='')}")["transitions"])
@@ -59,7 +64,6 @@ class ControlClient:
     def _ask(self, method: str, verb: str, body: bytes = b"") -> dict[str, Any]:
         try:
             with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connected:
-                connected.settimeout(self._timeout)
                 self._connect(connected)
                 status, content = _exchange(connected, method, f"/v1/{verb}", body)
         except TimeoutError as error:
@@ -69,16 +73,25 @@ class ControlClient:
         return _understood(status, content)
 
     def _connect(self, connecting: socket.socket) -> None:
+        # Where many are waiting to be let in, the kernel has us wait in line; without blocking it would turn us away.
+        connecting.settimeout(None)
+        connecting.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, _timeval(self._timeout))
         try:
             connecting.connect(str(self._path))
+            connecting.settimeout(self._timeout)
         except (ConnectionRefusedError, FileNotFoundError) as error:
             raise NotRunningError(f"no daemon answers on {self._path}") from error
         except PermissionError as error:
             raise DcedgeError(f"{self._path}: not permitted (root, or a member of group {GROUP})") from error
-        except TimeoutError:
-            raise
+        except BlockingIOError as error:
+            raise TimeoutError from error
         except OSError as error:  # too long a path, or one through a file
             raise DcedgeError(f"{self._path}: {error.strerror or error}") from error
+
+
+def _timeval(seconds: float) -> bytes:
+    whole, rest = divmod(seconds, 1)
+    return struct.pack("@ll", int(whole), int(rest * 1_000_000))
 
 
 def _exchange(connected: socket.socket, method: str, target: str, body: bytes) -> tuple[int, bytes]:

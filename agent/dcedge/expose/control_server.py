@@ -1,7 +1,7 @@
 """The daemon's end of the control socket: whoever may connect may read; only root may change.
 
-The file's mode (0660, group dcedge) decides who may connect, the kernel's word on the peer (SO_PEERCRED, unix(7))
-who may change.
+The file's mode (0660, group dcedge) decides who may connect, the kernel's word on who has connected (SO_PEERCRED,
+unix(7)) who may change, and that readers, however many connections they hold, never keep root out.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ import os
 import socket
 import stat
 import struct
+from asyncio.trsock import TransportSocket
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
@@ -26,26 +26,17 @@ from dcedge.expose.detail import detail_json
 from dcedge.expose.document import status_chunks, transition_json
 from dcedge.expose.hour import Hour
 from dcedge.expose.overview import Wanted, overview_json
-from dcedge.expose.server import Limits, Request, Response, Routes, Server, TooLargeError
+from dcedge.expose.server import Limits, Request, Response, Routes, Server, TooLargeError, UserOf
 from dcedge.expose.snapshot import Snapshot
 from dcedge.health.tracker import Transition
 from dcedge.masking import hide
 
-_MOST_CLIENTS = 64
+_MOST_CLIENTS, _OF_ONE_USER, _FOR_ROOT = 64, 16, 8
 _PATIENCE = 10.0
 _CREDENTIALS = struct.Struct("=iII")  # struct ucred
 _JSON = {"Content-Type": "application/json; charset=utf-8"}
 
 Reply = Mapping[str, object]
-
-
-@dataclass(frozen=True, slots=True)
-class Peer:
-    """Who is at the other end of the socket."""
-
-    pid: int
-    uid: int
-    gid: int
 
 
 Command = Callable[[str, Mapping[str, str]], Awaitable[Reply]]
@@ -56,6 +47,9 @@ class Backend(Protocol):
 
     def snapshot(self) -> Snapshot:
         """All there is to see now."""
+
+    def order_text(self) -> str:
+        """The contents of the order in force."""
 
     def history(self, name: str) -> tuple[Transition, ...]:
         """The verdict's transitions of one virtual interface in the last day; none of an unknown one."""
@@ -71,21 +65,23 @@ class Backend(Protocol):
 
 
 class ControlServer:
-    """Serves one backend on one socket file."""
+    """Serves one backend on one socket file; `user_of` says whose a connection is."""
 
-    def __init__(self, backend: Backend, path: Path) -> None:
+    def __init__(self, backend: Backend, path: Path, user_of: UserOf | None = None) -> None:
         self._backend = backend
         self._path = path
         routes = Routes(
             {
                 "GET /v1/status": self._status,
                 "GET /v1/history/([^/]+)": self._history,
+                "GET /v1/order": self._order,
                 "GET /v1/overview": self._overview,
                 "GET /v1/interfaces/([^/]+)": self._interface,
                 "POST /v1/([^/]+)": self._command,
             }
         )
-        self._clients = Server(routes.answer, Limits(_MOST_CLIENTS, _PATIENCE, LONGEST_SECONDS))
+        limits = Limits(_MOST_CLIENTS, _PATIENCE, LONGEST_SECONDS, _OF_ONE_USER, _FOR_ROOT)
+        self._clients = Server(routes.answer, limits, user_of=user_of or _user_of)
         self._listening: asyncio.Server | None = None
         self._inode: int | None = None
 
@@ -108,6 +104,9 @@ class ControlServer:
     async def _status(self, _: Request) -> Response:
         return self._json(status_chunks(self._backend.snapshot()))
 
+    async def _order(self, _: Request) -> Response:
+        return self._json(json_chunks({"order": self._backend.order_text()}))
+
     async def _history(self, _: Request, name: str) -> Response:
         transitions = [transition_json(one) for one in self._backend.history(name)]
         return self._json(json_chunks({"transitions": transitions}))
@@ -125,7 +124,7 @@ class ControlServer:
         return self._json(json_chunks(detail))
 
     async def _command(self, request: Request, name: str) -> Response:
-        if _peer_of(request).uid != 0:
+        if request.user != 0:
             return _error(403, "forbidden", "only root may change anything here")
         verb = self._backend.commands().get(name)
         if verb is None:
@@ -166,10 +165,9 @@ def _error(status: int, kind: str, text: str, **more: object) -> Response:
     return Response(status, body, _JSON, close=status in {403, 404, 413})  # a body may follow that nobody will read
 
 
-def _peer_of(request: Request) -> Peer:
-    return Peer(
-        *_CREDENTIALS.unpack(request.socket.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size))
-    )
+def _user_of(connected: TransportSocket) -> int:
+    _, user, _ = _CREDENTIALS.unpack(connected.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size))
+    return int(user)
 
 
 def _listen(path: Path) -> socket.socket:

@@ -264,6 +264,7 @@ class OrderDocument(TypedDict):
     applied_at: float | None
     load_failed: bool
     problems: list[str]
+    file_differs: bool
 
 
 # `pass` is a word of Python's, so no class can have it as a key.
@@ -313,6 +314,7 @@ def status_json(snapshot: Snapshot) -> Status:
             "applied_at": snapshot.order.applied,
             "load_failed": snapshot.order.load_failed,
             "problems": [told(text) for text in snapshot.order.problems],
+            "file_differs": snapshot.order.differs,
         },
     }
 

@@ -1,7 +1,6 @@
 """The last hour of every virtual interface, a point a minute: what the status page and `top` draw.
 
-There are thousands, so a point is four numbers of 16 bits, on scales on which they are off by less than a thousandth:
-half a kilobyte a virtual interface. Time is handed in.
+Time is handed in.
 """
 
 from __future__ import annotations
@@ -12,12 +11,8 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from dcedge.expose.snapshot import VirtualInterfaceSnapshot
-from dcedge.turns import in_turns
 
 POINTS, STEP_SECONDS = 60, 60.0
-_UNKNOWN, _FULL = 0, 0xFFFF
-_LONGEST_SECONDS, _MICROSECOND = 10.0, 1e-6
-_FASTEST_BPS = 1e12
 
 
 class Curves(NamedTuple):
@@ -32,35 +27,16 @@ class Curves(NamedTuple):
     transmit_bps: tuple[float | None, ...] = ()
 
 
-class _Scale:
-    """Numbers from 0 to `largest` as 1 to 65535: evenly spaced below `unit`, by their logarithm above it."""
-
-    def __init__(self, largest: float, unit: float) -> None:
-        self._unit = unit
-        self._steps = (_FULL - 1) / math.log1p(largest / unit)
-
-    def write(self, value: float | None) -> int:
-        if value is None or value < 0:
-            return _UNKNOWN
-        return min(_FULL, 1 + round(self._steps * math.log1p(value / self._unit)))
-
-    def read(self, written: int) -> float | None:
-        if written == _UNKNOWN:
-            return None
-        return float(f"{self._unit * math.expm1((written - 1) / self._steps):.3g}")  # no more than was kept
-
-
-_RTT, _LOSS, _BPS = _Scale(_LONGEST_SECONDS, _MICROSECOND), _Scale(1.0, 1e-3), _Scale(_FASTEST_BPS, 1.0)
-_SCALES = (_RTT, _LOSS, _BPS, _BPS)
+_WIDTH = len(Curves._fields)
 
 
 class _Track:
-    """One virtual interface: its points, one after the other, and the totals at the last of them."""
+    """One virtual interface: its points, each as long as `Curves`, and the totals at the last of them."""
 
     __slots__ = ("points", "totals")
 
     def __init__(self, totals: array[float]) -> None:
-        self.points = array("H")
+        self.points = array("f")  # NaN where nothing is known
         self.totals = totals
 
 
@@ -80,16 +56,15 @@ class Hour:
         self._last = at
         missed = min(POINTS, round(seconds / self._step) - 1) if seconds > 0 else 0
         before, self._tracks = self._tracks, {}
-        for vi in in_turns(interfaces):
+        for vi in interfaces:
             totals = _totals(vi)
             track = before.get(vi.name)
             if track is None:
                 track = _Track(totals)
             else:
-                track.points.extend([_UNKNOWN] * len(_SCALES) * missed)
-                point = _point(track.totals, totals, seconds)
-                track.points.extend(scale.write(value) for scale, value in zip(_SCALES, point, strict=True))
-                del track.points[: -POINTS * len(_SCALES)]
+                track.points.extend([math.nan] * _WIDTH * missed)
+                track.points.extend(_point(track.totals, totals, seconds))
+                del track.points[: -POINTS * _WIDTH]
                 track.totals = totals
             self._tracks[vi.name] = track
 
@@ -99,10 +74,12 @@ class Hour:
         if track is None:
             return Curves()
         points = track.points[:]  # another thread may be adding to them
-        read = [
-            tuple(map(scale.read, points[at :: len(_SCALES)])) for at, scale in enumerate(_SCALES)
-        ]  # fmt: skip
-        return Curves(*read)
+        return Curves(*(tuple(map(_known, points[at::_WIDTH])) for at in range(_WIDTH)))
+
+
+def _known(value: float) -> float | None:
+    """To three digits: a line that is drawn shows no more."""
+    return None if math.isnan(value) else float(f"{value:.3g}")
 
 
 def _totals(vi: VirtualInterfaceSnapshot) -> array[float]:
@@ -121,14 +98,13 @@ def _totals(vi: VirtualInterfaceSnapshot) -> array[float]:
     )
 
 
-def _point(before: array[float], now: array[float], seconds: float) -> tuple[float | None, ...]:
+def _point(before: array[float], now: array[float], seconds: float) -> tuple[float, ...]:
     """Round trip, loss and the two rates of the time between two totals; one that ran backwards began anew."""
     sent, lost, answered, together, received, transmitted = (b - a for a, b in zip(before, now, strict=True))
-    well = sent > 0 <= lost
     return (
-        together / answered if answered > 0 <= together else None,
+        together / answered if answered > 0 <= together else math.nan,
         # A probe is known to be lost a second after it was sent.
-        min(1.0, lost / sent) if well else None,
-        received * 8 / seconds if received >= 0 < seconds else None,
-        transmitted * 8 / seconds if transmitted >= 0 < seconds else None,
+        min(1.0, lost / sent) if sent > 0 <= lost else math.nan,
+        received * 8 / seconds if received >= 0 < seconds else math.nan,
+        transmitted * 8 / seconds if transmitted >= 0 < seconds else math.nan,
     )

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import json
 import socket
-import time
 import zlib
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
-from dataclasses import replace
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from dcedge.errors import DcedgeError
 from dcedge.expose.chunks import paced
 from dcedge.expose.detail import detail_json
+from dcedge.expose.hosts import Hosts
 from dcedge.expose.hour import Hour
 from dcedge.expose.metrics import OPENMETRICS_TYPE, TEXT_TYPE, render_chunks
 from dcedge.expose.overview import Wanted, overview_json
@@ -55,16 +57,29 @@ class Source(Protocol):
         """Whether a pass is due or under way, which long answers must not slow down."""
 
 
+class ListenError(DcedgeError):
+    """HTTP cannot be had at an address; the text says at which and why. `taken`: somebody listens there."""
+
+    def __init__(self, text: str, *, taken: bool = False) -> None:
+        super().__init__(text)
+        self.taken = taken
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """On what terms a client is answered: TLS and passwords, and the names that it may call this router."""
+
+    web: WebConfig | None = None
+    hosts: Hosts = field(default_factory=Hosts)
+
+
 class HttpServer:
     """Serves one source on one address; `longest_pass_age` is what /healthz tolerates, in seconds."""
 
-    def __init__(self, source: Source, longest_pass_age: float = 120.0, config: WebConfig | None = None) -> None:
+    def __init__(self, source: Source, longest_pass_age: float = 120.0, terms: Terms | None = None) -> None:
         self._source = source
-        self._web = config
         self._longest_pass_age = longest_pass_age
         self._answers = SharedAnswers()
-        context = config.context if config is not None else None
-        self._clients = Server(self._answer, Limits(_MOST_CLIENTS, _PATIENCE, _LONGEST), context)
         self._routes = Routes(
             {
                 r"GET /metrics": self._metrics,
@@ -74,33 +89,63 @@ class HttpServer:
                 r"GET /interfaces/([^/]+)\.json": self._interface,
             }
         )
+        self._clients = self._clients_on(terms or Terms())
+        self._leaving: set[asyncio.Task[None]] = set()  # clients on terms that are no more
         self._listening: asyncio.Server | None = None
 
     async def start(self, listen: str) -> tuple[str, int]:
-        """Listen on `ADDRESS:PORT` (port 0: any free one); returns what was bound. Raises DcedgeError."""
+        """Listen on `ADDRESS:PORT` (port 0: any free one); returns what was bound. Raises ListenError."""
         address, port = parse_listen(listen)
         loop = asyncio.get_running_loop()
         try:
-            self._listening = await loop.create_server(self._clients.new_client, address, port, reuse_address=True)
+            self._listening = await loop.create_server(self._new_client, address, port, reuse_address=True)
         except OSError as error:
-            raise DcedgeError(f"cannot listen on {listen}: {error.strerror or error}") from error
+            taken = error.errno == errno.EADDRINUSE
+            raise ListenError(f"cannot listen on {listen}: {error.strerror or error}", taken=taken) from error
+        return self.bound
+
+    @property
+    def bound(self) -> tuple[str, int]:
+        """Where it listens; only after `start`."""
+        assert self._listening is not None
         bound: tuple[str, int] = self._listening.sockets[0].getsockname()[:2]
         return bound
 
-    async def close(self) -> None:
-        """Stop listening and end what is being served."""
+    def renew(self, terms: Terms) -> None:
+        """Answer on other terms from now on; on the old ones the answers under way are the last."""
+        task = asyncio.get_running_loop().create_task(self._clients.close())
+        self._leaving.add(task)
+        task.add_done_callback(self._leaving.discard)
+        self._clients = self._clients_on(terms)
+
+    def stop_listening(self) -> None:
+        """Let nobody else in; the address is free."""
         if self._listening is not None:
             self._listening.close()
-        await self._clients.close()
+            self._listening = None
 
-    async def _answer(self, request: Request) -> Response:
-        answer = await self._refusal(request) or await self._routes.answer(request)
-        configured = self._web.headers if self._web is not None else {}
+    async def close(self) -> None:
+        """Stop listening and end what is being served."""
+        self.stop_listening()
+        await asyncio.gather(self._clients.close(), *self._leaving)
+
+    def _clients_on(self, terms: Terms) -> Server:
+        context = terms.web.context if terms.web is not None else None
+        return Server(partial(self._answer, terms), Limits(_MOST_CLIENTS, _PATIENCE, _LONGEST), context)
+
+    def _new_client(self) -> asyncio.Protocol:
+        return self._clients.new_client()
+
+    async def _answer(self, terms: Terms, request: Request) -> Response:
+        answer = await self._refusal(terms, request) or await self._routes.answer(request)
+        configured = terms.web.headers if terms.web is not None else {}
         return replace(answer, headers={**_HEADERS, **answer.headers, **configured})
 
-    async def _refusal(self, request: Request) -> Response | None:
-        config = self._web
-        if config and config.wants_password and not await config.admits(request.headers.get("authorization", "")):
+    async def _refusal(self, terms: Terms, request: Request) -> Response | None:
+        host, web = request.headers.get("host"), terms.web
+        if host is not None and not await terms.hosts.include(host):  # HTTP/1.0 has none, and no browser speaks that
+            return plain(421, f"{_shown(host)} is no name of this router; see agent.hosts in its order\n", close=True)
+        if web and web.wants_password and not await web.admits(request.headers.get("authorization", "")):
             return plain(401, "who are you?\n", {"WWW-Authenticate": 'Basic realm="dcedge"'}, close=True)
         if request.method not in {"GET", "HEAD"}:
             return plain(405, "read-only\n", {"Allow": "GET, HEAD"}, close=True)
@@ -115,7 +160,8 @@ class HttpServer:
         return Response(body=paced(chunks, self._source.urgent), headers={"Content-Type": kind})
 
     async def _healthz(self, _: Request) -> Response:
-        reason = unhealthy(self._source.snapshot().passes, time.time(), self._longest_pass_age)
+        snapshot = self._source.snapshot()
+        reason = unhealthy(snapshot.passes, snapshot.taken, self._longest_pass_age)
         return plain(503 if reason else 200, f"{reason or 'ok'}\n")
 
     async def _status_page(self, _: Request) -> Response:
@@ -149,15 +195,75 @@ async def _json(request: Request, body: bytes) -> Response:
     return Response(body=body, headers=headers)
 
 
-@asynccontextmanager
-async def start_http(listen: str, source: Source, config: WebConfig | None = None) -> AsyncIterator[tuple[str, int]]:
-    """HTTP on `ADDRESS:PORT` for as long as the context lasts; gives what was bound. Raises DcedgeError."""
-    server = HttpServer(source, config=config)
-    bound = await server.start(listen)
-    try:
-        yield bound
-    finally:
-        await server.close()
+class HttpEndpoint:
+    """HTTP where the order has it: at one address, on one set of terms, until it has others.
+
+    It is kept up beside everything else: what cannot be had now raises an error that says why, leaves what is being
+    served as it was, and may be asked for again later.
+    """
+
+    def __init__(self, source: Source) -> None:
+        self._source = source
+        self._listen = ""  # as it was asked for
+        self._server: HttpServer | None = None
+        self._one = asyncio.Lock()  # change at a time
+        self._leaving: set[asyncio.Task[None]] = set()  # servers of addresses that were left
+
+    async def serve_at(self, listen: str, web_config: Path | None = None, hosts: Iterable[str] = ()) -> tuple[str, int]:
+        """Serve at `ADDRESS:PORT`, as the web-config file says now, to clients that use one of the names.
+
+        Returns what is bound. The file and its certificates are read each time. Raises ListenError where the address
+        cannot be had, WebConfigError where the file or what it names cannot be used.
+        """
+        web = await asyncio.to_thread(_read_web_config, web_config) if web_config is not None else None
+        terms = Terms(web, Hosts(hosts))
+        async with self._one:
+            if self._server is not None and listen == self._listen:
+                self._server.renew(terms)
+                return self._server.bound
+            bound = await self._move(listen, HttpServer(self._source, terms=terms))
+            self._listen = listen
+            return bound
+
+    async def _move(self, listen: str, fresh: HttpServer) -> tuple[str, int]:
+        before = self._server
+        try:
+            bound = await fresh.start(listen)
+        except ListenError as error:
+            if before is None or not error.taken or before.bound[1] != parse_listen(listen)[1]:
+                raise
+            # The address so far may be in the way of the new one, as 127.0.0.1:9478 is of :9478.
+            before.stop_listening()
+            try:
+                bound = await fresh.start(listen)
+            except ListenError:
+                self._server = None
+                await before.start(self._listen)
+                self._server = before
+                raise
+        self._server = fresh
+        if before is not None:
+            before.stop_listening()
+            task = asyncio.get_running_loop().create_task(before.close())
+            self._leaving.add(task)
+            task.add_done_callback(self._leaving.discard)
+        return bound
+
+    async def close(self) -> None:
+        """Stop listening and end what is being served."""
+        servers = [self._server.close()] if self._server is not None else []
+        self._server = None
+        await asyncio.gather(*servers, *self._leaving)
+
+
+def _read_web_config(path: Path) -> WebConfig:
+    from dcedge.expose.web_config import WebConfig  # noqa: PLC0415  brings OpenSSL, which few need
+
+    return WebConfig(path)
+
+
+def _shown(host: str) -> str:
+    return ascii(host[:100])
 
 
 def wants_openmetrics(accept: str) -> bool:
@@ -184,11 +290,11 @@ def _weights(accepted: str) -> Mapping[str, float]:
 
 
 def parse_listen(text: str) -> tuple[str, int]:
-    """Address and port of `127.0.0.1:9478`, `[::1]:9478` or `:9478` (every address). Raises DcedgeError."""
+    """Address and port of `127.0.0.1:9478`, `[::1]:9478` or `:9478` (every address). Raises ListenError."""
     address, colon, port = text.rpartition(":")
     address = address.removeprefix("[").removesuffix("]")
     if not colon or not port.isdecimal() or int(port) > 65535:
-        raise DcedgeError(f"{text!r} is not ADDRESS:PORT, such as 127.0.0.1:9478 or [::1]:9478")
+        raise ListenError(f"{text!r} is not ADDRESS:PORT, such as 127.0.0.1:9478 or [::1]:9478")
     if address:
         for family in (socket.AF_INET, socket.AF_INET6):
             try:
@@ -197,5 +303,5 @@ def parse_listen(text: str) -> tuple[str, int]:
                 continue
             break
         else:
-            raise DcedgeError(f"{text!r} needs an IP address, such as 127.0.0.1 or [::1]")
+            raise ListenError(f"{text!r} needs an IP address, such as 127.0.0.1 or [::1]")
     return address, int(port)

@@ -371,6 +371,21 @@ def _daemon(snapshot: Snapshot) -> Iterator[tuple[Family, Iterator[str]]]:
         Family(name, "gauge", "Whether the order file as it is now was refused."),
         iter([f"{name} {1 if order.load_failed else 0}\n"]),
     )
+    name = "dcedge_order_file_differs"
+    yield (
+        Family(name, "gauge", "Whether the order file says something else than what is in force."),
+        iter([f"{name} {1 if order.differs else 0}\n"]),
+    )
+    name = "dcedge_task_failures_total"
+    yield (
+        Family(name, "counter", "Errors that ended one of the daemon's background tasks, which then began anew."),
+        (f'{name}{{task="{escape(task)}"}} {count}\n' for task, count in passes.task_failures),
+    )
+    name = "dcedge_state_files_unwritten"
+    yield (
+        Family(name, "gauge", "Files of the state folder that cannot be written: what a restart would forget."),
+        iter([f"{name} {passes.state_files_unwritten}\n"]),
+    )
     name = "dcedge_order_applied_timestamp_seconds"
     yield Family(name, "gauge", "When the order in force was applied."), _optional(name, order.applied)
     if snapshot.prober is not None:

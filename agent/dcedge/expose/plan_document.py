@@ -36,8 +36,11 @@ def plan_json(plan: Plan, notes: Iterable[str]) -> dict[str, object]:
     }
 
 
-def applied_json(result: PassResult) -> dict[str, Any]:
-    """What a pass did and could not do, as plain data; the control socket's answer to `apply` too."""
+def applied_json(result: PassResult, troubles: Iterable[str] = ()) -> dict[str, Any]:
+    """What a pass did and could not do, as plain data; the control socket's answer to `apply` too.
+
+    `troubles` are the state folder's, which keep nothing from being done.
+    """
     return {
         "complete": result.complete,
         "duration_seconds": round(result.duration, 3),
@@ -50,6 +53,7 @@ def applied_json(result: PassResult) -> dict[str, Any]:
         "notes": [
             *notes(result.intent, "" if result.frr_available else result.frr_detail, result.firewall_detail),
             *([hide(result.frr_unsaved)] if result.frr_unsaved else []),
+            *troubles,
         ],
     }  # fmt: skip
 

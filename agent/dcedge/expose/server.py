@@ -2,6 +2,7 @@
 
 No client can sit on it. Whoever sends a request byte by byte, or never reads the answer, is cut off, and more than
 `Limits.clients` at once are turned away; otherwise anyone who may connect could use up the daemon's file descriptors.
+Where it can be told who connects, no user has all of the places, and some are root's.
 A handler goes on to its end though its client be gone: what it does may be half done.
 """
 
@@ -28,16 +29,22 @@ log = logging.getLogger(__name__)
 
 _READ_BYTES = 4096
 _HEAD_BYTES = 8192  # of a request, give or take what is read at once
+_ROOT = 0
 _GOODBYE_SECONDS = 60.0  # for answers under way when the server is closed
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """How many clients at once; seconds that one has for a request's head and to read an answer; that an answer has."""
+    """How many clients at once; seconds that one has for a request's head and to read an answer; that an answer has.
+
+    Where users are told apart: how many of the clients may be one user's, and how many places nobody but root gets.
+    """
 
     clients: int
     patience: float
     longest: float
+    of_one_user: int | None = None
+    for_root: int = 0
 
 
 class TooLargeError(Exception):
@@ -51,13 +58,14 @@ class GoneError(Exception):
 @dataclass(frozen=True, slots=True)
 class Request:
     """What a client asks: the path as it was sent (percent-encoded), of what is there twice the first, the names of
-    headers in lower case. `read` gives the body, of so many bytes at most, or raises TooLargeError."""
+    headers in lower case. `read` gives the body, of so many bytes at most, or raises TooLargeError. `user`: the ID of
+    whoever connected, where the server tells users apart."""
 
     method: str
     path: str
     query: Mapping[str, str]
     headers: Mapping[str, str]
-    socket: TransportSocket
+    user: int | None
     read: Callable[[int], Awaitable[bytes]]
 
     @property
@@ -83,6 +91,7 @@ def plain(status: int, text: str, headers: Mapping[str, str] | None = None, *, c
 
 
 Handler = Callable[[Request], Awaitable[Response]]
+UserOf = Callable[["TransportSocket"], int]
 
 
 class Routes:
@@ -107,12 +116,18 @@ class Routes:
 
 
 class Server:
-    """The clients of one handler. `new_client` is what asyncio's create_server and create_unix_server want."""
+    """The clients of one handler. `new_client` is what asyncio's create_server and create_unix_server want.
 
-    def __init__(self, handler: Handler, limits: Limits, context: ssl.SSLContext | None = None) -> None:
+    `user_of` tells users apart, by the socket of one that has just connected.
+    """
+
+    def __init__(
+        self, handler: Handler, limits: Limits, context: ssl.SSLContext | None = None, user_of: UserOf | None = None
+    ) -> None:
         self.handler = handler
         self.limits = limits
         self.context = context
+        self.user_of = user_of
         self.closing = False
         self._clients: set[_Wire] = set()
         self._talks: set[asyncio.Task[None]] = set()  # with those that go on though their client be gone
@@ -123,13 +138,24 @@ class Server:
 
     def arrived(self, wire: _Wire) -> None:
         """Talk to a new client, or turn it away."""
-        if self.closing or len(self._clients) >= self.limits.clients:
+        wire.user = self.user_of(wire.transport.get_extra_info("socket")) if self.user_of is not None else None
+        if self.closing or not self._has_place(wire.user):
             wire.cut_off()
             return
         self._clients.add(wire)  # it counts before it has said or proved anything
         talk = asyncio.get_running_loop().create_task(_Talk(self, wire).run())
         self._talks.add(talk)
         talk.add_done_callback(self._talks.discard)
+
+    def _has_place(self, user: int | None) -> bool:
+        limits = self.limits
+        if len(self._clients) >= limits.clients:
+            return False
+        if user in {None, _ROOT}:
+            return True
+        others = [wire.user for wire in self._clients if wire.user != _ROOT]
+        most = limits.of_one_user if limits.of_one_user is not None else limits.clients
+        return len(others) < limits.clients - limits.for_root and others.count(user) < most
 
     def gone(self, wire: _Wire) -> None:
         """There is room for another."""
@@ -201,7 +227,7 @@ class _Talk:
             path,
             dict(reversed(parse_qsl(query, keep_blank_values=True))),
             {name.decode(): value.decode("latin-1") for name, value in reversed(list(head.headers))},
-            self._wire.transport.get_extra_info("socket"),
+            self._wire.user,
             self._read,
         )
         try:
@@ -283,6 +309,7 @@ class _Wire(asyncio.Protocol):
 
     def __init__(self, server: Server) -> None:
         self.busy = False  # whether it waits for an answer
+        self.user: int | None = None  # the ID of whoever connected, where users are told apart
         self._server = server
         self._received = bytearray()
         self._heard = asyncio.Event()

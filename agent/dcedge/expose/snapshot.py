@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import resource
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -136,16 +136,22 @@ class PassSnapshot:
     drift_contested: int = 0
     failing: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    task_failures: tuple[tuple[str, int], ...] = ()  # of the daemon's background tasks, by name
+    state_files_unwritten: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class OrderSnapshot:
-    """The order in force. `problems` say why the file as it is now was refused, where it was."""
+    """The order in force. `problems` say why the file as it is now was refused, where it was.
+
+    `differs`: the file does not say what is in force, for that reason or another.
+    """
 
     path: str
     applied: float | None = None
     load_failed: bool = False
     problems: tuple[str, ...] = ()
+    differs: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,6 +181,22 @@ class Snapshot:
     process: ProcessSnapshot | None = None
     prober: ProberStats | None = None
     stamps: tuple[StampStats, ...] = ()
+
+
+def with_clock_set(snapshot: Snapshot, step: float) -> Snapshot:
+    """The same with every moment as the wall clock has it now that it was set by so many seconds."""
+    if not step:
+        return snapshot
+    passes, order = snapshot.passes, snapshot.order
+    return replace(
+        snapshot,
+        taken=snapshot.taken + step,
+        passes=replace(passes, finished=None if passes.finished is None else passes.finished + step),
+        order=replace(order, applied=None if order.applied is None else order.applied + step),
+        virtual_interfaces=tuple(
+            vi._replace(since=None if vi.since is None else vi.since + step) for vi in snapshot.virtual_interfaces
+        ),
+    )
 
 
 def session_snapshot(state: SessionState, ordered: Session) -> SessionSnapshot:

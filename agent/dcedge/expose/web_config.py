@@ -1,7 +1,7 @@
 """TLS and basic auth for HTTP, from a web-config file as Prometheus' exporters have it.
 
 The format is the exporter toolkit's (docs/web-configuration.md there). What would weaken the protection if it were
-left out is refused where it is not known here.
+left out is refused where it is not known here, and so is a section that protects nothing because it is empty.
 """
 
 from __future__ import annotations
@@ -38,7 +38,6 @@ _HEADERS = {
     "X-XSS-Protection",
 }  # fmt: skip
 _BCRYPT = re.compile(r"\$2[aby]\$(0[4-9]|1\d)\$[./A-Za-z0-9]{53}")  # more than 19 takes minutes
-_NOBODY = bcrypt.hashpw(secrets.token_bytes(16), bcrypt.gensalt(10))  # an unknown user takes as long as a known one
 
 
 class WebConfigError(DcedgeError):
@@ -46,31 +45,17 @@ class WebConfigError(DcedgeError):
 
 
 class WebConfig:
-    """One web-config file as it was last read. Raises WebConfigError where it cannot be used."""
+    """One web-config file, as it was when it was read. Raises WebConfigError where it cannot be used."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self.context: ssl.SSLContext | None = None
-        self.headers: Mapping[str, str] = {}
-        self._users: Mapping[str, bytes] = {}
+        data = self._section(self._load(), "", {"tls_server_config", "http_server_config", "basic_auth_users"})
+        self._users = self._read_users(data)
+        self.headers = self._read_headers(data)
+        self.context = self._make_context(data["tls_server_config"]) if "tls_server_config" in data else None
         self._right: OrderedDict[bytes, None] = OrderedDict()
         self._salt = secrets.token_bytes(16)
         self._one = asyncio.Semaphore(1)  # at most one processor is busy with passwords
-        self.read()
-
-    def read(self) -> None:
-        """Read it again: users and certificates; from no TLS to TLS, or back, takes a new start."""
-        data = self._section(self._load(), "", {"tls_server_config", "http_server_config", "basic_auth_users"})
-        tls = data.get("tls_server_config")
-        users = self._read_users(self._section(data.get("basic_auth_users"), "basic_auth_users", None))
-        headers = self._read_headers(data.get("http_server_config"))
-        context = self._make_context(tls) if tls is not None else None
-        if context is not None and self.context is not None:
-            self._load_certificate(self.context, tls)
-        else:
-            self.context = context
-        self._users, self.headers = users, headers
-        self._right.clear()
 
     @property
     def wants_password(self) -> bool:
@@ -86,7 +71,7 @@ class WebConfig:
             return False
         if scheme.lower() != "basic" or not colon:
             return False
-        hashed = self._users.get(name, _NOBODY)
+        hashed = self._users.get(name) or self._like(name)
         mark = hmac.digest(self._salt, b"\0".join((name.encode(), password.encode(), hashed)), hashlib.sha256)
         if mark in self._right:
             self._right.move_to_end(mark)
@@ -99,6 +84,11 @@ class WebConfig:
                 self._right.popitem(last=False)
         return right
 
+    def _like(self, name: str) -> bytes:
+        """A hash for a user whom there is not, so that a refusal takes as long as some user's: costs may differ."""
+        chosen = int.from_bytes(hmac.digest(self._salt, name.encode(), hashlib.sha256), "big") % len(self._users)
+        return list(self._users.values())[chosen]
+
     def _load(self) -> object:
         try:
             with self._path.open("rb") as file:
@@ -110,8 +100,8 @@ class WebConfig:
             raise WebConfigError(f"{self._path} is no YAML: {error}") from error
 
     def _section(self, data: object, name: str, known: set[str] | None) -> Mapping[str, Any]:
-        if data is None:
-            return {}
+        if data is None or data == {}:
+            raise self._error(name, "is empty: fill it in, or leave it out")
         if not isinstance(data, dict) or not all(isinstance(key, str) for key in data):
             raise self._error(name, "a map is needed")
         for key in data if known is not None else ():
@@ -119,16 +109,23 @@ class WebConfig:
                 raise self._error(f"{name}.{key}".lstrip("."), "unknown or not supported here")
         return data
 
-    def _read_users(self, users: Mapping[str, Any]) -> Mapping[str, bytes]:
+    def _read_users(self, data: Mapping[str, Any]) -> Mapping[str, bytes]:
+        if "basic_auth_users" not in data:
+            return {}
+        users = self._section(data["basic_auth_users"], "basic_auth_users", None)
         for name, hashed in users.items():
             if not isinstance(hashed, str) or not _BCRYPT.fullmatch(hashed):
                 raise self._error(f"basic_auth_users.{name}", "not a bcrypt hash (htpasswd -nB, cost 4-19)")
         return {name: hashed.encode() for name, hashed in users.items()}
 
-    def _read_headers(self, data: object) -> Mapping[str, str]:
-        section = self._section(data, "http_server_config", {"http2", "headers"})
+    def _read_headers(self, data: Mapping[str, Any]) -> Mapping[str, str]:
+        if "http_server_config" not in data:
+            return {}
+        section = self._section(data["http_server_config"], "http_server_config", {"http2", "headers"})
+        if "headers" not in section:
+            return {}
         name = "http_server_config.headers"
-        headers = self._section(section.get("headers"), name, _HEADERS)
+        headers = self._section(section["headers"], name, _HEADERS)
         for header, value in headers.items():
             if not isinstance(value, str) or not value.isprintable():
                 raise self._error(f"{name}.{header}", "one line of text is needed")
@@ -153,8 +150,7 @@ class WebConfig:
         context.verify_mode = mode
         return context
 
-    def _load_certificate(self, context: ssl.SSLContext, data: object) -> None:
-        tls = self._section(data, "tls_server_config", _TLS_KEYS | _HARMLESS)
+    def _load_certificate(self, context: ssl.SSLContext, tls: Mapping[str, Any]) -> None:
         certificate, key = self._file(tls, "cert_file"), self._file(tls, "key_file")
         if certificate is None or key is None:
             raise self._error("tls_server_config", "cert_file and key_file are needed")
@@ -164,16 +160,16 @@ class WebConfig:
             raise self._error("tls_server_config", f"{certificate} with {key}: {error}") from error
 
     def _file(self, tls: Mapping[str, Any], key: str) -> Path | None:
-        name = tls.get(key)
-        if name is None or name == "":
+        if key not in tls:
             return None
-        if not isinstance(name, str):
+        name = tls[key]
+        if not isinstance(name, str) or not name:
             raise self._error(f"tls_server_config.{key}", "a file's name is needed")
         return self._path.parent / name  # as in the toolkit: relative to the file that names it
 
     def _choice(self, tls: Mapping[str, Any], key: str, known: Mapping[str, Any], otherwise: str) -> Any:
-        name = tls.get(key) or otherwise
-        if name not in known:
+        name = tls.get(key, otherwise)
+        if not isinstance(name, str) or name not in known:
             raise self._error(f"tls_server_config.{key}", f"{name!r} is none of {', '.join(known)}")
         return known[name]
 

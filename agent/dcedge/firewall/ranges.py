@@ -9,7 +9,6 @@ from ipaddress import IPv4Address, IPv6Address, summarize_address_range
 from typing import NamedTuple
 
 from dcedge.order.kinds import Prefix
-from dcedge.order.resolve import last_address
 
 
 class Range(NamedTuple):
@@ -28,7 +27,7 @@ class Range(NamedTuple):
 
 def of_prefix(prefix: Prefix) -> Range:
     """A prefix as a range."""
-    return Range(prefix.version, int(prefix.network_address), last_address(prefix))
+    return Range(prefix.version, int(prefix.network_address), int(prefix.broadcast_address))
 
 
 def merged(ranges: Iterable[Range]) -> tuple[Range, ...]:

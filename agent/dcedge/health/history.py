@@ -16,7 +16,7 @@ from dcedge.health.tracker import KEPT, Transition
 from dcedge.health.verdict import State
 from dcedge.masking import hide
 from dcedge.order.kinds import Seconds
-from dcedge.store import give_to_owner
+from dcedge.state_dir import StateDir
 
 BYTES_MAX = 8 * 1024 * 1024
 _REASON_MAX = 240  # characters
@@ -29,8 +29,10 @@ class HistoryFile:
     """One file of transitions, a JSON object a line. `bytes_max` is the size at which it is written anew."""
 
     def __init__(self, path: Path, bytes_max: int = BYTES_MAX) -> None:
-        self._path = path
+        self._folder = StateDir(path.parent)
+        self._name = path.name
         self._bytes_max = bytes_max
+        self._lacks_some = False  # what could not be written
 
     def read(self, now: Seconds) -> dict[str, list[Transition]]:
         """By virtual interface, oldest first, what happened in the last day and the one transition before.
@@ -38,11 +40,10 @@ class HistoryFile:
         Raises StateError where the file is there and cannot be read.
         """
         try:
-            lines = self._path.read_text(errors="replace").splitlines()
-        except FileNotFoundError:
-            return {}
+            contents = self._folder.read(self._name) or b""
         except OSError as error:
-            raise StateError(f"{self._path}: {error.strerror}") from error
+            raise self._error(error) from error
+        lines = contents.decode(errors="replace").splitlines()
         found: dict[str, list[Transition]] = {}
         for name, transition in _parsed(lines):
             kept = found.setdefault(name, [])
@@ -57,19 +58,19 @@ class HistoryFile:
         Raises StateError.
         """
         text = "".join(map(_line, new))
-        if not text:
+        if not text and not self._lacks_some:
             return
         try:
-            with self._path.open("a") as file:
-                give_to_owner(file.fileno(), self._path.parent)
-                file.write(text)
-                size = file.tell()
-            if size > self._bytes_max:
-                fresh = self._path.with_name(f".{self._path.name}.new")
-                fresh.write_text("".join(_line((name, t)) for name, kept in everything().items() for t in kept))
-                fresh.replace(self._path)
+            if self._lacks_some or self._folder.append(self._name, text.encode()) > self._bytes_max:
+                whole = "".join(_line((name, t)) for name, kept in everything().items() for t in kept)
+                self._folder.write(self._name, whole.encode())
         except OSError as error:
-            raise StateError(f"{self._path}: {error.strerror}") from error
+            self._lacks_some = True
+            raise self._error(error) from error
+        self._lacks_some = False
+
+    def _error(self, error: OSError) -> StateError:
+        return StateError(f"{self._folder.path / self._name}: {error.strerror or error}")
 
 
 def _line(entry: tuple[str, Transition]) -> str:
@@ -82,8 +83,10 @@ def _parsed(lines: Iterable[str]) -> Iterator[tuple[str, Transition]]:
     for line in lines:
         try:
             name, at, before, after, reason = json.loads(line)
-        except ValueError:
+            well = isinstance(name, str) and isinstance(at, (int, float)) and isinstance(reason, str)
+            transition = Transition(float(at), before, after, reason)
+            well = well and before in _STATES and after in _STATES
+        except (ValueError, TypeError, OverflowError, RecursionError):
             continue
-        well = isinstance(name, str) and isinstance(at, (int, float)) and isinstance(reason, str)
-        if well and before in _STATES and after in _STATES:
-            yield name, Transition(float(at), before, after, reason)
+        if well:
+            yield name, transition

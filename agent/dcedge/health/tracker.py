@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from functools import lru_cache
 
 from dcedge.health.verdict import State, Verdict
 from dcedge.order.kinds import Seconds
@@ -27,12 +26,6 @@ class Transition:
     before: State
     after: State
     reason: str
-
-
-@lru_cache(1024)
-def _alike(verdict: Verdict) -> Verdict:
-    """The same object for verdicts that are equal: thousands of virtual interfaces are up for the same reason."""
-    return verdict
 
 
 class _Track:
@@ -56,7 +49,6 @@ class Tracker:
 
     def feed(self, name: str, verdict: Verdict, now: Seconds) -> Verdict:
         """Take a fresh verdict; the one in force comes back."""
-        verdict = _alike(verdict)
         track = self._tracks.get(name)
         if track is None:
             self._tracks[name] = _Track(verdict, now)

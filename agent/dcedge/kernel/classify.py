@@ -10,10 +10,8 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from functools import lru_cache
 
 from dcedge.order.kinds import Address
-from dcedge.order.model import ADDRESSES_MAX
 
 BGP_PORT = 179
 BFD_PORTS = (3784, 3785, 4784)
@@ -29,7 +27,6 @@ _NETWORK = 0xFFF00000  # SKF_NET_OFF: offsets count from the network header
 _PROTOCOL = 0xFFFFF000  # SKF_AD_OFF + SKF_AD_PROTOCOL: the EtherType, tags apart
 _VLAN_TAG, _VLAN_TAG_PRESENT = 0xFFFFF02C, 0xFFFFF030  # SKF_AD_VLAN_TAG, SKF_AD_VLAN_TAG_PRESENT
 _AND, _ADD, _RETURN_ACCUMULATOR = 0x54, 0x04, 0x16
-_CONSTANT = struct.Struct("=I")
 _INSTRUCTION = struct.Struct("=HBBI")  # sock_filter: code, jump if true, jump if false, constant
 
 
@@ -39,11 +36,6 @@ class _Assembly:
 
     lines: list[tuple[int, int, str]] = field(default_factory=list)
     places: dict[str, int] = field(default_factory=dict)
-    words: list[int] = field(default_factory=list)
-
-    def word(self) -> None:
-        """The next instruction's constant is filled in later."""
-        self.words.append(len(self.lines) * _INSTRUCTION.size + _INSTRUCTION.size - _CONSTANT.size)
 
     def load(self, code: int, offset: int) -> None:
         self.lines.append((code, offset, ""))
@@ -75,50 +67,14 @@ class _Assembly:
 
 
 @dataclass(frozen=True, slots=True)
-class Form:
-    """A program with gaps, and where they are: thousands differ in what fills these alone."""
-
-    program: bytes
-    gaps: tuple[int, ...] = ()
-
-    def filled(self, words: bytes) -> bytes:
-        """The program with its words in place."""
-        if not self.gaps:
-            return self.program
-        program = bytearray(self.program)
-        for number, gap in enumerate(self.gaps):
-            program[gap : gap + _CONSTANT.size] = words[_CONSTANT.size * number : _CONSTANT.size * (number + 1)]
-        return bytes(program)
-
-    def words_of(self, program: bytes) -> bytes | None:
-        """What fills the gaps in a program of this form; None where it is none."""
-        words = b"".join(program[gap : gap + _CONSTANT.size] for gap in self.gaps)
-        return words if self.filled(words) == program else None
-
-
-@dataclass(frozen=True, slots=True)
 class Classifier:
     """The filter at the root: a classic BPF program (linux/filter.h) that names the class, or 0 for the default one.
 
-    It is kept as its form and its own words. `mark`: the priority that it gives to what it names, 0 for none.
+    `mark`: the priority that it gives to what it names, 0 for none.
     """
 
-    form: Form
-    words: bytes
+    program: bytes
     mark: int
-
-    @classmethod
-    def of(cls, program: bytes, mark: int, class_handle: int = 0) -> Classifier:
-        """The filter with this program, which may be one that gives `class_handle` for control packets."""
-        for form in _forms(class_handle).get(len(program), ()) if class_handle else ():
-            if (words := form.words_of(program)) is not None:
-                return cls(form, words, mark)
-        return cls(Form(program), b"", mark)
-
-    @property
-    def program(self) -> bytes:
-        """The program."""
-        return self.form.filled(self.words)
 
 
 def control_classifier(addresses: Iterable[Address], class_handle: int, mark: int) -> Classifier:
@@ -126,25 +82,6 @@ def control_classifier(addresses: Iterable[Address], class_handle: int, mark: in
     by_family: dict[int, list[Address]] = {4: [], 6: []}
     for address in addresses:
         by_family[address.version].append(address)
-    packed = b"".join(address.packed for address in (*by_family[4], *by_family[6]))
-    words = b"".join(_CONSTANT.pack(word) for (word,) in struct.iter_unpack("!I", packed))
-    return Classifier(_form(len(by_family[4]), len(by_family[6]), class_handle), words, mark)
-
-
-@lru_cache
-def _forms(class_handle: int) -> dict[int, list[Form]]:
-    """The forms for every number of addresses that a virtual interface may have, by their length."""
-    forms: dict[int, list[Form]] = {}
-    for ipv4 in range(ADDRESSES_MAX + 1):
-        for ipv6 in range(ADDRESSES_MAX + 1 - ipv4):
-            form = _form(ipv4, ipv6, class_handle)
-            forms.setdefault(len(form.program), []).append(form)
-    return forms
-
-
-@lru_cache(64)
-def _form(ipv4: int, ipv6: int, class_handle: int) -> Form:
-    """The program for so many addresses of each family, whose words are its gaps."""
     code = _Assembly()
     code.load(_LD_HALF, _PROTOCOL)
     code.to("ipv4", ETH_P_IP)
@@ -154,9 +91,8 @@ def _form(ipv4: int, ipv6: int, class_handle: int) -> Form:
 
     code.label("ipv4")
     code.network(_LD_WORD, 12)
-    for _ in range(ipv4):
-        code.word()
-        code.to("ipv4 ours", 0)
+    for address in by_family[4]:
+        code.to("ipv4 ours", int(address))
     code.to("other")
     code.label("ipv4 ours")
     code.network(_LD_BYTE, 0)
@@ -168,11 +104,10 @@ def _form(ipv4: int, ipv6: int, class_handle: int) -> Form:
     code.label("ipv6")
     code.network(_LD_BYTE, 6)
     code.to("icmpv6", IPPROTO_ICMPV6)
-    for number in range(ipv6):
-        for word in range(4):
+    for number, address in enumerate(by_family[6]):
+        for word, value in enumerate(struct.unpack("!4I", address.packed)):
             code.network(_LD_WORD, 8 + 4 * word)
-            code.word()
-            code.to(f"ipv6 {number} {word}", 0)
+            code.to(f"ipv6 {number} {word}", value)
             code.to(f"ipv6 not {number}")
             code.label(f"ipv6 {number} {word}")
         code.to("ipv6 ours")
@@ -193,7 +128,7 @@ def _form(ipv4: int, ipv6: int, class_handle: int) -> Form:
     code.give(0)
     code.label("control")
     code.give(class_handle)
-    return Form(code.bytes(), tuple(code.words))
+    return Classifier(code.bytes(), mark)
 
 
 def vlan_program(first_handle: int) -> bytes:

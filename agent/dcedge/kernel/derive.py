@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, replace
 
 from dcedge.kernel import messages as m
 from dcedge.kernel.capabilities import EVERYTHING, Capabilities
 from dcedge.kernel.classify import Classifier, control_classifier
-from dcedge.kernel.limits import kernel_limits
+from dcedge.kernel.limits import LIMITS, kernel_limits
 from dcedge.kernel.naming import CONNECTION_ALIAS, alias, altname, ingress_device, interface_link, link_name, vrf_tables
 from dcedge.kernel.objects import (
     IPV4_CONF,
@@ -27,11 +27,12 @@ from dcedge.kernel.objects import (
 )
 from dcedge.kernel.shaping import interface_tree
 from dcedge.order.kinds import Prefix
+from dcedge.order.model import Bond as BondOrder
 from dcedge.order.resolve import ResolvedInterface, Tag
-from dcedge.order.roster import Roster
 from dcedge.resource import Resource
 
 FORWARDING = (Sysctl("net/ipv4/ip_forward", 1), Sysctl("net/ipv6/conf/all/forwarding", 1))
+SETTINGS = LIMITS | {setting.path for setting in FORWARDING}  # all that any order sets by itself
 
 # zebra takes the top byte of a kernel route's metric for its distance, and eBGP has 20. What is below it takes for the
 # metric, by which alone it tells two kernel routes to one prefix apart.
@@ -40,7 +41,7 @@ DISTANCE_PREFERRED, DISTANCE_BEFORE_BGP, DISTANCE_BEHIND_BGP, DISTANCE_BACKUP, D
 
 
 def shared_resources(
-    roster: Roster,
+    interfaces: Collection[ResolvedInterface],
     kernel: Capabilities = EVERYTHING,
     *,
     withdrawn: frozenset[str] = frozenset(),
@@ -50,29 +51,34 @@ def shared_resources(
 
     The static routes of the virtual interfaces in `withdrawn` are left out, those of the ones in `drained` rank last.
     """
-    if roster.names:
+    if interfaces:
         yield from FORWARDING
-        yield from kernel_limits(roster.total(lambda traits: traits.pairs), roster.total(lambda traits: traits.keys))
-    yield from _vrfs(roster)
-    yield from _bonds(roster)
-    yield from _ports(roster)
-    singular = roster.singular()
-    yield from _carriers(singular, kernel)
-    static = [i for i in singular if i.static and i.admin != "down" and i.name not in withdrawn]
+        yield from kernel_limits(sum(len(i.addresses) for i in interfaces), sum(i.keys for i in interfaces))
+    yield from _vrfs(interfaces)
+    yield from _bonds(interfaces)
+    yield from _ports(interfaces)
+    yield from _carriers(interfaces, kernel)
+    static = [i for i in interfaces if i.static and i.admin != "down" and i.name not in withdrawn]
     if static:
-        yield from _routes(static, _Bgp.of(roster, drained), drained)
+        yield from _routes(static, _Bgp.of(interfaces, drained), drained)
 
 
-def _vrfs(roster: Roster) -> Iterator[Vrf]:
-    users = roster.grouped(lambda traits: traits.vrf)
+def _vrfs(interfaces: Iterable[ResolvedInterface]) -> Iterator[Vrf]:
+    users: dict[str, list[str]] = {}
+    for interface in interfaces:
+        if interface.vrf is not None:
+            users.setdefault(interface.vrf, []).append(interface.name)
     for name, table in vrf_tables(users).items():
-        yield Vrf(name, table, users[name])
+        yield Vrf(name, table, tuple(users[name]))
 
 
-def _bonds(roster: Roster) -> Iterator[Bond]:
-    made = roster.grouped(lambda traits: (traits.port, traits.bond) if traits.bond is not None else None)
-    for (name, bond), users in made.items():
-        yield Bond(name, tuple(sorted(bond.members)), bond.lacp_rate, bond.min_links, users)
+def _bonds(interfaces: Iterable[ResolvedInterface]) -> Iterator[Bond]:
+    made: dict[str, tuple[BondOrder, list[str]]] = {}
+    for interface in interfaces:
+        if interface.bond is not None:
+            made.setdefault(interface.port, (interface.bond, []))[1].append(interface.name)
+    for name, (bond, users) in made.items():
+        yield Bond(name, tuple(sorted(bond.members)), bond.lacp_rate, bond.min_links, tuple(users))
 
 
 def _routes(static: Iterable[ResolvedInterface], bgp: _Bgp, drained: frozenset[str]) -> Iterator[Route]:
@@ -102,15 +108,13 @@ class _Bgp:
     preferred: frozenset[str]
 
     @classmethod
-    def of(cls, roster: Roster, drained: frozenset[str]) -> _Bgp:
-        speaking = {traits: group for traits, group in roster.groups.items() if traits.speaks_bgp}
-        undrained = [
-            traits for traits, group in speaking.items() if sum(name in group for name in drained) < len(group)
-        ]
+    def of(cls, interfaces: Iterable[ResolvedInterface], drained: frozenset[str]) -> _Bgp:
+        speaking = [interface for interface in interfaces if interface.sessions and interface.admin != "down"]
+        undrained = [interface for interface in speaking if interface.name not in drained]
         return cls(
-            frozenset(traits.virtual_gateway for traits in speaking),
-            frozenset(traits.virtual_gateway for traits in undrained),
-            frozenset(traits.virtual_gateway for traits in undrained if traits.preference != "backup"),
+            frozenset(interface.virtual_gateway for interface in speaking),
+            frozenset(interface.virtual_gateway for interface in undrained),
+            frozenset(interface.virtual_gateway for interface in undrained if interface.preference != "backup"),
         )
 
     def static_distance(self, interface: ResolvedInterface) -> int:
@@ -126,13 +130,14 @@ class _Bgp:
         return DISTANCE_BEHIND_BGP if gateway in self.preferred else DISTANCE_PREFERRED
 
 
-def _ports(roster: Roster) -> Iterator[Port]:
-    needing = roster.grouped(lambda traits: (traits.port, traits.mtu))
-    largest: dict[str, int] = {}
-    for name, mtu in needing:
-        largest[name] = max(mtu, largest.get(name, 0))
-    for name, users in roster.grouped(lambda traits: traits.port).items():
-        yield Port(name, largest[name], True, users, needing[name, largest[name]])
+def _ports(interfaces: Iterable[ResolvedInterface]) -> Iterator[Port]:
+    on_it: dict[str, list[ResolvedInterface]] = {}
+    for interface in interfaces:
+        on_it.setdefault(interface.port, []).append(interface)
+    for name, users in on_it.items():
+        mtu = max(user.mtu for user in users)
+        needy = tuple(user.name for user in users if user.mtu == mtu)
+        yield Port(name, mtu, True, tuple(user.name for user in users), needy)
 
 
 def _carriers(interfaces: Iterable[ResolvedInterface], kernel: Capabilities) -> Iterator[Link]:

@@ -6,6 +6,7 @@ import errno
 import socket
 import struct
 from dataclasses import dataclass
+from typing import Protocol
 
 from dcedge.kernel import messages as m
 from dcedge.kernel.netlink import enlarge_receive_buffer
@@ -30,14 +31,27 @@ class Changed:
     queues: bool
 
 
-class EventSocket:
-    """A non-blocking netlink socket that hears of changes in this network namespace; `buffer_bytes` wait to be read."""
+class EventWire(Protocol):
+    """What brings the kernel's events: a netlink socket that has joined their groups and does not block."""
 
-    def __init__(self, buffer_bytes: int = _RECEIVE_BUFFER_BYTES) -> None:
-        kind = socket.SOCK_RAW | socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK
-        self._socket = socket.socket(socket.AF_NETLINK, kind, socket.NETLINK_ROUTE)
-        enlarge_receive_buffer(self._socket, buffer_bytes)
-        self._socket.bind((0, _GROUPS))
+    def recv(self, size: int, /) -> bytes:
+        """One datagram. Raises BlockingIOError where none waits, OSError with ENOBUFS where some were lost."""
+
+    def fileno(self) -> int:
+        """For an event loop."""
+
+    def close(self) -> None:
+        """Close it."""
+
+
+class EventSocket:
+    """A non-blocking netlink socket that hears of changes in this network namespace; `buffer_bytes` wait to be read.
+
+    It hears them from `wire` where one is given.
+    """
+
+    def __init__(self, buffer_bytes: int = _RECEIVE_BUFFER_BYTES, *, wire: EventWire | None = None) -> None:
+        self._socket = wire if wire is not None else _open(buffer_bytes)
 
     def fileno(self) -> int:
         """For an event loop."""
@@ -83,3 +97,11 @@ class EventSocket:
                     queues |= kind in _QUEUE_KINDS
                 offset += max((length + 3) & ~3, 16)
         return Changed(frozenset(links), queues)
+
+
+def _open(buffer_bytes: int) -> socket.socket:
+    kind = socket.SOCK_RAW | socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK
+    sock = socket.socket(socket.AF_NETLINK, kind, socket.NETLINK_ROUTE)
+    enlarge_receive_buffer(sock, buffer_bytes)
+    sock.bind((0, _GROUPS))
+    return sock

@@ -315,6 +315,8 @@ class KernelExecutor:
         if operation.action == "delete":
             return
         if port.name not in self._indices:
+            if port.exact:
+                return  # a bond of ours, which went: there is nothing to put back
             raise KernelError(f"port {port.name} does not exist", errno.ENODEV, retryable=True)
         before = operation.before
         index = self._index(port.name)
@@ -336,6 +338,7 @@ class KernelExecutor:
         if after is None:
             assert before is not None
             if not before.foreign and (gone := self._indices.take(before.name)) is not None:
+                yield from self._release(operation, gone)
                 yield _Step(operation, m.delete_link(gone), _FINE_ON_REMOVAL)
         elif before is None:
             if self._tables_taken is None:
@@ -351,6 +354,13 @@ class KernelExecutor:
         else:
             yield _Step(operation, m.set_link(self._index(after.name), up=True))
 
+    def _release(self, operation: Operation, vrf: int) -> Iterator[_Step]:
+        """What stays when its VRF goes leaves it before, while its IPv6 addresses can still be read."""
+        for link in dump_links(self.sock):
+            if link.master == vrf and link.name in self._indices:
+                yield _Step(operation, m.set_link(link.index, master=0), _FINE_ON_REMOVAL)
+                yield from self._put_back_ipv6(operation, link.index, link=link.name)
+
     def _bond_steps(self, operation: Operation, before: Bond | None, after: Bond | None) -> Iterator[_Step]:
         if after is None:
             assert before is not None
@@ -361,11 +371,7 @@ class KernelExecutor:
                     yield _Step(operation, m.set_link(self._index(member), up=True), _FINE_ON_REMOVAL)
             return
         if before is None:
-            index = self._new_index(after.name)
-            yield _Step(operation, m.create_bond(index, after.name, after.lacp_rate, after.min_links))
-            yield _Step(operation, m.altname(index, bond_altname(after.name), add=True), _THERE_ALREADY)
-            yield _Step(operation, m.set_link(index, alias=BOND_ALIAS + after.name))
-            yield from self._enslave(operation, index, after.members)
+            yield from self._make_bond(operation, after)
             return
         if not before.lacp:
             raise KernelError(
@@ -391,6 +397,17 @@ class KernelExecutor:
                 yield _Step(operation, m.set_link(self._index(member), master=0))
                 yield _Step(operation, m.set_link(self._index(member), up=True))
         yield from self._enslave(operation, index, [name for name in after.members if name not in before.members])
+
+    def _make_bond(self, operation: Operation, bond: Bond) -> Iterator[_Step]:
+        """The bond is made at once: where there is none to be had, its members are not to be set down for it."""
+        index = self._new_index(bond.name)
+        (answer,) = self.sock.execute([m.create_bond(index, bond.name, bond.lacp_rate, bond.min_links)])
+        if answer.errno:
+            self._indices.take(bond.name)
+            raise KernelError(str(answer), answer.errno, retryable=True)
+        yield _Step(operation, m.altname(index, bond_altname(bond.name), add=True), _THERE_ALREADY)
+        yield _Step(operation, m.set_link(index, alias=BOND_ALIAS + bond.name))
+        yield from self._enslave(operation, index, bond.members)
 
     def _enslave(self, operation: Operation, bond: int, members: Iterable[str]) -> Iterator[_Step]:
         missing = []

@@ -14,7 +14,7 @@ import struct
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 from dcedge.errors import KernelError
 
@@ -125,16 +125,28 @@ class Answer:
 OK = Answer(0, "")
 
 
-class RouteSocket:
-    """A blocking route-netlink socket for requests and dumps, or one of another `protocol`; one thread at a time."""
+class Wire(Protocol):
+    """What carries datagrams to the kernel and back: a bound netlink socket with capped and extended acknowledgements
+    and strictly checked dumps (NETLINK_CAP_ACK, NETLINK_EXT_ACK, NETLINK_GET_STRICT_CHK)."""
 
-    def __init__(self, protocol: int = socket.NETLINK_ROUTE) -> None:
-        self._socket = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, protocol)
-        for option in (NETLINK_CAP_ACK, NETLINK_EXT_ACK, NETLINK_GET_STRICT_CHK):
-            self._socket.setsockopt(SOL_NETLINK, option, 1)
-        enlarge_receive_buffer(self._socket, _RECEIVE_BUFFER_BYTES)
-        self._socket.settimeout(TIMEOUT_SECONDS)
-        self._socket.bind((0, 0))
+    def send(self, data: bytes, /) -> int:
+        """Send one datagram of requests."""
+
+    def recv_into(self, buffer: bytearray, /) -> int:
+        """Receive one datagram; its length. Raises OSError; TimeoutError where none comes."""
+
+    def close(self) -> None:
+        """Close it."""
+
+
+class RouteSocket:
+    """A blocking route-netlink socket for requests and dumps, or one of another `protocol`; one thread at a time.
+
+    It speaks over `wire` where one is given.
+    """
+
+    def __init__(self, protocol: int = socket.NETLINK_ROUTE, *, wire: Wire | None = None) -> None:
+        self._socket = wire if wire is not None else _open(protocol)
         self._sequence = 0
         self._buffer = bytearray(_RECEIVE_BYTES)
         self._view = memoryview(self._buffer)
@@ -251,6 +263,16 @@ class RouteSocket:
             length, kind, flags, sequence, _ = _HEADER.unpack_from(self._view, offset)
             yield kind, flags, sequence, offset + 16, offset + length
             offset += (length + 3) & ~3
+
+
+def _open(protocol: int) -> socket.socket:
+    sock = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, protocol)
+    for option in (NETLINK_CAP_ACK, NETLINK_EXT_ACK, NETLINK_GET_STRICT_CHK):
+        sock.setsockopt(SOL_NETLINK, option, 1)
+    enlarge_receive_buffer(sock, _RECEIVE_BUFFER_BYTES)
+    sock.settimeout(TIMEOUT_SECONDS)
+    sock.bind((0, 0))
+    return sock
 
 
 def enlarge_receive_buffer(sock: socket.socket, size: int) -> None:

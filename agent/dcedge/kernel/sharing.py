@@ -8,7 +8,7 @@ own link, which holds its own rate and marks the control packets that go first h
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 
 from dcedge.kernel.capabilities import Capabilities
@@ -30,39 +30,23 @@ class _Part:
     users: tuple[ResolvedInterface, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Loads:
-    """What virtual interfaces together are ordered at, in bits a second, by the port and the hosted connection."""
-
-    ordered: Mapping[tuple[Line, Line | None], tuple[int, int]]  # how many, and their rates' sum
-
-    def changed(self, gone: Iterable[ResolvedInterface], come: Iterable[ResolvedInterface]) -> Loads:
-        """The loads without the ones and with the others."""
-        ordered = dict(self.ordered)
-        for interfaces, sign in ((gone, -1), (come, 1)):
-            for interface in interfaces:
-                place = interface.port_line, interface.hosted_line
-                count, rates = ordered.get(place, (0, 0))
-                ordered[place] = count + sign, rates + sign * interface.shaped_bps
-        return Loads({place: load for place, load in ordered.items() if load[0]})
-
-    def crowded(self) -> frozenset[str]:
-        """The connections whose virtual interfaces could together send more than the connection has."""
-        wanted: dict[Line, int] = {}
-        for (port, line), (_, rates) in self.ordered.items():
-            if line is not None:
-                wanted[line] = wanted.get(line, 0) + rates
-            wanted[port] = wanted.get(port, 0) + (rates if line is None else line.rate_bps)
-        return frozenset(line.connection for line, rates in wanted.items() if rates > line.rate_bps)
+def crowded_connections(interfaces: Iterable[ResolvedInterface]) -> frozenset[str]:
+    """The connections whose virtual interfaces could together send more than the connection has."""
+    on_it: dict[str, list[ResolvedInterface]] = {}
+    for interface in interfaces:
+        on_it.setdefault(interface.connection, []).append(interface)
+    wanted: dict[Line, int] = {}
+    for users in on_it.values():
+        port, line, rates = users[0].port_line, users[0].hosted_line, sum(user.shaped_bps for user in users)
+        if line is not None:
+            wanted[line] = wanted.get(line, 0) + rates
+        wanted[port] = wanted.get(port, 0) + (rates if line is None else line.rate_bps)
+    return frozenset(line.connection for line, rates in wanted.items() if rates > line.rate_bps)
 
 
-NO_LOADS = Loads({})
-
-
-def shared_shapers(
-    interfaces: Collection[ResolvedInterface], kernel: Capabilities, crowded: Collection[str]
-) -> Iterator[Shaper]:
-    """The trees of shared rates, of the connections that are `crowded`."""
+def shared_shapers(interfaces: Collection[ResolvedInterface], kernel: Capabilities) -> Iterator[Shaper]:
+    """The trees of shared rates, of the connections that are crowded."""
+    crowded = crowded_connections(interfaces)
     if not crowded:
         return
     circuits: dict[tuple[str, str], list[ResolvedInterface]] = {}
@@ -112,5 +96,5 @@ def _shaper(device: str, line: Line, parts: Collection[_Part], kernel: Capabilit
         for part in parts
     ]
     rates = tuple(groups[name].rate_bps for name in sorted(groups))
-    tree = shared_tree(line.rate_bps, rates, shares, Classifier.of(vlan_program(ROOT_HANDLE | SHARED_MINORS), 0))
+    tree = shared_tree(line.rate_bps, rates, shares, Classifier(vlan_program(ROOT_HANDLE | SHARED_MINORS), 0))
     return Shaper(device, tree, tuple(user.name for part in parts for user in part.users))

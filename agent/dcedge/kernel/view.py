@@ -35,7 +35,7 @@ _U16 = struct.Struct("=H")
 _BE16 = struct.Struct(">H")
 _U64 = struct.Struct("=Q")
 T = TypeVar("T")
-_ANOTHER = Classifier.of(b"", 0)  # somebody else's filter, or several
+_ANOTHER = Classifier(b"", 0)  # somebody else's filter, or several
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,12 +220,13 @@ def addresses_on(sock: RouteSocket, index: int) -> list[AddressView]:
     return [address for address in found if address is not None]
 
 
-def observe_kernel(sock: RouteSocket, wanted: Iterable[Interface], view: KernelView) -> Iterator[None]:
-    """Dump links, addresses, qdiscs, the HTB classes of our own trees, and our routes, into a view that is empty.
+def observe_kernel(sock: RouteSocket, wanted: Iterable[Interface]) -> KernelView:
+    """Dump links, addresses, qdiscs, the HTB classes of our own trees, and our routes.
 
-    Of the addresses only those that are ours by their protocol number, or are among the `wanted` ones. Stops between
-    two questions to the kernel, where other use may be made of the socket. Raises KernelError.
+    Of the addresses only those that are ours by their protocol number, or are among the `wanted` ones.
+    Raises KernelError.
     """
+    view = KernelView()
     known = {(interface.packed, interface.network.prefixlen): interface for interface in wanted}
 
     def address(data: memoryview, start: int, end: int) -> AddressView | None:
@@ -238,17 +239,14 @@ def observe_kernel(sock: RouteSocket, wanted: Iterable[Interface], view: KernelV
     for link in dump_links(sock):
         view.links[link.index] = link
         view.by_name[link.name] = link
-    yield
     for found in dump(sock, m.RTM_GETADDR, m.ADDRESS_BODY.pack(0, 0, 0, 0, 0), address):
         if found is not None:
             view.addresses.setdefault(found.index, []).append(found)
-    yield
     view.qdiscs = qdiscs_of(sock)
     for index in view.qdiscs:
-        yield
         _look_into_tree(sock, view, index)
-    yield
     view.routes = our_routes(sock)
+    return view
 
 
 def our_routes(sock: RouteSocket) -> list[RouteView]:
@@ -563,7 +561,7 @@ def _classifier(data: memoryview, start: int, end: int) -> Classifier | None:
         for _, action in each_attribute(data, span):
             options = attributes(data, *attributes(data, *action)[m.TCA_ACT_OPTIONS])
             mark = _number(data, options.get(m.TCA_SKBEDIT_PRIORITY))
-    return Classifier.of(bytes(data[slice(*nest[m.TCA_BPF_OPS])]), mark, m.CONTROL_HANDLE)
+    return Classifier(bytes(data[slice(*nest[m.TCA_BPF_OPS])]), mark)
 
 
 def _ingress_filter(data: memoryview, start: int, end: int) -> tuple[int | None, int] | None:

@@ -1,4 +1,8 @@
-"""The cloud's end of a measurement: takes the burst, and tells what came. It answers nobody without its token."""
+"""The cloud's end of a measurement: takes the burst, and tells what came.
+
+It heeds nobody without its token, and no answer is longer than its question: whoever sends with another's address makes
+it send no more to that one than to itself. What one measurement and one start may come to is bounded.
+"""
 
 from __future__ import annotations
 
@@ -6,17 +10,69 @@ import secrets
 import select
 import socket
 import struct
+import time
 from collections.abc import Callable
 
 from dcedge.errors import MeasureError
-from dcedge.measure.messages import TOKEN_BYTES, Kind, chunk, decode, encode
+from dcedge.measure.messages import BITS_A_CHUNK, PACKETS_MAX, TOKEN_BYTES, Kind, Message, chunk, decode, encode
 
+MEASUREMENTS_MAX = 100  # of one start
+_ANSWERS_A_CHUNK = 16  # a lost answer is asked for again
 _SO_RCVBUFFORCE, _SO_MEMINFO, _MEMINFO_DROPS = 33, 55, 8
 _BUFFER_BYTES = 256 << 20
 
 
+class Answerer:
+    """What the answering side knows. `drops`: how many packets it had no room for, since its start."""
+
+    def __init__(self, token: bytes, drops: Callable[[], int]) -> None:
+        self.measurements = 0
+        self._token = token
+        self._drops = drops
+        self._drops_before = 0
+        self._expected = 0  # packets of the measurement under way
+        self._came: set[int] = set()
+        self._answers: dict[int, int] = {}  # given, by chunk
+
+    @property
+    def exhausted(self) -> bool:
+        """Whether it was asked for more measurements than it will answer."""
+        return self.measurements > MEASUREMENTS_MAX
+
+    def heard(self, payload: bytes) -> bytes | None:
+        """The answer to a payload, empty where there is none to give; None where the payload has not the token."""
+        message = decode(payload)
+        if message is None or not secrets.compare_digest(message.token, self._token):
+            return None
+        answer = self._answer(message)
+        return answer if len(answer) <= len(payload) else b""
+
+    def _answer(self, message: Message) -> bytes:
+        number = message.number
+        match message.kind:
+            case Kind.DATA if number < self._expected:
+                self._came.add(number)
+            case Kind.HELLO if 0 < number <= PACKETS_MAX:
+                self._begin(number)
+                return b"" if self.exhausted else encode(self._token, Kind.WELCOME, number)
+            case Kind.ASK if number * BITS_A_CHUNK < self._expected:
+                self._answers[number] = self._answers.get(number, 0) + 1
+                if self._answers[number] <= _ANSWERS_A_CHUNK:
+                    rest = chunk(self._came, number, self._drops() - self._drops_before)
+                    return encode(self._token, Kind.CHUNK, number, rest)
+        return b""
+
+    def _begin(self, expected: int) -> None:
+        if expected == self._expected and not self._came and not self._answers:
+            return  # said again, since the answer was lost
+        self.measurements += 1
+        self._expected, self._drops_before = expected, self._drops()
+        self._came.clear()
+        self._answers.clear()
+
+
 def answer(address: str, port: int, seconds: float, say: Callable[[str], None]) -> int:
-    """Answer measurements to this address until so many seconds have passed without a word; how many there were.
+    """Answer measurements to this address until so many seconds have passed without a word of one; how many there were.
 
     `say` gets the token, which whoever measures has to know. Raises MeasureError where the address cannot be had.
     """
@@ -31,24 +87,19 @@ def answer(address: str, port: int, seconds: float, say: Callable[[str], None]) 
         except PermissionError:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _BUFFER_BYTES)
         say(token.hex())
-        came: set[int] = set()
-        count = drops_before = 0
-        while select.select([sock], [], [], seconds)[0]:
+        answerer = Answerer(token, lambda: _drops(sock))
+        deadline = time.monotonic() + seconds
+        while not answerer.exhausted and (left := deadline - time.monotonic()) > 0:
+            if not select.select([sock], [], [], left)[0]:
+                break
             payload, peer = sock.recvfrom(65535)
-            message = decode(payload)
-            if message is None or not secrets.compare_digest(message.token, token):
-                continue
-            match message.kind:
-                case Kind.DATA:
-                    came.add(message.number)
-                case Kind.HELLO:
-                    came.clear()
-                    count, drops_before = count + 1, _drops(sock)
-                    sock.sendto(encode(token, Kind.WELCOME, message.number), peer)
-                case Kind.ASK:
-                    rest = chunk(came, message.number, _drops(sock) - drops_before)
-                    sock.sendto(encode(token, Kind.CHUNK, message.number, rest), peer)
-        return count
+            said = answerer.heard(payload)
+            if said is None:
+                continue  # noise keeps nobody here
+            deadline = time.monotonic() + seconds
+            if said:
+                sock.sendto(said, peer)
+        return min(answerer.measurements, MEASUREMENTS_MAX)
 
 
 def _drops(sock: socket.socket) -> int:

@@ -16,14 +16,15 @@ from pathlib import Path
 
 from dcedge.errors import MeasureError
 from dcedge.kernel.shaping import frame_bytes
-from dcedge.measure.messages import BITS_A_CHUNK, Kind, Message, decode, encode, read_chunk
+from dcedge.measure.messages import BITS_A_CHUNK, Kind, Message, decode, encode, question, read_chunk
 
 _ETH_P_IP, _UDP = 0x0800, 17
 _SOL_PACKET, _PACKET_QDISC_BYPASS = 263, 20
 _IP_BYTES, _UDP_BYTES = 20, 8
 _ANSWER_SECONDS, _ATTEMPTS = 1.0, 3
 _SETTLING_SECONDS = 0.3  # the last packets are on their way
-_TALK_BYTES = 4096  # what is said besides
+# What is said besides: greetings and the questions after what came, each as often as it is tried.
+_TALK_BYTES, _TALK_BYTES_A_PACKET = 4096, 1
 SEND_FACTOR = 2.0  # how many times the ordered rate is sent
 
 
@@ -55,7 +56,7 @@ class Sent:
 
 def packets_within(volume_bytes: int, mtu: int) -> int:
     """How many full frames a volume has room for."""
-    return max(0, volume_bytes - _TALK_BYTES) // frame_bytes(mtu)
+    return max(0, volume_bytes - _TALK_BYTES) // (frame_bytes(mtu) + _TALK_BYTES_A_PACKET)
 
 
 def send_burst(way: Way, token: bytes, ordered_bps: int, mtu: int, volume_bytes: int) -> Sent:
@@ -124,7 +125,7 @@ class _Wire:
     def ask(self, token: bytes, kind: Kind, number: int, expected: Kind) -> Message | None:
         """Send a message until its answer comes; None where none does."""
         for _ in range(_ATTEMPTS):
-            self._raw.send(self.frame(encode(token, kind, number)))
+            self._raw.send(self.frame(question(token, kind, number)))
             deadline = time.monotonic() + _ANSWER_SECONDS
             while (left := deadline - time.monotonic()) > 0:
                 self._raw.settimeout(left)

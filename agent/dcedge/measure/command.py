@@ -12,7 +12,7 @@ from dcedge.kernel.naming import interface_link
 from dcedge.kernel.shaping import frame_bytes
 from dcedge.measure.answer import answer
 from dcedge.measure.burst import SEND_FACTOR, Sent, Way, packets_within, send_burst
-from dcedge.measure.messages import PORT, TOKEN_BYTES
+from dcedge.measure.messages import PACKETS_MAX, PORT, TOKEN_BYTES
 from dcedge.measure.policer import Policer, advice, find_policer
 from dcedge.order.load import load_order
 from dcedge.order.resolve import ResolvedInterface, resolve_interface
@@ -64,6 +64,9 @@ class Measurement:
             raise MeasureError("the token is what `dcedge measure --answer` prints at the cloud's end")
         if packets_within(size, interface.mtu) < _PACKETS_MIN:
             raise MeasureError(f"{volume} is too little: at least {_PACKETS_MIN * frame_bytes(interface.mtu)} bytes")
+        if packets_within(size, interface.mtu) > PACKETS_MAX:
+            most = PACKETS_MAX * frame_bytes(interface.mtu)
+            raise MeasureError(f"{volume} is too much: at most {most} bytes of {PACKETS_MAX} frames are answered")
         customer, gateway = pair.customer.ip, pair.cloud
         assert isinstance(customer, IPv4Address)
         assert isinstance(gateway, IPv4Address)

@@ -7,11 +7,17 @@ from collections.abc import Collection
 from enum import IntEnum
 from typing import NamedTuple
 
+from dcedge.errors import MeasureError
+
 MAGIC = b"dceM"
 PORT = 8472 + 1000  # free for this; the answering side may choose another
 TOKEN_BYTES = 8
-BITS_A_CHUNK = 8192
+BITS_A_CHUNK = 4096  # so that an answer, and so its question, goes through any path of 576 bytes
+PACKETS_MAX = 1_000_000  # of one measurement
 _HEAD = struct.Struct("!4s8sBI")  # magic, token, kind, number
+_LOST = struct.Struct("!I")
+_CHUNK_BYTES = _LOST.size + BITS_A_CHUNK // 8
+QUESTION_BYTES = _HEAD.size + _CHUNK_BYTES
 
 
 class Kind(IntEnum):
@@ -19,7 +25,7 @@ class Kind(IntEnum):
 
     HELLO = 1  # number: how many packets are going to come
     DATA = 2  # number: which of them this is
-    ASK = 3  # number: of which chunk of the record
+    ASK = 3  # number: of which chunk of the record; then as many bytes as the answer has
     WELCOME = 4
     CHUNK = 5  # number: which; then the receiver's own losses and the bits
 
@@ -38,6 +44,11 @@ def encode(token: bytes, kind: Kind, number: int, rest: bytes = b"") -> bytes:
     return _HEAD.pack(MAGIC, token, kind, number) + rest
 
 
+def question(token: bytes, kind: Kind, number: int) -> bytes:
+    """A HELLO or an ASK, no shorter than its answer: nobody is told more than he said."""
+    return encode(token, kind, number, bytes(_CHUNK_BYTES) if kind is Kind.ASK else b"")
+
+
 def decode(payload: bytes) -> Message | None:
     """A payload as a message; None where it is none."""
     if len(payload) < _HEAD.size:
@@ -54,11 +65,13 @@ def chunk(came: Collection[int], number: int, lost_here: int) -> bytes:
     bits = 0
     for offset in range(BITS_A_CHUNK):
         bits |= (first + offset in came) << offset
-    return struct.pack("!I", lost_here) + bits.to_bytes(BITS_A_CHUNK // 8, "little")
+    return _LOST.pack(lost_here) + bits.to_bytes(BITS_A_CHUNK // 8, "little")
 
 
 def read_chunk(number: int, rest: bytes) -> tuple[int, set[int]]:
-    """The receiver's own losses, and the numbers that came."""
+    """The receiver's own losses, and the numbers that came. Raises MeasureError."""
+    if len(rest) != _CHUNK_BYTES:
+        raise MeasureError("the answer cannot be read: is the same dcedge running at both ends?")
     bits = int.from_bytes(rest[4:], "little")
     first = number * BITS_A_CHUNK
-    return struct.unpack_from("!I", rest)[0], {first + n for n in range(BITS_A_CHUNK) if bits >> n & 1}
+    return _LOST.unpack_from(rest)[0], {first + n for n in range(BITS_A_CHUNK) if bits >> n & 1}

@@ -236,6 +236,14 @@ Text = Annotated[
     str, Kind(f"text of at most {TEXT_MAX} characters", _printable, {"type": "string", "maxLength": TEXT_MAX})
 ]
 Listen = Annotated[str, Kind("an address and a port, such as 127.0.0.1:9478", _text, {"type": "string"})]
+# RFC 1123, 2.1: letters, digits and hyphens between dots.
+HostName = Annotated[
+    str,
+    _word(
+        r"^(?=.{1,253}$)[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?(\.[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?)*$",
+        "a host name, such as router.example.net (no port, no '*')",
+    ),
+]
 ProviderName = Annotated[str, Kind("a provider's name", _text, {"type": "string"})]
 # RFC 6793; 0 and the last one are reserved (RFC 7607, RFC 7300).
 Asn = Annotated[int, number(1, 4_294_967_294, "an AS number")]

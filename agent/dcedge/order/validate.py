@@ -25,7 +25,6 @@ from dcedge.order.model import (
     Bond,
     Connection,
     Credential,
-    Digests,
     Order,
     Probe,
     Router,
@@ -100,13 +99,10 @@ class Draft:
     """An order in the making: fed by the loader, complete (as far as it goes) after `finish`."""
 
     def __init__(self, previous: Order | None) -> None:
-        self.order = _lacking(Order, connections={}, virtual_gateways={}, virtual_interfaces={}, digests=Digests())
+        self.order = _lacking(Order, connections={}, virtual_gateways={}, virtual_interfaces={}, digests={})
         self.problems: list[Problem] = []
         self._previous = previous
         self._tops: set[str] = set()
-        self._fresh: set[tuple[str, str]] = set()  # entries that are not the previous order's
-        # One of each of the parts that thousands of virtual interfaces have alike.
-        self._parts: dict[object, object] = {}
 
     @property
     def whole(self) -> bool:
@@ -124,7 +120,6 @@ class Draft:
             models[name] = getattr(self._previous, section)[name]
         else:
             models[name] = self.model(SECTIONS[section], tree, key)
-            self._fresh.add(key)
         self.order.digests[key] = digest
 
     def top(self, key: str, tree: Tree) -> None:
@@ -148,11 +143,6 @@ class Draft:
             self.add(("router",), "is missing; an order needs it, with the keys asn and router_id")
         if "agent" not in self._tops:
             _set(self.order, agent=Agent())
-        if self._previous is not None:
-            fresh = {name for section, name in self._fresh if section == "virtual_interfaces"}
-            gone = self._previous.virtual_interfaces.keys() - self.order.virtual_interfaces.keys()
-            self.order.digests.since = self._previous.digests.mark
-            self.order.digests.changed = frozenset(fresh | gone)
 
     def add(self, path: Path, message: str, part: Literal["key", "value"] = "value") -> None:
         """Note a problem. Raises TooManyProblemsError."""
@@ -209,10 +199,6 @@ class Draft:
                 self.add((*path, name), f"is missing; every {_NOUNS[cls]} needs it", part="key")
                 absent.add(name)
         return values, absent
-
-    def shared(self, part: T) -> T:
-        """The one of all parts that are equal to this one."""
-        return self._parts.setdefault(part, part)  # type: ignore[return-value]  # it is equal, so of the same class
 
 
 # How a value is read: it is given the draft for what is wrong, the file's tree and its path.
@@ -318,10 +304,8 @@ def _part(cls: type[Any], kind: Kind | None, short: str | None) -> _Reader:
     def read(draft: Draft, tree: Tree, path: Path) -> object:
         if short is not None and isinstance(tree, str):
             value = form[short].read(draft, tree, path)
-            return value if value is _BROKEN else draft.shared(cls(**{short: value}))
-        noted = len(draft.problems)
-        model = draft.model(cls, tree, path, kind)
-        return draft.shared(model) if len(draft.problems) == noted else model
+            return value if value is _BROKEN else cls(**{short: value})
+        return draft.model(cls, tree, path, kind)
 
     return read
 

@@ -26,34 +26,18 @@ class HistogramCounts:
         return sum(self.counts)
 
 
-def zeros() -> array[int]:
-    """Cells that have counted nothing. 32 bits each, as there are thousands of histograms."""
-    return array("I", bytes(4 * (len(BOUNDS) + 1)))
-
-
-def count(cells: array[int], seconds: float, first: int = 0) -> array[int]:
-    """Count one value into the cells from `first` on; gives the cells back, wider where one has counted that far."""
-    bucket = first + bisect_left(BOUNDS, seconds)
-    try:
-        cells[bucket] += 1
-    except OverflowError:
-        cells = array("Q", cells)
-        cells[bucket] += 1
-    return cells
-
-
 class Histogram:
     """Counts seconds into the buckets of BOUNDS; a bound belongs to its bucket, as in Prometheus."""
 
     __slots__ = ("counts", "total")
 
     def __init__(self) -> None:
-        self.counts = zeros()
+        self.counts = array("Q", [0]) * (len(BOUNDS) + 1)
         self.total = 0.0
 
     def observe(self, seconds: float) -> None:
         """Count one value."""
-        self.counts = count(self.counts, seconds)
+        self.counts[bisect_left(BOUNDS, seconds)] += 1
         self.total += seconds
 
     def read(self) -> HistogramCounts:

@@ -10,7 +10,7 @@ from array import array
 from typing import NamedTuple
 
 from dcedge.order.kinds import Family, Seconds
-from dcedge.probe.histogram import HistogramCounts, count, zeros
+from dcedge.probe.histogram import Histogram, HistogramCounts
 from dcedge.probe.icmp import path_to
 from dcedge.probe.schedule import Slot
 from dcedge.probe.target import Target
@@ -79,7 +79,7 @@ class Stream:
     """
 
     __slots__ = (
-        "_cells", "_full_size_open", "_full_size_sequence", "_highest", "_judged", "_probes", "_rtt_total", "_turns",
+        "_full_size_open", "_full_size_sequence", "_highest", "_histogram", "_judged", "_probes", "_turns", "_window",
         "_window_sum",
         "busy", "duplicates", "error", "full_size_answered", "full_size_lost", "full_size_misses", "full_size_sent",
         "jitter",
@@ -101,9 +101,8 @@ class Stream:
         self.sent = self.received = self.lost = self.late = self.duplicates = self.reordered = 0
         self.send_errors = 0
         self.error: str | None = None
-        # The window, and behind it the histogram's counts: two arrays would cost as much again in heads.
-        self._cells = array("I", [_NO_ROUND_TRIP]) * WINDOW + zeros()
-        self._rtt_total: Seconds = 0.0
+        self._window = array("I", [_NO_ROUND_TRIP]) * WINDOW
+        self._histogram = Histogram()
         self._judged = self._window_sum = 0
         self.lost_in_a_row = 0  # of those whose outcome is known, the latest
         self.window_lost = 0
@@ -233,7 +232,7 @@ class Stream:
         """Enter a round trip (or none) into the window, whose sums are kept as it moves."""
         place = self._judged % WINDOW
         if self._judged >= WINDOW:
-            leaving = self._cells[place]
+            leaving = self._window[place]
             if leaving == _NO_ROUND_TRIP:
                 self.window_lost -= 1
             else:
@@ -244,7 +243,7 @@ class Stream:
         else:
             self._window_sum += outcome
             self.lost_in_a_row = 0
-        self._cells[place] = outcome
+        self._window[place] = outcome
         self._judged += 1
 
     def _lose(self) -> None:
@@ -255,8 +254,7 @@ class Stream:
         """Count a measured round trip; jitter as RFC 3550, 6.4.1 has it, on round trips."""
         self._judge(rtt_ns)
         rtt = rtt_ns / 1e9
-        self._cells = count(self._cells, rtt, WINDOW)
-        self._rtt_total += rtt
+        self._histogram.observe(rtt)
         if self.rtt_last is not None:
             previous = self.jitter or 0.0
             self.jitter = previous + (abs(rtt - self.rtt_last) - previous) / 16
@@ -305,12 +303,12 @@ class Stream:
     @property
     def histogram(self) -> HistogramCounts:
         """Every measured round trip, as it is now."""
-        return HistogramCounts(self._cells[WINDOW:], self._rtt_total)
+        return self._histogram.read()
 
     @property
     def rtt_min(self) -> Seconds | None:
         """The shortest round trip in the window."""
-        shortest = min(self._cells[:WINDOW])
+        shortest = min(self._window)
         return None if shortest == _NO_ROUND_TRIP else shortest / 1e9
 
     @property

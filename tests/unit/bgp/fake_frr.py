@@ -6,8 +6,10 @@ Written from what FRR does, not from the grammar under test.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass, field
 
-from dcedge.bgp.config import Line
+from dcedge.bgp.config import FrrConfig, Line
+from dcedge.errors import FrrUnavailableError
 
 OPENERS = ("router bgp ", "route-map ", "address-family ")
 # One value for each of these in a context; setting it again replaces it.
@@ -150,3 +152,39 @@ class FakeFrr:
             assert not users, f"route-map {name} goes while in use by {users}"
         assert gone, f"no {what}: there is none"
         self.lines -= gone
+
+
+@dataclass
+class FakeFrrClient:
+    """An FRR in miniature, as its client (`FrrClient`) shows it."""
+
+    frr: FakeFrr = field(default_factory=FakeFrr)
+    zebra: FakeFrr = field(default_factory=FakeFrr)  # what vtysh gave it of FRR's file
+    saved: int = 0
+    seconds: float | None = 3600.0
+    absent: bool = False
+    bgpd: int = 100  # its process
+
+    def processes(self) -> dict[str, int]:
+        return {"bgpd": self.bgpd}
+
+    def running_config(self) -> FrrConfig:
+        if self.absent:
+            raise FrrUnavailableError("bgpd is not running")
+        return FrrConfig.of(self.frr.lines)
+
+    def apply(self, text: str) -> None:
+        self.frr.load(text)
+
+    def copies(self) -> dict[str, FrrConfig]:
+        return {"zebra": FrrConfig.of(self.zebra.lines)}
+
+    def feed_one(self, daemon: str, text: str) -> None:
+        assert daemon == "zebra"
+        self.zebra.load(text)
+
+    def age(self) -> float | None:
+        return self.seconds
+
+    def write_config(self) -> None:
+        self.saved += 1

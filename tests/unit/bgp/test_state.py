@@ -285,3 +285,15 @@ def test_the_slower_end_sets_bfds_pace(facts: dict[str, object], detection_ms: i
     usual = {"remote-detect-multiplier": 3, "receive-interval": 300, "remote-transmit-interval": 300}
     (peer,) = parse_bfd(json.dumps([{"peer": "10.0.0.1", "status": "up", **usual, **facts}]))
     assert peer.detection_ms == detection_ms
+
+
+@pytest.mark.parametrize("answer", ["null", "1", '"x"', "{}"])
+def test_bfdds_answer_that_is_no_list_is_an_error_of_frrs(answer: str) -> None:
+    with pytest.raises(FrrError, match="bfdd's answer"):
+        parse_bfd(answer)
+
+
+@pytest.mark.parametrize("entry", [None, {}, {"peer": None}, {"peer": "eth1"}, {"status": "up"}, [], 7])
+def test_an_entry_of_bfdds_that_names_no_peer_is_left_out(entry: object) -> None:
+    (peer,) = parse_bfd(json.dumps([entry, {"peer": "10.0.0.1", "status": "up"}]))
+    assert str(peer.peer) == "10.0.0.1"

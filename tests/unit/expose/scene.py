@@ -160,7 +160,9 @@ def snapshot(*vis: VirtualInterfaceSnapshot, **more: object) -> Snapshot:
             ConnectionSnapshot("fra-2", "azure", "eth2", 10**9, carrier=False),
         ),
         "virtual_interfaces": vis or (up(), down()),
-        "passes": PassSnapshot(TAKEN - 5, 0.02, 3, durations.read(), (("address", 2), ("link", 1))),
+        "passes": PassSnapshot(
+            TAKEN - 5, 0.02, 3, durations.read(), (("address", 2), ("link", 1)), task_failures=(("polls", 1),)
+        ),
         "order": OrderSnapshot("/etc/dcedge/order.yaml", TAKEN - 600),
         "process": read_process(),
         "prober": ProberStats(strays=8, overflows=9),

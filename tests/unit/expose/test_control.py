@@ -10,6 +10,7 @@ import socket
 import stat
 import subprocess
 import sys
+import threading
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -20,6 +21,7 @@ import pytest
 from dcedge.errors import BusyError, DcedgeError, NotRunningError, OrderInvalidError
 from dcedge.expose.control import MAX_BODY, ControlClient
 from dcedge.expose.control_server import Command, ControlServer, Reply, start_control
+from dcedge.expose.document import status_json
 from dcedge.expose.hour import Hour
 from dcedge.expose.snapshot import Snapshot
 from dcedge.health.tracker import Transition
@@ -48,6 +50,9 @@ class Daemon:
 
     def hour(self) -> Hour:
         return Hour()
+
+    def order_text(self) -> str:
+        return ""
 
     def history(self, name: str) -> tuple[Transition, ...]:
         return (Transition(5.0, "up", "down", "no \x1b[31mcarrier"),) if name == "prod-a" else ()
@@ -91,6 +96,7 @@ def test_the_history_of_one_virtual_interface_is_given_with_what_a_peer_said_esc
 def test_status_is_the_snapshot_as_json(path: Path) -> None:
     status = ask(path, Daemon(), ControlClient.status)
     assert [vi["name"] for vi in status["virtual_interfaces"]] == ["prod-a", "prod-b"]
+    assert status == json.loads(json.dumps(status_json(snapshot())))
 
 
 @AS_ROOT
@@ -169,6 +175,120 @@ def test_another_user_may_read_and_not_change(path: Path) -> None:
 
     assert ask(path, daemon, as_nobody) == [200, 403]
     assert daemon.reloads == 0
+
+
+HOLD_AS_NOBODY = """
+import os, socket, sys, time
+os.setgroups([]); os.setgid(int(sys.argv[2])); os.setuid(int(sys.argv[2]))
+held = []
+for _ in range(200):
+    sock = socket.socket(socket.AF_UNIX)
+    sock.connect(sys.argv[1])
+    held.append(sock)
+print("held", flush=True)
+sys.stdin.read()
+"""
+
+
+@AS_ROOT
+def test_a_reader_who_holds_all_places_that_are_to_be_had_does_not_keep_root_out(path: Path) -> None:
+    daemon = Daemon()
+    nobody = pwd.getpwnam("nobody").pw_uid
+
+    def meanwhile(client: ControlClient) -> None:
+        path.chmod(0o666)
+        with subprocess.Popen(
+            [sys.executable, "-c", HOLD_AS_NOBODY, path.name, str(nobody)],
+            cwd=path.parent, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+        ) as holding:  # fmt: skip
+            assert holding.stdout is not None
+            assert holding.stdout.readline() == b"held\n"
+            client.command("reload")
+            assert holding.stdin is not None
+            holding.stdin.close()
+
+    ask(path, daemon, meanwhile)
+    assert daemon.reloads == 1
+
+
+class Users:
+    """Connections whose users the test names, one after the other."""
+
+    def __init__(self, path: Path) -> None:
+        self.server = ControlServer(Daemon(), path, user_of=lambda _: self.user)
+        self.path = path
+        self.user = 0
+        self.writers: list[asyncio.StreamWriter] = []
+
+    async def let_in(self, user: int, count: int = 1) -> int:
+        """Connect so many times, and stay; how many were not turned away."""
+        self.user = user
+        found = 0
+        for _ in range(count):
+            reader, writer = await asyncio.open_unix_connection(str(self.path))
+            self.writers.append(writer)
+            try:
+                writer.write(b"GET /v1/history/x HTTP/1.1\r\nHost: x\r\n\r\n")
+                found += b"200" in await asyncio.wait_for(reader.readline(), 20)
+            except ConnectionError:
+                continue
+        return found
+
+
+def test_no_user_gets_all_places_and_some_are_for_root_alone(path: Path) -> None:
+    async def scene() -> None:
+        users = Users(path)
+        await users.server.start()
+        try:
+            assert await users.let_in(1001, 100) == 16
+            assert await users.let_in(1002, 16) == 16, "others are let in all the same"
+            assert [await users.let_in(user, 16) for user in (1003, 1004)] == [16, 8]
+            assert await users.let_in(1005) == 0
+            assert await users.let_in(0, 9) == 8
+            users.writers[0].close()
+            await users.writers[0].wait_closed()
+            assert await users.let_in(1005, 2) == 1, "there is room again"
+        finally:
+            for writer in users.writers:
+                writer.transport.abort()
+            await users.server.close()
+
+    asyncio.run(scene())
+
+
+def test_a_full_line_at_the_door_is_waited_in(path: Path) -> None:
+    path.parent.mkdir()
+    told: list[str] = []
+
+    def ask() -> None:
+        with pytest.raises(DcedgeError) as raised:
+            ControlClient(path, timeout=20).status()
+        told.append(str(raised.value))
+
+    with socket.socket(socket.AF_UNIX) as door, socket.socket(socket.AF_UNIX) as first:
+        door.bind(str(path))
+        door.listen(0)
+        first.connect(str(path))
+        asking = threading.Thread(target=ask)
+        asking.start()
+        asking.join(0.2)
+        assert told == [], "it is not turned away"
+        for _ in range(2):
+            inside, _ = door.accept()
+            inside.close()
+        asking.join(20)
+    assert len(told) == 1
+    assert "broke off" in told[0], "it was let in"
+
+
+def test_a_line_that_does_not_move_is_not_waited_in_for_ever(path: Path) -> None:
+    path.parent.mkdir()
+    with socket.socket(socket.AF_UNIX) as door, socket.socket(socket.AF_UNIX) as first:
+        door.bind(str(path))
+        door.listen(0)
+        first.connect(str(path))
+        with pytest.raises(DcedgeError, match="did not answer within"):
+            ControlClient(path, timeout=0.2).status()
 
 
 def test_the_socket_is_open_to_owner_and_group_only(path: Path) -> None:

@@ -98,7 +98,7 @@ def fetch(
     answers = []
 
     async def scene(connect: Callable[[], Awaitable[Client]]) -> None:
-        request = f"{method} {path} HTTP/{version}\r\nHost: x\r\nConnection: close\r\n{headers}\r\n"
+        request = f"{method} {path} HTTP/{version}\r\nHost: localhost\r\nConnection: close\r\n{headers}\r\n"
         answers.append(await converse(await connect(), request))
 
     serve(scene, router)
@@ -141,7 +141,7 @@ def test_healthy_while_passes_end() -> None:
 
 
 def test_unhealthy_with_a_reason_when_they_do_not() -> None:
-    status, _, body = fetch("/healthz", Router(snapshot(passes=PassSnapshot(finished=time.time() - 500))))
+    status, _, body = fetch("/healthz", Router(snapshot(passes=PassSnapshot(finished=snapshot().taken - 500))))
     assert status == 503
     assert "the last pass ended 500 s ago" in body
     assert fetch("/healthz", Router(snapshot(passes=PassSnapshot())))[0] == 503
@@ -267,8 +267,8 @@ def test_a_request_with_a_body_is_refused_unread() -> None:
 @pytest.mark.parametrize(
     "request_text",
     [
-        "GET /" + "a" * 20_000 + " HTTP/1.1\r\nHost: x\r\n\r\n",
-        "GET / HTTP/1.1\r\nHost: x\r\nX: " + "a" * 20_000 + "\r\n\r\n",
+        "GET /" + "a" * 20_000 + " HTTP/1.1\r\nHost: localhost\r\n\r\n",
+        "GET / HTTP/1.1\r\nHost: localhost\r\nX: " + "a" * 20_000 + "\r\n\r\n",
         "\x00\x01\x02 nonsense\r\n\r\n",
         "GET / HTTP/9.9\r\n\r\n",
         "\r\n" * 5000,
@@ -279,7 +279,7 @@ def test_malformed_requests_do_no_harm(request_text: str, caplog: pytest.LogCapt
     async def scene(connect: Callable[[], Awaitable[Client]]) -> None:
         bad = await connect()
         bad[1].write(request_text.encode())
-        good = await converse(await connect(), "GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+        good = await converse(await connect(), "GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
         assert good[0] == 200
         bad[1].close()
 
@@ -291,7 +291,7 @@ def test_a_client_that_never_finishes_its_request_is_cut_off(monkeypatch: pytest
     monkeypatch.setattr(module, "_PATIENCE", 0.2)
 
     async def scene(connect: Callable[[], Awaitable[Client]]) -> None:
-        status, _, _ = await converse(await connect(), "GET / HTTP/1.1\r\nHost: x\r\nX-Slow: ")
+        status, _, _ = await converse(await connect(), "GET / HTTP/1.1\r\nHost: localhost\r\nX-Slow: ")
         assert status in {0, 408}
 
     serve(scene)
@@ -306,7 +306,7 @@ def test_a_client_that_does_not_read_is_cut_off_and_fills_no_log(
 
     async def scene(connect: Callable[[], Awaitable[Client]]) -> None:
         reader, writer = await connect()
-        writer.write(b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n")
+        writer.write(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n")
         writer.transport.pause_reading()  # type: ignore[attr-defined]
         assert await asyncio.wait_for(gone.wait(), 20)
         writer.transport.resume_reading()  # type: ignore[attr-defined]
@@ -331,7 +331,7 @@ def test_a_client_that_does_not_read_is_cut_off_and_fills_no_log(
 
 def test_more_clients_than_the_limit_are_turned_away_and_room_comes_back(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "_MOST_CLIENTS", 3)
-    request = "GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+    request = "GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
 
     async def scene(connect: Callable[[], Awaitable[Client]]) -> None:
         sitting = [await connect() for _ in range(3)]

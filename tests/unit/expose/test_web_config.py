@@ -16,7 +16,7 @@ import bcrypt
 import pytest
 
 from dcedge.expose import http as module
-from dcedge.expose.http import HttpServer
+from dcedge.expose.http import HttpServer, Terms
 from dcedge.expose.snapshot import PassSnapshot, read_process
 from dcedge.expose.web_config import WebConfig, WebConfigError
 from tests.lab.wait import PATIENCE_SECONDS
@@ -24,7 +24,7 @@ from tests.unit.expose.scene import snapshot
 from tests.unit.expose.test_http import Router, converse
 
 HASH = bcrypt.hashpw(b"Rebstock", bcrypt.gensalt(4)).decode()
-REQUEST = "GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n"
+REQUEST = "GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n"
 MALFORMED = 5_000  # twice
 SLOW = 500
 HUGE = 1 << 30
@@ -58,10 +58,15 @@ TLS = "tls_server_config: {cert_file: server.crt, key_file: server.key}\n"
 AUTH = f"basic_auth_users: {{prometheus: '{HASH}'}}\n"
 
 
+def router() -> Router:
+    """A healthy one."""
+    return Router(snapshot(passes=PassSnapshot(finished=time.time())))
+
+
 @contextlib.asynccontextmanager
 async def served(web: WebConfig | None) -> AsyncIterator[tuple[str, int]]:
     """The server, on some port."""
-    server = HttpServer(Router(snapshot(passes=PassSnapshot(finished=time.time()))), config=web)
+    server = HttpServer(router(), terms=Terms(web))
     bound = await server.start("127.0.0.1:0")
     try:
         yield bound
@@ -87,17 +92,6 @@ def test_tls_is_spoken_with_the_certificate_and_nothing_else(folder: Path) -> No
             assert (await answer(place))[0] == 0  # plain text
             with pytest.raises(ssl.SSLError):
                 await answer(place, trust=folder / "other.crt")
-
-    asyncio.run(scene())
-
-
-def test_a_new_certificate_is_taken_up_when_the_file_is_read_again(folder: Path) -> None:
-    async def scene() -> None:
-        web = config(folder, TLS)
-        async with served(web) as place:
-            (folder / "web.yml").write_text(TLS.replace("server.", "other."))
-            web.read()
-            assert (await answer(place, trust=folder / "other.crt"))[0] == 200
 
     asyncio.run(scene())
 
@@ -158,14 +152,34 @@ def test_only_a_user_with_the_right_password_is_answered(folder: Path, headers: 
     asyncio.run(scene())
 
 
-def test_a_user_who_was_struck_off_is_refused_when_the_file_is_read_again(folder: Path) -> None:
+def test_a_refusal_takes_one_hash_of_a_users_cost_whoever_it_is(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    users = {name: bcrypt.hashpw(b"Rebstock", bcrypt.gensalt(cost)).decode() for name, cost in (("a", 4), ("b", 5))}
+    web = config(folder, f"basic_auth_users: {users}")
+    hashed: list[str] = []
+
+    def counted(password: bytes, known: bytes) -> bool:
+        hashed.append(known.decode())
+        return real(password, known)
+
+    real = bcrypt.checkpw
+    monkeypatch.setattr(bcrypt, "checkpw", counted)
+
+    async def refused(name: str, password: str) -> list[str]:
+        hashed.clear()
+        said = base64.b64encode(f"{name}:{password}".encode()).decode()
+        assert not await web.admits(f"Basic {said}")
+        return list(hashed)
+
     async def scene() -> None:
-        web = config(folder, AUTH)
-        async with served(web) as place:
-            assert (await answer(place, authorized("prometheus", "Rebstock")))[0] == 200
-            (folder / "web.yml").write_text(AUTH.replace("prometheus", "somebody"))
-            web.read()
-            assert (await answer(place, authorized("prometheus", "Rebstock")))[0] == 401
+        assert await refused("a", "wrong") == [users["a"]]
+        strangers = [await refused(f"stranger-{number}", "Rebstock") for number in range(32)]
+        assert {len(computed) for computed in strangers} == {1}
+        assert {computed[0] for computed in strangers} == set(users.values()), (
+            "some as dear as the one, some as the other"
+        )
+        assert await refused("stranger-1", "wrong") == await refused("stranger-1", "other"), (
+            "always the same for one name"
+        )
 
     asyncio.run(scene())
 
@@ -191,6 +205,17 @@ def test_headers_are_added(folder: Path) -> None:
         (TLS.replace("}", ", client_auth_type: RequireAndVerifyClientCert}"), "needs a client_ca_file"),
         ("basic_auth_user: {}", "basic_auth_user: unknown"),
         ("http_server_config: {headers: {Set-Cookie: a}}", "Set-Cookie: unknown"),
+        ("tls_server_config:", "tls_server_config: is empty"),
+        (f"{AUTH}tls_server_config: {{}}", "tls_server_config: is empty"),
+        ("basic_auth_users:", "basic_auth_users: is empty"),
+        (f"{TLS}basic_auth_users: {{}}", "basic_auth_users: is empty"),
+        (f"{TLS}http_server_config:", "http_server_config: is empty"),
+        (f"{TLS}http_server_config: {{headers: }}", "http_server_config.headers: is empty"),
+        ("", "the file: is empty"),
+        ("# nothing yet", "the file: is empty"),
+        (TLS.replace("}", ", client_ca_file: }"), "client_ca_file: a file's name is needed"),
+        (TLS.replace("}", ", client_auth_type: ''}"), "'' is none of NoClientCert"),
+        (TLS.replace("}", ", min_version: }"), "None is none of TLS12"),
         ("{", "is no YAML"),
         ("- a", "the file: a map is needed"),
     ],
@@ -252,7 +277,7 @@ async def huge(place: tuple[str, int]) -> None:
     reader, writer = await asyncio.open_connection(*place)
     sent = 0
     with contextlib.suppress(OSError, TimeoutError):
-        writer.write(f"POST /metrics HTTP/1.1\r\nHost: x\r\nContent-Length: {HUGE}\r\n\r\n".encode())
+        writer.write(f"POST /metrics HTTP/1.1\r\nHost: localhost\r\nContent-Length: {HUGE}\r\n\r\n".encode())
         while sent < HUGE:
             writer.write(bytes(1 << 20))
             await asyncio.wait_for(writer.drain(), 2)

@@ -111,6 +111,9 @@ class Town:
         """Its hour."""
         return self._hour
 
+    def order_text(self) -> str:
+        return ""
+
     def history(self, name: str) -> tuple[Transition, ...]:
         """What happened to one."""
         return (

@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from dcedge.firewall.derive import derive_firewall
 from dcedge.order.model import Order
 from dcedge.order.resolve import resolve_interface
-from dcedge.order.roster import Roster
 from dcedge.resource import Key, Resource
 from tests.unit.order.tree import order_of_tree
 
@@ -66,6 +65,4 @@ def order_of(*lines: Line, isolation: bool = True, prod: Mapping[str, object] = 
 
 def firewall_of(order: Order) -> dict[Key, Resource]:
     """The firewall's intent for an order."""
-    interfaces = [resolve_interface(order, name) for name in order.virtual_interfaces]
-    roster = Roster().changed((), interfaces, tuple(order.virtual_interfaces))
-    return dict(derive_firewall(roster, order, ((), interfaces)))
+    return derive_firewall([resolve_interface(order, name) for name in order.virtual_interfaces], order)

@@ -18,7 +18,6 @@ from dcedge.firewall.table import commands
 from dcedge.intent import derive
 from dcedge.kernel.capabilities import EVERYTHING
 from dcedge.order.model import Order
-from dcedge.order.roster import Roster
 from dcedge.plan import Plan, plan
 from dcedge.store import Runtime
 from tests.unit.firewall.orders import DEV_A, PROD, PROD_A, PROD_B, Line, firewall_of, order_of
@@ -35,7 +34,7 @@ def told(before: Order, after: Order) -> list[tuple[str, str, tuple[str, ...], s
 
 
 def test_nothing_is_asked_where_nothing_is_ordered() -> None:
-    assert derive_firewall(Roster(), BOTH, ((), ())) == {}
+    assert derive_firewall((), BOTH) == {}
 
 
 def test_a_wider_accept_is_told_as_what_comes_and_harms_nobody() -> None:

@@ -32,7 +32,7 @@ PIECES = st.one_of(
     st.sampled_from(
         [
             b"GET", b"POST", b" ", b"/v1/status", b"/metrics", b"/v1/apply", b"/v1/drain", b" HTTP/1.1", b" HTTP/9.9",
-            b"\n", b"Host: x\r\n", b"Content-Length: ", b"5", b"-1", b"Transfer-Encoding: chunked\r\n", b"\r\n",
+            b"\n", b"Host: localhost\r\n", b"Content-Length: ", b"5", b"-1", b"Transfer-Encoding: chunked\r\n", b"\r\n",
             b"\0", b"Expect: 100-continue\r\n", b"Upgrade: h2c\r\n", b"..%2f", b"?confirm=", b"\r\n\r\n", b"ffff\r\n",
         ]
     ),
@@ -59,6 +59,9 @@ class Router:
 
     def hour(self) -> Hour:
         return Hour()
+
+    def order_text(self) -> str:
+        return ""
 
     def history(self, name: str) -> tuple[Transition, ...]:
         return ()
@@ -100,7 +103,7 @@ class Served:
 
     def healthy(self) -> bool:
         with socket.create_connection(self.place, 20) as client:
-            client.sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+            client.sendall(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
             return client.recv(100).startswith(b"HTTP/1.1 200")
 
 

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
+from dcedge.errors import StateError
 from dcedge.health.history import HistoryFile
 from dcedge.health.tracker import KEPT, Tracker, Transition
 from dcedge.health.verdict import Verdict
@@ -41,8 +44,26 @@ def test_a_torn_or_foreign_line_is_left_out(tmp_path: Path) -> None:
     path = tmp_path / "history.jsonl"
     HistoryFile(path).append([("prod-a", Transition(5, "up", "down", "no carrier"))], dict)
     with path.open("a") as file:
-        file.write('["prod-a", 6, "down", "up"]\n{"x": 1}\n["prod-a", "7", "down", "up", ""]\n["prod-a", 7, "do')
-    assert HistoryFile(path).read(10) == {"prod-a": [Transition(5, "up", "down", "no carrier")]}
+        file.write(
+        file.write('["prod-a", 6, "down", "up"]\n{"x": 1}\n["prod-a", "7", "down", "up", ""]\nnull\n5\n')
+        file.write('["a", 1, [], "up", "x"]\n["prod-a", 7, "do')
+
+
+def test_root_writes_through_no_link_that_the_folders_user_made(tmp_path: Path) -> None:
+    (tmp_path / "passwd").write_text("root:x:0:0\n")
+    new = [("prod-a", Transition(5, "up", "down", "no carrier"))]
+    for made, link in (("symbolic", Path.symlink_to), ("hard", Path.hardlink_to)):
+        path = tmp_path / f"{made}.jsonl"
+        link(path, tmp_path / "passwd")
+        with pytest.raises(StateError):
+            HistoryFile(path).append(new, dict)
+        with pytest.raises(StateError):
+            HistoryFile(path).read(10)
+    path = tmp_path / "history.jsonl"
+    (tmp_path / ".history.jsonl.new").symlink_to(tmp_path / "passwd")
+    HistoryFile(path, bytes_max=1).append(new, lambda: {"prod-a": [new[0][1]]})
+    assert HistoryFile(path).read(10) == {"prod-a": [new[0][1]]}
+    assert (tmp_path / "passwd").read_text() == "root:x:0:0\n"
 
 
 def test_a_day_is_kept_and_the_transition_before_it(tmp_path: Path) -> None:

@@ -6,7 +6,6 @@ from collections.abc import Iterable, Mapping
 from typing import TypeVar
 
 from dcedge.order.resolve import ResolvedInterface, resolve_interface
-from dcedge.order.roster import Roster
 from dcedge.resource import Resource
 from tests.unit.order.tree import order_of_tree
 
@@ -43,11 +42,6 @@ def interfaces_of(
         }
     )
     return [resolve_interface(order, name) for name in order.virtual_interfaces]
-
-
-def roster_of(*interfaces: ResolvedInterface) -> Roster:
-    """The roster of an order that lists just these."""
-    return Roster().changed((), interfaces, tuple(interface.name for interface in interfaces))
 
 
 def of_kind(resources: Iterable[Resource], kind: type[R]) -> list[R]:

@@ -13,16 +13,14 @@ from dcedge.kernel.derive import (
 from dcedge.kernel.naming import VRF_TABLE_FIRST, VRF_TABLES, free_table, vrf_tables
 from dcedge.kernel.objects import Bond, Port, Route, Vrf
 from dcedge.plan import plan
-from tests.unit.kernel.orders import interfaces_of, of_kind, roster_of, vi
+from tests.unit.kernel.orders import interfaces_of, of_kind, vi
 
 TEN, SIX = "10.20.0.0/16", "2001:db8:20::/48"
 
 
 def metrics(drained: str = "", **interfaces: dict[str, object]) -> dict[str, int]:
     """The distance of each static route as zebra sees it, by the customer's links."""
-    routes = of_kind(
-        shared_resources(roster_of(*interfaces_of(**interfaces)), drained=frozenset(drained.split())), Route
-    )
+    routes = of_kind(shared_resources(interfaces_of(**interfaces), drained=frozenset(drained.split())), Route)
     return {"+".join(hop.link for hop in route.hops): route.metric >> 24 for route in routes}
 
 
@@ -41,7 +39,7 @@ def test_gateways_of_one_vrf_share_it() -> None:
         for name, vrf in (("prod", "red"), ("dev", "red"), ("lab", "blue"))
     }
     found = interfaces_of(gateways=gateways, a=vi(1), b=vi(2, gateway="dev"), c=vi(3, gateway="lab"))
-    vrfs = of_kind(shared_resources(roster_of(*found)), Vrf)
+    vrfs = of_kind(shared_resources(found), Vrf)
     assert {vrf.name: vrf.affects for vrf in vrfs} == {"red": ("a", "b"), "blue": ("c",)}
 
 
@@ -49,7 +47,7 @@ def test_a_bond_is_made_only_where_its_members_are_ordered() -> None:
     for members, made in ((("eth3", "eth2"), [("eth2", "eth3")]), ((), [])):
         port = {"bond": "bond0", "members": members}
         connections = {"fra-1": {"provider": "generic", "port": port, "bandwidth": "1G"}}
-        resources = list(shared_resources(roster_of(*interfaces_of(connections=connections, a=vi(1)))))
+        resources = list(shared_resources(interfaces_of(connections=connections, a=vi(1))))
         assert [bond.members for bond in of_kind(resources, Bond)] == made
         assert [port.name for port in of_kind(resources, Port)] == ["bond0"]
 
@@ -90,7 +88,7 @@ def test_a_static_path_goes_before_bgp_that_is_drained() -> None:
 def test_a_static_route_goes_only_when_what_takes_its_place_is_there() -> None:
     both = interfaces_of(a=vi(1, static=(TEN,)), b=vi(2, static=(TEN,), preference="backup"))
     before, after = (
-        {route.key: route for route in of_kind(shared_resources(roster_of(*both), drained=frozenset(drained)), Route)}
+        {route.key: route for route in of_kind(shared_resources(both, drained=frozenset(drained)), Route)}
         for drained in ((), ("a",))
     )
     assert [operation.action for operation in plan(after, before).operations] == ["create", "delete"]
@@ -98,7 +96,7 @@ def test_a_static_route_goes_only_when_what_takes_its_place_is_there() -> None:
 
 
 def test_each_family_goes_by_its_own_address() -> None:
-    routes = of_kind(shared_resources(roster_of(*interfaces_of(a=vi(1, static=(TEN, SIX))))), Route)
+    routes = of_kind(shared_resources(interfaces_of(a=vi(1, static=(TEN, SIX)))), Route)
     assert {str(route.prefix): str(route.hops[0].gateway) for route in routes} == {
         TEN: "10.255.1.1",
         SIX: "2001:db8:1::1",
@@ -107,7 +105,7 @@ def test_each_family_goes_by_its_own_address() -> None:
 
 def test_a_withdrawn_or_downed_interface_has_no_static_route() -> None:
     pair = interfaces_of(a=vi(1, static=(TEN,), preference="equal"), b=vi(2, static=(TEN,), preference="equal"))
-    (route,) = of_kind(shared_resources(roster_of(*pair), withdrawn=frozenset({"a"})), Route)
+    (route,) = of_kind(shared_resources(pair, withdrawn=frozenset({"a"})), Route)
     assert [hop.link for hop in route.hops] == ["eth1.2"]
     assert metrics(a=vi(1, static=(TEN,), admin="down")) == {}
 
@@ -118,5 +116,5 @@ def test_a_port_is_raised_for_those_alone_who_need_it() -> None:
         "big": {"provider": "generic", "over": "fra-1", "bandwidth": "1G", "mtu": 8500},
     }
     found = interfaces_of(connections=connections, a=vi(1), b=vi(2, connection="big"))
-    (port,) = of_kind(shared_resources(roster_of(*found)), Port)
+    (port,) = of_kind(shared_resources(found), Port)
     assert (port.mtu_min, port.needy, port.affects) == (8500, ("b",), ("a", "b"))

@@ -10,7 +10,7 @@ from dcedge.kernel.capabilities import EVERYTHING
 from dcedge.kernel.classify import Classifier
 from dcedge.kernel.objects import Shaper
 from dcedge.kernel.shaping import CONTROL, SHARED_MINORS, WHOLE, HtbClass, Share, shared_tree
-from dcedge.kernel.sharing import NO_LOADS, shared_shapers
+from dcedge.kernel.sharing import shared_shapers
 from dcedge.order.load import parse_order
 from dcedge.resource import Key
 from dcedge.store import Runtime
@@ -31,8 +31,7 @@ OVERSUBSCRIBED: Connections = {
 
 
 def shapers(connections: Connections, **interfaces: dict[str, object]) -> dict[str, Shaper]:
-    all_ = interfaces_of(connections=connections, **interfaces)
-    found = shared_shapers(all_, EVERYTHING, NO_LOADS.changed((), all_).crowded())
+    found = shared_shapers(interfaces_of(connections=connections, **interfaces), EVERYTHING)
     return {shaper.link: shaper for shaper in found}
 
 
@@ -70,7 +69,7 @@ def test_there_is_no_tree_where_everything_fits() -> None:
 @given(rate=st.integers(2_000_000, 100_000_000_000), rates=st.lists(st.integers(1_000_000, 10_000_000_000), min_size=2))
 def test_what_is_sure_is_never_more_than_the_whole(rate: int, rates: list[int]) -> None:
     shares = [Share(SHARED_MINORS + n, each, 1500, 0, "fq_codel", None) for n, each in enumerate(rates, 1)]
-    classes = {htb.minor: htb for htb in shared_tree(rate, (), shares, Classifier.of(b"", 0)).classes}
+    classes = {htb.minor: htb for htb in shared_tree(rate, (), shares, Classifier(b"", 0)).classes}
     whole, control = classes.pop(WHOLE), classes.pop(CONTROL)
     assert whole.rate_bytes == rate // 8
     # A byte a second each, at least, is rounded up.
@@ -96,6 +95,5 @@ def test_a_changed_rate_of_one_changes_what_all_share() -> None:
     for rate, most in (("30M", 3_750_000), ("50M", 6_250_000), ("20M", None), ("30M", 3_750_000)):
         order = parse_order(text(rate), "order.yaml", before.order).order
         before = derive(order, Runtime(), {}, {}, kernel_has=EVERYTHING, previous=before)
-        assert bool(before.loads.crowded()) is (most is not None)
         found = before.kernel.get(key)
         assert (classes_of(found)[SHARED_MINORS + 2].ceil_bytes if isinstance(found, Shaper) else None) == most

@@ -13,7 +13,7 @@ NEW = {m.RTM_NEWQDISC, m.RTM_NEWTCLASS, m.RTM_NEWTFILTER}
 
 
 def tree(rate: int, queue: str = "fq_codel", overhead: int = 0) -> Tree:
-    return interface_tree(rate, 1500, overhead, queue, Classifier.of(b"\6\0\0\0\0\0\0\0", 0))
+    return interface_tree(rate, 1500, overhead, queue, Classifier(b"\6\0\0\0\0\0\0\0", 0))
 
 
 def kinds(before: Tree | None, after: Tree) -> list[int]:
@@ -21,13 +21,18 @@ def kinds(before: Tree | None, after: Tree) -> list[int]:
 
 
 @pytest.mark.parametrize(("before", "after"), [(200, 500), (500, 20), (20, 600), (600, 10_000), (10_000, 2)])
-def test_a_change_of_the_rate_takes_nothing_away(before: int, after: int) -> None:
-    assert set(kinds(tree(before * 1_000_000), tree(after * 1_000_000))) <= NEW
+def test_a_change_of_the_rate_changes_the_classes_and_takes_nothing_away(before: int, after: int) -> None:
+    sent = kinds(tree(before * 1_000_000), tree(after * 1_000_000))
+    assert set(sent) <= NEW
+    assert sent.count(m.RTM_NEWTCLASS) == 3, "the whole, control packets, and the rest"
 
 
 def test_overhead_comes_and_goes_without_taking_anything_away() -> None:
-    assert set(kinds(tree(10**9), tree(10**9, overhead=24))) <= NEW
-    assert set(kinds(tree(10**9, overhead=24), tree(10**9))) <= NEW
+    for before, after in ((0, 24), (24, 0)):
+        sent = kinds(tree(10**9, overhead=before), tree(10**9, overhead=after))
+        assert set(sent) <= NEW
+        assert sent.count(m.RTM_NEWTCLASS) == 3, "each class counts it"
+        assert m.RTM_NEWQDISC in sent, "and packets are cut into frames, for it is counted once a packet"
 
 
 def test_another_kind_of_queue_takes_the_old_ones_place() -> None:

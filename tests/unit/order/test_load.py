@@ -108,6 +108,34 @@ def test_what_is_no_order_is_refused_in_one_line(contents: str | bytes, expected
     assert lines(contents) == [expected]
 
 
+@pytest.mark.parametrize("rest", ["", "\n", "\n\n  \n", " # all of it\n", "\n# nothing more\n", "\r\n", "\n...\n"])
+def test_an_order_may_say_where_it_ends(rest: str) -> None:
+    assert lines(GOOD + "..." + rest) == []
+    assert parse_order(GOOD + "..." + rest, "order.yaml").ended
+    assert not parse_order(GOOD, "order.yaml").ended
+
+
+@pytest.mark.parametrize(
+    ("rest", "place"),
+    [
+        ("\n  blue-b: {}\n", "53:3"),
+        ("\nagent: {}\n", "53:1"),
+        (" agent: {}\n", "52:5"),
+        ("\n\n}\n", "54:1"),
+        ("\n@\n", "53:1"),
+        ("\n# more\n- one\n", "54:1"),
+    ],
+)
+def test_text_after_the_end_is_an_error_at_its_place_beside_all_others(rest: str, place: str) -> None:
+    said = "text after the end of the order (`...` in line 52); put it before, or take it out"
+    assert lines(GOOD + "..." + rest) == [f"order.yaml:{place}: {said}"]
+    wrong = broken(("vlan: 101", "vlan: 4095")) + "..." + rest
+    assert lines(wrong) == [
+        "order.yaml:20:11: virtual_interfaces.prod-a.vlan: 4095 is not a VLAN ID (0-4094)",
+        f"order.yaml:{place}: {said}",
+    ]
+
+
 def test_an_alias_bomb_is_refused_quickly_and_in_little_memory() -> None:
     bomb = "a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n" + "".join(
         f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]\n" for n in range(1, 12)
@@ -172,6 +200,11 @@ VALUES = yaml.safe_load(Path(__file__).with_name("values.yaml").read_text(encodi
 @pytest.mark.parametrize("case", VALUES, ids=[case["by"].strip() for case in VALUES])
 def test_values_that_are_not_what_belongs_there(case: dict[str, str]) -> None:
     assert f"order.yaml:{case['says']}" in lines(broken((case["replace"], case["by"])))
+
+
+def test_names_of_the_router_are_taken() -> None:
+    named = broken(('"127.0.0.1:9478"}', '"127.0.0.1:9478", hosts: [edge.example.net, r1, 3com.example.net]}'))
+    assert parse_order(named, "order.yaml").order.agent.hosts == ("edge.example.net", "r1", "3com.example.net")
 
 
 def test_a_long_value_is_shortened() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ import pytest
 import yaml
 from jsonschema import Draft202012Validator
 
-from dcedge.order.load import load_order
+from dcedge.order.load import load_order, parse_order
 from dcedge.order.profiles import PROFILES
 from dcedge.order.resolve import resolve_interface
 from dcedge.order.schema import order_schema
@@ -31,9 +32,10 @@ def test_there_is_a_sample_for_each_provider() -> None:
 
 
 @pytest.mark.parametrize("sample", SAMPLES, ids=lambda sample: sample.name)
-def test_a_sample_is_good_without_a_warning(sample: Path) -> None:
+def test_a_sample_is_good_without_a_warning_and_says_where_it_ends(sample: Path) -> None:
     loaded = load_order(sample)
     assert loaded.warnings == ()
+    assert loaded.ended
     for name, vi in loaded.order.virtual_interfaces.items():
         assert resolve_interface(loaded.order, name).sessions or vi.static
 
@@ -64,6 +66,14 @@ def test_the_schema_marks_mistakes(old: str, new: str) -> None:
 def _keys(schema: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
     for definition in (schema, *schema["$defs"].values()):
         yield from definition["properties"].items()
+
+
+@pytest.mark.parametrize("page", sorted(CONFIG.rglob("*.md")), ids=lambda page: page.name)
+def test_the_orders_of_a_page_are_good_and_whole(page: Path) -> None:
+    blocks = re.findall(r"^```yaml\n(router: .*?)^```$", page.read_text(), re.MULTILINE | re.DOTALL)
+    assert bool(blocks) == (page.name == "two-routers.md")
+    for block in blocks:
+        assert parse_order(block, page.name).ended
 
 
 def test_the_schema_is_one_and_describes_every_key() -> None:

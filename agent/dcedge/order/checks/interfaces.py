@@ -25,7 +25,7 @@ from dcedge.order.checks.facts import (
 from dcedge.order.finding import Path, Problem
 from dcedge.order.kinds import Prefix
 from dcedge.order.model import AddressPair, Probe, VirtualInterface
-from dcedge.order.resolve import bfd_timers, cloud_asn, last_address
+from dcedge.order.resolve import bfd_timers, cloud_asn
 from dcedge.order.validate import did_you_mean
 from dcedge.units import format_rate, write_duration
 
@@ -151,7 +151,7 @@ def _pair(pair: AddressPair, path: Path) -> Found:
         if address == subnet.network_address:
             what = "network" if address.version == 4 else "subnet-router anycast"
             yield Problem((*path, key), f"{address} is the {what} address of {subnet}")
-        elif address.version == 4 and int(address) == last_address(subnet):
+        elif address.version == 4 and address == subnet.broadcast_address:
             yield Problem((*path, key), f"{address} is the broadcast address of {subnet}")
 
 

@@ -1,0 +1,108 @@
+"""How FRR must run, as its daemons' command lines tell, or its file where those are hidden."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from dcedge.bgp.started import Started, start_problems
+from dcedge.order.resolve import ResolvedInterface
+from tests.unit.kernel.orders import interfaces_of, vi
+
+TWO_PATHS = interfaces_of(a=vi(1), b=vi(2, preference="backup"))
+GRACEFUL = interfaces_of(a=vi(1, bgp={"graceful_restart": True}), b=vi(2, gateway="dev"), gateways={
+    name: {"vpc": name, "asn": 64512, "accept": "any"} for name in ("prod", "dev")
+})  # fmt: skip
+
+
+@dataclass
+class Router:
+    """A router's /proc and FRR's file; zebra and bgpd are processes 7 and 8."""
+
+    folder: Path
+
+    @property
+    def started(self) -> Started:
+        return Started({"zebra": 7, "bgpd": 8}, self.folder / "frr" / "daemons", self.folder / "proc")
+
+    def shows(self, process: int, name: str, text: str) -> None:
+        (self.folder / "proc" / str(process)).mkdir(parents=True, exist_ok=True)
+        (self.folder / "proc" / str(process) / name).write_text(text)
+
+    def configured(self, text: str) -> None:
+        self.started.file.parent.mkdir(exist_ok=True)
+        self.started.file.write_text(text)
+
+    def said(self, interfaces: Sequence[ResolvedInterface]) -> list[str]:
+        return list(start_problems(interfaces, self.started))
+
+
+@pytest.fixture
+def router(tmp_path: Path) -> Router:
+    return Router(tmp_path)
+
+
+def many(count: int) -> list[ResolvedInterface]:
+    """So many BGP peers, two a virtual interface."""
+    return interfaces_of(a=vi(1)) * (count // 2)
+
+
+@pytest.mark.parametrize(
+    ("options", "interfaces", "complains"),
+    [
+        ("-A 127.0.0.1", TWO_PATHS, "add --v6-rr-semantics"),
+        ("-A 127.0.0.1 --v6-rr-semantics", TWO_PATHS, None),
+        ("-A 127.0.0.1", TWO_PATHS[:1], None),
+        ("-s 90000000", GRACEFUL, "add -r -K 120"),
+        ("-r", GRACEFUL, "add -r -K 120"),
+        ("-K 120", GRACEFUL, "add -r -K 120"),
+        ("-r -K 120", GRACEFUL, None),
+        ("--retain --graceful_restart=60", GRACEFUL, None),
+        ("-K60 -r", GRACEFUL, None),
+    ],
+)
+@pytest.mark.parametrize("hidden", [False, True], ids=["shown", "hidden"])
+def test_zebras_options_are_seen_in_proc_or_in_the_file(
+    router: Router, options: str, interfaces: list[ResolvedInterface], complains: str | None, hidden: bool
+) -> None:
+    if hidden:
+        router.configured(f'zebra_options="{options}"\n')
+    else:
+        router.shows(7, "cmdline", "\0".join(["/usr/lib/frr/zebra", *options.split(), ""]))
+        router.configured('zebra_options="-r -K 120 --v6-rr-semantics"\n')  # since it was started
+    said = router.said(interfaces)
+    assert len(said) == (complains is not None)
+    assert complains is None or complains in said[0]
+
+
+def test_what_cannot_be_checked_is_said_plainly(router: Router) -> None:
+    for text, why in ((None, "cannot be read (`chmod g+x"), (". /etc/default/frr\n", "has more in it than settings")):
+        if text is not None:
+            router.configured(text)
+        for interfaces in (TWO_PATHS, GRACEFUL, many(1000)):
+            said = router.said(interfaces)
+            assert said
+            assert all("cannot be checked" in one and why in one for one in said), said
+
+
+def test_nothing_is_said_where_nothing_depends_on_it(router: Router) -> None:
+    assert router.said(interfaces_of(a=vi(1))) == []
+    assert list(start_problems(GRACEFUL, Started({}, router.started.file, router.started.proc))) == []
+
+
+def test_too_few_descriptors_are_complained_of(router: Router) -> None:
+    limits = "Limit                     Soft Limit           Hard Limit           Units\n"
+    router.shows(8, "limits", f"{limits}Max open files            1024                 1048576              files\n")
+    router.shows(7, "cmdline", "zebra\0--v6-rr-semantics\0")
+    router.configured("MAX_FDS=4096\n")
+    assert router.said(many(100)) == []
+    (problem,) = router.said(many(1000))
+    assert problem.startswith("bgpd runs with 1024 file descriptors, too few for 1000 BGP peers: set MAX_FDS=4096")
+    (router.folder / "proc" / "8" / "limits").unlink()
+    assert router.said(many(1000)) == []
+    router.configured("bgpd=yes\n")
+    (problem,) = router.said(many(1000))
+    assert f"{router.started.file} gives FRR 1024 file descriptors" in problem

@@ -1,0 +1,146 @@
+"""Ours against theirs: what others have made survives everything, and what stands in our place is said, not touched."""
+
+from __future__ import annotations
+
+from dcedge.order.model import Order
+from tests.unit.fake.router import FakeRouter
+from tests.unit.kernel.orders import vi
+from tests.unit.passes.orders import FASTER, ONE, TWO, order
+
+UNTAGGED = order({"a": vi(1, vlan=0)})
+
+
+def others_move_in(router: FakeRouter) -> None:
+    """A bridge, a VLAN on our port, addresses and queues that somebody else needs."""
+    kernel = router.kernel
+    kernel.add_link("br0", kind="bridge", up=True)
+    kernel.add_link("eth1.900", below="eth1", up=True, vlan=900)
+    kernel.add_address("eth1.900", "198.51.100.1/24")
+    kernel.add_qdisc("eth1.900", "pfifo", 0x10 << 16)
+    kernel.add_qdisc("eth1", "pfifo", 0x20 << 16)
+    kernel.add_address("eth1", "203.0.113.1/24")
+
+
+def theirs(router: FakeRouter) -> tuple[object, ...]:
+    kernel = router.kernel
+    return (
+        {"br0", "eth1.900"} <= kernel.names,
+        kernel.addresses("eth1.900"),
+        kernel.root("eth1.900"),
+        kernel.root("eth1"),
+        kernel.addresses("eth1"),
+    )
+
+
+def test_what_others_have_survives_orders_repairs_and_a_purge(router: FakeRouter) -> None:
+    others_move_in(router)
+    before = theirs(router)
+    for ordered in (ONE, TWO, FASTER, ONE):
+        assert router.run(ordered).complete
+        assert theirs(router) == before
+    router.kernel.remove_link("eth1.1")
+    assert router.run(ONE).complete
+    router.purge()
+    assert theirs(router) == before
+    assert router.kernel.names == {"eth1", "eth2", "br0", "eth1.900"}
+
+
+def test_a_purge_by_a_process_that_knows_nothing_takes_ours_only(router: FakeRouter) -> None:
+    router.run(TWO)
+    others_move_in(router)
+    before = theirs(router)
+    router.store.clear()
+    router.start()
+    router.purge()
+    assert theirs(router) == before
+    assert router.kernel.names == {"eth1", "eth2", "br0", "eth1.900"}
+
+
+def refuses(router: FakeRouter, ordered: Order, key: str) -> str:
+    """The words in which a pass says that something is not ours to take."""
+    result = router.run(ordered)
+    (failure,) = (failure for failure in result.failures if str(failure.operation.key) == key)
+    assert failure.operation.affects == ("a",)
+    return failure.text
+
+
+def test_a_link_of_somebody_elses_under_our_name_is_said_and_not_touched(router: FakeRouter) -> None:
+    router.kernel.add_link("eth1.1", below="eth1", alias="the lab's", up=True, vlan=1)
+    router.kernel.add_address("eth1.1", "198.51.100.1/24")
+    for _ in range(2):
+        told = refuses(router, TWO, "link eth1.1")
+        assert told == "eth1.1 exists and is not dcedge's: remove it, or order another VLAN"
+        assert router.kernel.addresses("eth1.1") == {"198.51.100.1/24"}
+        assert (router.kernel.link("eth1.1").alias, router.kernel.root("eth1.1")) == ("the lab's", None)
+        assert router.kernel.addresses("eth2.2"), "the others are as ordered"
+    assert not router.run(order({"b": vi(2, connection="fra-2")})).failures
+    assert router.kernel.link("eth1.1").alias == "the lab's", "not ordered any more, and still not ours"
+    router.purge()
+    assert router.kernel.link("eth1.1").alias == "the lab's"
+
+
+def test_a_device_of_another_kind_under_our_name_is_not_touched(router: FakeRouter) -> None:
+    router.kernel.add_link("eth1.1", kind="dummy")
+    assert "is not dcedge's" in refuses(router, ONE, "link eth1.1")
+    router.purge()
+    assert router.kernel.link("eth1.1").kind == "dummy"
+
+
+def test_once_theirs_is_gone_ours_takes_its_place(router: FakeRouter) -> None:
+    router.kernel.add_link("eth1.1", kind="dummy")
+    assert router.run(ONE).failures
+    router.kernel.remove_link("eth1.1")
+    assert router.run(ONE).complete
+    assert router.kernel.link("eth1.1").alias == "dcedge:a"
+
+
+def test_a_vlan_that_others_have_under_another_name_is_said_in_the_kernels_words(router: FakeRouter) -> None:
+    router.kernel.add_link("uplink", below="eth1", vlan=1)
+    assert "VLAN device already exists" in refuses(router, ONE, "link eth1.1")
+    assert router.kernel.names == {"eth1", "eth2", "uplink"}
+
+
+def test_a_queue_that_others_have_on_our_port_stays(router: FakeRouter) -> None:
+    router.kernel.add_qdisc("eth1", "pfifo", 0x20 << 16)
+    told = refuses(router, UNTAGGED, "shaper eth1")
+    assert told == "eth1 has somebody else's pfifo 20:: remove it, or order without a rate"
+    assert router.kernel.root("eth1") == ("pfifo", "20:")
+    router.purge()
+    assert router.kernel.root("eth1") == ("pfifo", "20:")
+
+
+def test_an_untagged_port_keeps_what_others_have_on_it(router: FakeRouter) -> None:
+    router.kernel.add_address("eth1", "203.0.113.1/24")
+    assert router.run(UNTAGGED).complete
+    assert router.kernel.addresses("eth1") == {"203.0.113.1/24", "10.255.1.2/30", "2001:db8:1::2/126"}
+    router.purge()
+    assert router.kernel.addresses("eth1") == {"203.0.113.1/24"}
+    assert (router.kernel.link("eth1").alias, router.kernel.link("eth1").altnames) == ("", [])
+
+
+def test_a_vrf_of_somebody_elses_is_used_and_left(router: FakeRouter) -> None:
+    router.kernel.add_link("blue", kind="vrf", up=True, data={"IFLA_VRF_TABLE": 77})
+    ordered = order({"a": vi(1, static=("10.20.0.0/16",))}, gateway={"vrf": "blue"})
+    assert router.run(ordered).complete
+    assert router.kernel.link("eth1.1").master == router.kernel.link("blue").index
+    assert [key.table for key in router.kernel.routes] == [77]
+    router.purge()
+    assert "blue" in router.kernel.names
+
+
+def test_the_mtu_of_a_port_goes_back_only_as_far_as_others_need_it(router: FakeRouter) -> None:
+    jumbo = order(
+        {"a": vi(1)}, connections={"fra-1": {"provider": "generic", "port": "eth1", "bandwidth": "1G", "mtu": 8500}}
+    )
+    router.run(jumbo)
+    assert router.kernel.link("eth1").mtu == 8500
+    router.kernel.add_link("eth1.900", below="eth1", mtu=4000, vlan=900)
+    router.purge()
+    assert (router.kernel.link("eth1").mtu, router.kernel.link("eth1.900").mtu) == (4000, 4000)
+
+
+def test_a_link_that_lost_its_mark_is_known_by_the_state_file(router: FakeRouter) -> None:
+    router.run(ONE)
+    router.kernel.set_link("eth1.1", alias="")
+    assert router.run(ONE).complete
+    assert router.kernel.link("eth1.1").alias == "dcedge:a"

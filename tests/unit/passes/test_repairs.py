@@ -1,0 +1,195 @@
+"""What others undo is put right: by a look at everything, and by a prompt pass where the kernel told of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from dcedge.fights import PAUSE_SECONDS, REPAIRS
+from dcedge.kernel.events import EventSocket
+from dcedge.pass_queue import Scope
+from dcedge.reconcile import PassResult
+from tests.unit.fake.kernel import FakeKernel
+from tests.unit.fake.router import FakeRouter
+from tests.unit.kernel.orders import vi
+from tests.unit.passes.orders import KINDS, ONE, STATIC, order
+
+ORDER = order({"a": vi(1, static=STATIC), "b": vi(2, connection="fra-2")})
+
+
+# What somebody does to virtual interface a, and what is to be put right then.
+HARM: dict[str, tuple[Callable[[FakeKernel], object], set[str]]] = {
+    "its link goes": (lambda kernel: kernel.remove_link("eth1.1"), {"link", "address", "shaper", "route"}),
+    "its link is set down": (lambda kernel: kernel.set_link("eth1.1", up=False), {"link", "address", "route"}),
+    "its address goes": (lambda kernel: kernel.remove_address("eth1.1", "10.255.1.2/30"), {"address"}),
+    "its link-local address goes": (
+        lambda kernel: kernel.remove_address("eth1.1", kernel.link_local("eth1.1")),
+        {"link-local"},
+    ),
+    "its shaper goes": (lambda kernel: kernel.remove_root("eth1.1"), {"shaper"}),
+    "its shaper becomes another": (lambda kernel: kernel.add_qdisc("eth1.1", "pfifo", 0), {"shaper"}),
+    "its rate is changed by hand": (lambda kernel: kernel.set_class("eth1.1", 1, rate=125), {"shaper"}),
+    "its altname goes": (lambda kernel: kernel.set_link("eth1.1", altnames=[]), {"link"}),
+    "its MTU shrinks": (lambda kernel: kernel.set_link("eth1.1", mtu=1280), {"link"}),
+    "a reverse path filter is set": (
+        lambda kernel: kernel.set_link("eth1.1", conf4={**kernel.link("eth1.1").conf4, "rp_filter": 1}),
+        {"link"},
+    ),
+    "its port is set down": (lambda kernel: kernel.set_link("eth1", up=False), {"port", "link", "address", "route"}),
+}
+SILENT: dict[str, tuple[Callable[[FakeKernel], object], set[str]]] = {
+    "its route goes": (lambda kernel: kernel.remove_route("10.20.0.0/16"), {"route"}),
+    "forwarding is switched off": (lambda kernel: kernel.set_sysctl("net/ipv4/ip_forward", 0), {"sysctl"}),
+}
+
+
+def repaired(result: PassResult) -> set[str]:
+    return {operation.key.kind for operation in result.done.operations}
+
+
+@pytest.mark.parametrize("harm", [*HARM, *SILENT])
+def test_a_look_at_everything_puts_it_right(harm: str, router: FakeRouter) -> None:
+    harmful, kinds = {**HARM, **SILENT}[harm]
+    assert router.run(ORDER).complete
+    before = router.kernel.picture()
+    harmful(router.kernel)
+    result = router.run(ORDER)
+    assert result.complete
+    assert repaired(result) == kinds
+    assert all("b" not in o.affects for o in result.done.operations if o.key.kind != "sysctl")
+    assert router.kernel.picture() == before
+    assert router.kernel.htb_class("eth1.1", 1).rate == 6_250_000
+    assert router.kernel.link("eth1.1").conf4["rp_filter"] == 0
+    assert not router.run(ORDER).done
+
+
+def prompt(router: FakeRouter, events: EventSocket) -> PassResult:
+    """A pass where the kernel says that something happened."""
+    changed = events.changed()
+    assert changed is not None
+    return router.run(ORDER, Scope(changed.links, changed.queues))
+
+
+@pytest.mark.parametrize("harm", HARM)
+def test_a_prompt_pass_puts_it_right_and_the_events_of_its_own_work_find_nothing(harm: str, router: FakeRouter) -> None:
+    harmful, kinds = HARM[harm]
+    assert router.run(ORDER).complete
+    events, before = router.kernel.events(), router.kernel.picture()
+    harmful(router.kernel)
+    done = prompt(router, events).done.operations
+    for _ in range(3):
+        done += prompt(router, events).done.operations
+    assert {operation.key.kind for operation in done} == kinds
+    assert router.kernel.picture() == before
+    assert not prompt(router, events).done
+    assert not router.run(ORDER).done
+
+
+def test_a_prompt_pass_looks_only_where_something_happened(router: FakeRouter) -> None:
+    router.run(ORDER)
+    events = router.kernel.events()
+    router.kernel.remove_address("eth1.1", "10.255.1.2/30")
+    prompt(router, events)
+    assert {asked.link for asked in router.kernel.asked if asked.what == "RTM_GETLINK"} == {"eth1", "eth1.1"}
+    assert {asked.link for asked in router.kernel.asked if asked.what == "RTM_GETADDR"} == {"eth1.1"}
+
+
+def test_a_prompt_pass_leaves_what_nobody_told_of_to_the_next_look_at_everything(router: FakeRouter) -> None:
+    router.run(ORDER)
+    router.kernel.remove_address("eth2.2", "10.255.2.2/30")
+    events = router.kernel.events()
+    router.kernel.remove_address("eth1.1", "10.255.1.2/30")
+    assert {o.key.name for o in prompt(router, events).done.operations} == {"10.255.1.2/30 on eth1.1"}
+    assert {o.key.name for o in router.run(ORDER).done.operations} == {"10.255.2.2/30 on eth2.2"}
+
+
+def test_a_link_that_comes_back_under_another_index_is_the_same_virtual_interface(router: FakeRouter) -> None:
+    router.run(ORDER)
+    events, index = router.kernel.events(), router.kernel.link("eth1.1").index
+    router.kernel.remove_link("eth1.1")
+    result = prompt(router, events)
+    assert result.complete
+    assert result.indices["eth1.1"] == router.kernel.link("eth1.1").index > index
+
+
+def test_a_port_that_goes_and_comes_back_gets_its_virtual_interfaces_back(router: FakeRouter) -> None:
+    router.run(ORDER)
+    events = router.kernel.events()
+    router.kernel.remove_link("eth1")
+    result = prompt(router, events)
+    assert "no such interface: eth1" in {failure.text for failure in result.failures}
+    assert all("b" not in failure.operation.affects for failure in result.failures)
+    router.kernel.add_link("eth1")
+    for _ in range(3):
+        result = prompt(router, events)
+    assert result.complete
+    assert router.kernel.addresses("eth1.1") == {"10.255.1.2/30", "2001:db8:1::2/126"}
+    assert router.kernel.gateways("10.20.0.0/16") == [("10.255.1.1",)]
+
+
+def test_a_virtual_interface_that_is_set_down_stays_so_though_its_port_comes_up(router: FakeRouter) -> None:
+    """The kernel sets every VLAN up with the device below it."""
+    down = order({"a": vi(1, admin="down")})
+    router.run(down)
+    router.kernel.set_link("eth1", up=False)
+    router.kernel.set_link("eth1", up=True)
+    assert router.kernel.link("eth1.1").up
+    assert repaired(router.run(down)) == {"link"}
+    assert not router.kernel.link("eth1.1").up
+
+
+def test_a_path_of_several_that_goes_is_back_in_the_route_with_its_link(router: FakeRouter) -> None:
+    both = order({"a": vi(1, static=STATIC), "b": vi(2, connection="fra-2", static=STATIC)})
+    router.run(both)
+    router.kernel.remove_link("eth1.1")
+    assert "route" in repaired(result := router.run(both))
+    assert result.complete
+    assert router.kernel.gateways("10.20.0.0/16") == [("10.255.1.1", "10.255.2.1")]
+    assert all(index for route in router.kernel.routes.values() for index, _ in route.hops)
+
+
+def test_a_bond_whose_mtu_was_put_right_goes_with_a_purge(router: FakeRouter) -> None:
+    """What its MTU was before is remembered as of any port, but there is none to give it back to."""
+    before = router.kernel.picture()
+    router.run(KINDS["a bond"])
+    router.kernel.set_link("bond0", mtu=1280)
+    assert repaired(router.run(KINDS["a bond"])) == {"port"}
+    assert not router.purge().failures
+    assert router.kernel.picture() == before
+
+
+def test_somebody_who_keeps_undoing_is_left_alone_for_a_while(router: FakeRouter) -> None:
+    router.run(ONE)
+    for _ in range(REPAIRS):
+        router.kernel.remove_root("eth1.1")
+        assert repaired(router.run(ONE)) == {"shaper"}
+    router.kernel.remove_root("eth1.1")
+    router.kernel.remove_address("eth1.1", "10.255.1.2/30")
+    assert repaired(router.run(ONE)) == {"address"}, "only what is fought over is left alone"
+    (told,) = router.reconciler.fights.told(router.clock.now)
+    assert told.startswith("shaper eth1.1 is undone by somebody else again and again")
+    router.clock.now += PAUSE_SECONDS + 1
+    assert repaired(router.run(ONE)) == {"shaper"}
+    assert router.kernel.root("eth1.1") == ("htb", "dce:")
+
+
+def test_a_new_order_ends_every_fight(router: FakeRouter) -> None:
+    router.run(ONE)
+    for _ in range(REPAIRS + 1):
+        router.kernel.remove_root("eth1.1")
+        router.run(ONE)
+    assert router.kernel.root("eth1.1") is None
+    assert repaired(router.run(order({"a": vi(1)}))) == {"shaper"}
+
+
+def test_what_happens_behind_a_pass_is_said_to_have_changed_meanwhile(router: FakeRouter) -> None:
+    """It happens after the look and before the verification, whose look lets go of the kernel's word on it."""
+    router.run(ORDER)
+    router.kernel.remove_link("eth1.1")
+    router.kernel.set_sysctl("net/ipv4/ip_forward", 0)  # what makes the verification a look at everything
+    router.kernel.meanwhile(lambda: router.kernel.remove_root("eth2.2"))
+    result = router.run(ORDER)
+    assert (result.complete, result.changed_meanwhile) == (True, True)
+    assert repaired(result := router.run(ORDER)) == {"shaper"}
+    assert not result.changed_meanwhile
