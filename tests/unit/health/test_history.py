@@ -44,9 +44,9 @@ def test_a_torn_or_foreign_line_is_left_out(tmp_path: Path) -> None:
     path = tmp_path / "history.jsonl"
     HistoryFile(path).append([("prod-a", Transition(5, "up", "down", "no carrier"))], dict)
     with path.open("a") as file:
-        file.write(
         file.write('["prod-a", 6, "down", "up"]\n{"x": 1}\n["prod-a", "7", "down", "up", ""]\nnull\n5\n')
         file.write('["a", 1, [], "up", "x"]\n["prod-a", 7, "do')
+    assert HistoryFile(path).read(10) == {"prod-a": [Transition(5, "up", "down", "no carrier")]}
 
 
 def test_root_writes_through_no_link_that_the_folders_user_made(tmp_path: Path) -> None:
