@@ -51,6 +51,7 @@ NOT_IN_THE_LAB = (
     "systemd-hwdb-update.service", "systemd-remount-fs.service", "systemd-random-seed.service",
     "systemd-timesyncd.service", "systemd-update-utmp.service", "systemd-modules-load.service",
     "systemd-pcrphase-sysinit.service", "modprobe@.service", "systemd-journal-flush.service",
+    "tmp.mount",  # would hide this checkout where it lies in /tmp
 )  # fmt: skip
 HIDDEN_SYSTEM = MS_NOSUID | MS_NODEV | MS_NOEXEC
 
