@@ -252,7 +252,13 @@ class Store:
         return self._value(PREVIOUS, _text_from, None)
 
     def save_last_good_order(self, text: str) -> None:
-        """Keep an order's contents as the last good one, and the one before as the previous."""
+        """Keep an order's contents as the last good one, and the one before as the previous.
+
+        It is in force for good: of an earlier rollback that could not be written down nothing is to come back.
+        """
+        with self._turn:
+            if PENDING in self._owed:
+                self._write(PENDING)
         before = self.last_good()
         if before == text:
             return
@@ -277,10 +283,25 @@ class Store:
             try:
                 self.dir.write(PENDING, _dumped(asdict(pending)))
             except OSError as error:
-                with suppress(OSError):
-                    self.dir.remove(PENDING)  # it may be there, and not for sure
+                if PENDING not in self._owed:  # else what is there still tells of an earlier rollback
+                    with suppress(OSError):
+                        self.dir.remove(PENDING)  # it may be there, and not for sure
                 raise StateError(f"{self.folder / PENDING}: {error.strerror or error}: nothing was changed") from error
             self._settle(PENDING, pending)
+
+    def expire_pending(self) -> None:
+        """Its time is over, whatever was left of it: a restart is to go back too.
+
+        Where that cannot be written a restart gives it what was left.
+        """
+        with self._turn:
+            pending = self.pending()
+            if pending is None or not pending.seconds_left:
+                return
+            expired = replace(pending, deadline=0.0)
+            self._values[PENDING] = expired
+            with suppress(OSError):
+                self.dir.write(PENDING, _dumped(asdict(expired)))
 
     def drop_pending(self) -> None:
         """Nothing waits for a confirmation any more. Raises StateError where a restart would still think so."""
@@ -386,7 +407,11 @@ class Store:
 
     def _write_now(self, name: str) -> None:
         if name == PENDING and len(self._owed) > 1:
+            self._unwritten[name] = "it goes when the others are written"
             return  # while it is there a restart goes back, whatever the other files say
+        self._write(name)
+
+    def _write(self, name: str) -> None:
         contents = self._owed[name]
         try:
             if contents is None:

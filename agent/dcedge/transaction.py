@@ -219,6 +219,7 @@ class Transaction:
 
     async def _roll_back(self, pending: Pending) -> PassResult:
         self._rolling_back, self._taken = pending, False
+        self._store.expire_pending()
         try:
             result = await self._enact(Goal(pending.previous, restored_secrets(pending.secrets), back=True))
         except KernelError:

@@ -215,7 +215,10 @@ class Histories(RuleBasedStateMachine):
                 return
             except KernelError:
                 pass  # it is in force, and tried again
+            known = set(self.wanted)
             self._settled(text)
+            if agent.store.troubles():
+                self.wanted |= known  # it is told what a restart would forget
 
         before = set(self.wanted)
         if self._died(dies, applying) and self.candidate is None:
@@ -224,7 +227,7 @@ class Histories(RuleBasedStateMachine):
     @rule(asn=st.sampled_from(ASNS), seconds=st.sampled_from([3.0, 8.0]), dies=st.none() | st.integers(0, 8))
     def apply_until_confirmed(self, asn: int, seconds: float, dies: int | None) -> None:
         """A change on probation."""
-        text, deadline = order(asn), self.machine.now + seconds
+        text, deadline, held = order(asn), self.machine.now + seconds, self.machine.kernel
 
         def applying(agent: Agent) -> None:
             try:
@@ -234,10 +237,14 @@ class Histories(RuleBasedStateMachine):
                 return
             except StateError:
                 assert self.machine.disk, "it can be written"
-                assert self.machine.kernel != text or text in self.wanted, "something was changed all the same"
+                assert self.machine.kernel == held, "something was changed all the same"
                 return
             except KernelError:
-                return  # it is being rolled back
+                # It is being rolled back; a restart that could not be told so gives it the rest of its time.
+                self.machine.file.write_text(text)
+                if self.machine.disk:
+                    self.candidate, self.deadline = text, deadline
+                return
             if kept:
                 self.machine.file.write_text(text)
                 self.candidate, self.deadline = text, deadline
@@ -279,6 +286,8 @@ class Histories(RuleBasedStateMachine):
                 return
             except KernelError:
                 pass  # it is tried again
+            if not self.machine.disk:
+                self.candidate = None
             if pending is None and back is not None:
                 # What was the order is told to be forgotten where it cannot be written.
                 self.wanted = {back} | (self.wanted if self.machine.disk else set())
@@ -339,7 +348,10 @@ class Histories(RuleBasedStateMachine):
         self.wanted, self.candidate = {text}, None
 
     def _files(self) -> set[str]:
-        store = Store(self.machine.folder / "state")
+        """The orders that a rollback by hand may end at: what the agent knows, written or not."""
+        if self.agent is None:
+            return set()
+        store = self.agent.store
         return {text for text in (store.last_good(), store.previous_order()) if text is not None}
 
     def _died(self, dies: int | None, action: Callable[[Agent], None]) -> bool:
@@ -446,3 +458,16 @@ def test_which_order_waited_is_lost_and_stays_out_over_every_restart(machine: Ma
         again = Agent(machine)
         assert machine.kernel == order(65000)
         again.close()
+
+
+def test_a_change_that_failed_does_not_come_back_with_a_restart_before_its_deadline(machine: Machine) -> None:
+    agent = Agent(machine)
+    machine.file.write_text(order(65001))
+    machine.kernel_fails = True
+    with pytest.raises(KernelError):
+        agent.apply(order(65001), 60.0)
+    agent.close()
+    machine.kernel_fails = False
+    again = Agent(machine)
+    assert machine.kernel == order(65000)
+    again.close()
