@@ -26,7 +26,7 @@ from dcedge.transaction import Goal, NothingToRollBackError, Transaction
 
 T = TypeVar("T")
 ASNS = range(65001, 65005)
-WITHIN_SECONDS = 5.0
+WITHIN_SECONDS, LONGEST_SECONDS = 5.0, 8.0
 
 
 def order(asn: int) -> str:
@@ -185,9 +185,8 @@ class Histories(RuleBasedStateMachine):
         try:
             self._mend()
             self._go_on(WITHIN_SECONDS)
-            if self.candidate is not None:
-                self.machine.now = max(self.machine.now, self.deadline)
-                self._go_on(WITHIN_SECONDS)
+            self.machine.now += LONGEST_SECONDS  # every deadline has passed
+            self._go_on(WITHIN_SECONDS)
             machine = self.machine
             assert machine.kernel == machine.frr, "between two orders"
             assert machine.kernel in self.wanted, (machine.kernel, self.wanted)
@@ -224,7 +223,9 @@ class Histories(RuleBasedStateMachine):
         if self._died(dies, applying) and self.candidate is None:
             self.wanted = before | {text}
 
-    @rule(asn=st.sampled_from(ASNS), seconds=st.sampled_from([3.0, 8.0]), dies=st.none() | st.integers(0, 8))
+    @rule(
+        asn=st.sampled_from(ASNS), seconds=st.sampled_from([3.0, LONGEST_SECONDS]), dies=st.none() | st.integers(0, 8)
+    )
     def apply_until_confirmed(self, asn: int, seconds: float, dies: int | None) -> None:
         """A change on probation."""
         text, deadline, held = order(asn), self.machine.now + seconds, self.machine.kernel
@@ -364,6 +365,8 @@ class Histories(RuleBasedStateMachine):
         except KilledError:
             self.agent.close()
             self.agent = None
+            if Store(self.machine.folder / "state").pending() is None:
+                self.candidate = None  # it came so far
             return True
         finally:
             self.machine.deaths = None
