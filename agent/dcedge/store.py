@@ -149,6 +149,8 @@ class Store:
         finally:
             self._writes = False
             if descriptor is not None:
+                with suppress(OSError):
+                    self.lock.unlink()
                 os.close(descriptor)
 
     @property
@@ -436,26 +438,39 @@ def _lock(path: Path, deadline: float) -> int | None:
 
     Raises BusyError.
     """
-    try:
-        path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
-        descriptor = open_plain(path, os.O_CREAT | os.O_RDWR)
-    except PermissionError as error:
-        raise BusyError(f"{path}: {error.strerror}: it is another user's") from error
-    except OSError as error:
-        log.error("no lock (%s: %s): nothing keeps another dcedge from changing this router too", path, error.strerror)
-        return None
-    try:
-        owner = path.parent.stat()
-        if os.geteuid() == 0 and owner.st_uid != 0:
-            os.fchown(descriptor, owner.st_uid, owner.st_gid)  # the service must be able to open it
-        while not _locked(descriptor):
+    while True:
+        try:
+            path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+            descriptor = open_plain(path, os.O_CREAT | os.O_RDWR)
+        except PermissionError as error:
+            raise BusyError(f"{path}: {error.strerror}: it is another user's") from error
+        except OSError as error:
+            why = f"{path}: {error.strerror}"
+            log.error("no lock (%s): nothing keeps another dcedge from changing this router too", why)
+            return None
+        try:
+            owner = path.parent.stat()
+            if os.geteuid() == 0 and owner.st_uid != 0:
+                os.fchown(descriptor, owner.st_uid, owner.st_gid)  # the service must be able to open it
+            locked = _locked(descriptor)
+            if locked and _is_there(path, descriptor):
+                return descriptor
+        except BaseException:
+            os.close(descriptor)
+            raise
+        os.close(descriptor)  # somebody else's, or gone with whoever had it
+        if not locked:
             if time.monotonic() >= deadline:
                 raise BusyError(f"another dcedge is changing this router (lock {path})")
             time.sleep(LOCK_SECONDS)
-    except BaseException:
-        os.close(descriptor)
-        raise
-    return descriptor
+
+
+def _is_there(path: Path, descriptor: int) -> bool:
+    """Whether a file is still the one of that name: who lets the lock go takes it away."""
+    try:
+        return os.path.samestat(path.stat(), os.fstat(descriptor))
+    except FileNotFoundError:
+        return False
 
 
 def _locked(descriptor: int) -> bool:
