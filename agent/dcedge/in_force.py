@@ -57,6 +57,7 @@ class OrderInForce:
     problems: tuple[str, ...] = ()
     secrets: Mapping[Credential, Secret] = field(default_factory=dict, repr=False)
     file_differs: bool = False  # from the order in force, when it was last looked at
+    _file_seen: tuple[tuple[int, int, int] | None, str | None] = (None, None)  # which contents, and their digest
 
     def start(self) -> Loaded:
         """Choose at the daemon's start. Raises OrderInvalidError where there is no good order at all."""
@@ -106,8 +107,14 @@ class OrderInForce:
 
     def look_at_file(self) -> None:
         """See whether the file still says what is in force; who is to change that says `reload` or `apply`."""
-        digest = digest_of_file(self.settings.order)
-        self.file_differs = self.loaded is not None and digest != self.loaded.digest
+        try:
+            there = self.settings.order.stat()
+            seen = there.st_mtime_ns, there.st_ino, there.st_size
+        except OSError:
+            seen = None
+        if seen != self._file_seen[0]:  # thousands of virtual interfaces are a megabyte
+            self._file_seen = seen, digest_of_file(self.settings.order)
+        self.file_differs = self.loaded is not None and self._file_seen[1] != self.loaded.digest
 
     @property
     def runtime(self) -> Runtime:

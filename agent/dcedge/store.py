@@ -184,11 +184,7 @@ class Store:
     @property
     def pending_lost(self) -> bool:
         """Whether there was an order that waited for its confirmation, and nothing more is known of it."""
-        return self._read_badly(PENDING)
-
-    def _read_badly(self, name: str) -> bool:
-        with self._turn:
-            return name in self._unread and self._values.get(name) is None
+        return PENDING in self._unread and self._values.get(PENDING) is None
 
     def owned(self) -> Owned:
         """What is ours; nothing where that is not known."""
@@ -384,8 +380,6 @@ class Store:
         try:
             self.dir.rename(name, other)
         except OSError as error:
-            if isinstance(error, PermissionError) and not self._writes:
-                raise StateError(f"{self.folder / name}: {error.strerror}") from error
             self._tell_unread(name, f"{why} and cannot be set aside ({error.strerror or error})")
         else:
             self._tell_unread(name, f"{why}: it is kept as {other}")

@@ -94,7 +94,7 @@ class Transaction:
     def refuse_while_unconfirmed(self) -> None:
         """Raises BusyError where an order waits for its confirmation."""
         if self._rolling_back is not None:
-            self._settle()
+            self.settle()
         elif self._store.pending() is not None:
             raise BusyError("an order waits for its confirmation: `dcedge confirm` or `dcedge rollback` first")
 
@@ -179,6 +179,8 @@ class Transaction:
                     pass
             if self._rolling_back is None or not self._taken:
                 await self.roll_back_if_due()
+                if (left := self._store.pending()) is not None and not left.seconds_left:
+                    await asyncio.sleep(self._patience)  # it failed, and would again at once
 
     async def roll_back_if_due(self) -> PassResult | None:
         """Roll back what is unconfirmed past its deadline, or could not be rolled back before; None where nothing is.
@@ -200,9 +202,13 @@ class Transaction:
                 return None
 
     def settle(self) -> None:
-        """What has been done of a rollback is all that can be done: it is written down."""
-        if self._rolling_back is not None:
-            self._settle()
+        """What a rollback has done is all: it is written down, what cannot be written now later, the way back last."""
+        if self._rolling_back is None:
+            return
+        done, self._rolling_back = self._rolling_back, None
+        self._patience, self._tries = RETRY_SECONDS, 0
+        self._store.save_rolled_back(done.previous, done.order)
+        self._store.forget_pending()
 
     def passed(self, result: PassResult) -> None:
         """A pass over what is in force has ended; where that finished a rollback it is written down."""
@@ -210,7 +216,7 @@ class Transaction:
             return
         self._tries += result.frr_available
         if result.frr_available and (not result.failures or self._tries >= TRIES_MAX):
-            self._settle()
+            self.settle()
 
     @property
     def rolling_back(self) -> bool:
@@ -242,12 +248,4 @@ class Transaction:
         """What is rolled back to is what is in force now."""
         self._taken = True
         if self._store.pending() is None:
-            self._settle()  # nothing on disk would have a restart go on with it
-
-    def _settle(self) -> None:
-        """Write down what was rolled back; what cannot be written now is written later, the way back last."""
-        assert self._rolling_back is not None
-        done, self._rolling_back = self._rolling_back, None
-        self._patience, self._tries = RETRY_SECONDS, 0
-        self._store.save_rolled_back(done.previous, done.order)
-        self._store.forget_pending()
+            self.settle()  # nothing on disk would have a restart go on with it

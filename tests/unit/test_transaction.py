@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import os
 import tempfile
@@ -474,3 +475,25 @@ def test_a_change_that_failed_does_not_come_back_with_a_restart_before_its_deadl
     again = Agent(machine)
     assert machine.kernel == order(65000)
     again.close()
+
+
+def test_a_rollback_that_cannot_be_is_not_tried_without_a_pause(machine: Machine) -> None:
+    agent = Agent(machine)
+    agent.store.save_pending(store_module.Pending.starting(order(65001), None, {}, 0.0))
+    tries: list[int] = []
+
+    async def refuses(_: Goal) -> PassResult:
+        tries.append(1)
+        raise DcedgeError("nothing was ordered before")
+
+    transaction = Transaction(agent.store, refuses)
+
+    async def a_while() -> None:
+        watching = asyncio.ensure_future(transaction.watch())
+        for _ in range(1000):
+            await asyncio.sleep(0)
+        watching.cancel()
+
+    asyncio.run(a_while())
+    agent.close()
+    assert len(tries) == 1
