@@ -3,6 +3,8 @@ SHELL := /bin/bash
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
 MAKEFLAGS += --no-print-directory
+# Containers like to set it; every start of Python would then compile anew whatever it imports.
+unexport PYTHONDONTWRITEBYTECODE
 
 PYTHON   := .venv/bin/python
 # FRR=trixie or FRR=forky: the kernel tests on that Debian's FRR and BIRD
@@ -10,31 +12,36 @@ LAB      := tests/lab/run $(if $(FRR),--frr $(FRR))
 PACKAGES := python3-venv frr frr-pythontools bird2 user-mode-linux kmod iproute2 nftables ethtool \
             iputils-ping iperf3 fping tcpdump procps e2fsprogs ca-certificates curl \
             $(if $(shell grep -m1 -wo amx_tile /proc/cpuinfo),gcc libc6-dev)
-# promtool and Prometheus itself, a browser for the status page, what judges the Vagrantfile
-JUDGES   := prometheus chromium vagrant vagrant-libvirt
+# promtool and Prometheus itself, a browser for the status page, what judges the Vagrantfile and the shell scripts
+JUDGES   := prometheus chromium vagrant vagrant-libvirt shellcheck
 PYTEST   := $(PYTHON) -m pytest
 # Which kernel tests share a boot of the lab kernel; `others` is whatever stands in none of these lists.
 # The longest come first.
-BOOTS     := providers job faults others hitless traffic
+BOOTS     := providers job faults others traffic without_ipv6 rates hitless
 faults    := faults two_routers
-hitless   := hitless prometheus
+hitless   := hitless frr_descriptors
 providers := providers
 job       := main_job http change_one frr_faults control_packets secrets
-traffic   := probe ingress measure shaping shared_rate
-# Those of them, and of the native ones, that talk to FRR; what Prometheus makes of it all is the same with any.
-WITH_FRR  := providers job faults restarts
-restarts  := hitless
+traffic   := probe ingress shaping histories state_folder prometheus
+without_ipv6 := without_ipv6
+rates     := shared_rate measure
+# They count packets and sessions, which a machine that stands still loses too: with no other boot beside them.
+ALONE     := rates hitless
+# Those of them, and of the native ones, that talk to FRR.
+WITH_FRR  := providers job faults hitless without_ipv6
 NATIVE_WITH_FRR := bgp_frr bfd_joins failover accept_lists clouds
 # Unit tests of what a browser, Prometheus, Vagrant or the lab kernel makes of our files; and hostile input, at length.
 JUDGED    := $(addprefix tests/unit/,config expose/test_page.py test_vagrant.py test_lab_run.py fuzz)
-HALVES    := bgp others
+# What users and programs meet, which starts daemons and waits for them; and the parts inside.
+OUTSIDE   := $(addprefix tests/unit/,expose test_cli.py test_hostile_clients.py test_latin1_terminal.py test_overload.py)
+HALVES    := outside inside
 in_boot    = $(foreach test,$($(1)),tests/kernel/test_$(test).py)
 others     = $(patsubst tests/kernel/test_%.py,%,$(filter-out $(foreach boot,$(filter-out others,$(BOOTS)),$(call in_boot,$(boot))),$(wildcard tests/kernel/test_*.py)))
 DEBIANS   := bookworm trixie
 system_test = echo "system tests: $(1)" && $(LAB) --systemd --timeout $(or $(2),900) $(PYTEST) -qx tests/system/test_$(1).py
-KERNEL_TESTS = $(LAB) --timeout 2700 $(PYTEST) -q -m "not alone"
+KERNEL_TESTS = $(LAB) $(BOOT_WORDS) --timeout 2700 $(PYTEST) -q -m "not alone"
 
-.PHONY: help demo shell test check matrix frr-tests native-frr $(addprefix quick-,$(HALVES)) lint types unit native kernel $(addprefix boot-,$(BOOTS)) thorough system system-service system-vagrant_lab system-dist_upgrade $(addprefix system-on-,$(DEBIANS)) fresh soak fuzz mutants deb repo wheel bench venv deps judges lock format clean
+.PHONY: help demo shell test check matrix frr-tests native-frr $(addprefix quick-,$(HALVES)) lint types unit coverage native kernel $(addprefix boot-,$(BOOTS)) thorough system system-service system-vagrant_lab system-dist_upgrade $(addprefix system-on-,$(DEBIANS)) fresh soak fuzz mutants deb repo release wheel bench bench-page venv deps judges lock format clean
 
 help: ## this list
 	@sed -nE 's/^([a-z-]+):[^#]*## (.*)/  make \1\t\2/p' Makefile | expand -t 18
@@ -49,7 +56,8 @@ shell: deps venv ## the same, unmeasured, with a shell inside it and dcedge at h
 # to itself.
 test: deps judges venv $(if $(FRR),root-$(FRR)) ## lint, types, unit and kernel tests (FRR=trixie: the kernel tests on that Debian's FRR)
 	@echo "lint, types, unit and kernel tests, side by side"
-	@$(MAKE) -j6 --output-sync=target lint types native $(addprefix boot-,$(BOOTS)) unit
+	@$(MAKE) -j6 --output-sync=target lint types native $(addprefix boot-,$(filter-out $(ALONE),$(BOOTS))) unit
+	@$(MAKE) $(addprefix boot-,$(ALONE))
 	@echo "the demo" && $(LAB) $(PYTEST) -q tests/kernel/test_demo.py
 
 check: venv ## the everyday command: lint, types, and the unit tests that need nothing but Python, in under a minute
@@ -59,19 +67,26 @@ matrix: deps judges venv ## every platform that is supported, one after the othe
 	@$(PYTHON) -m tests.lab.matrix
 
 frr-tests: deps venv $(if $(FRR),root-$(FRR)) ## the tests that talk to FRR (FRR=trixie: with that Debian's)
-	@$(MAKE) -j4 --output-sync=target $(addprefix boot-,$(WITH_FRR)) native-frr
+	@$(MAKE) -j4 --output-sync=target $(addprefix boot-,$(filter-out $(ALONE),$(WITH_FRR))) native-frr
+	@$(MAKE) $(addprefix boot-,$(filter $(ALONE),$(WITH_FRR)))
 
-$(addprefix boot-,$(sort $(BOOTS) $(WITH_FRR))): boot-%: deps judges venv
+boot-without_ipv6: BOOT_WORDS := --append ipv6.disable=1
+$(addprefix boot-,$(BOOTS)): boot-%: deps judges venv
 	@echo "kernel tests: $($*)" && $(KERNEL_TESTS) $(call in_boot,$*)
 
-lint: venv ## ruff: rules and format
+lint: venv ## ruff: rules and format; yamllint
 	@.venv/bin/ruff check -q . && .venv/bin/ruff format --check -q . && echo "ruff: clean"
+	@.venv/bin/yamllint -s . && echo "yamllint: clean"
 
 types: venv ## mypy --strict
 	@.venv/bin/mypy
 
 unit: deps judges venv ## the tests that need no kernel of their own
-	@echo "unit tests" && $(PYTEST) -q tests/unit
+	@echo "unit tests" && $(PYTEST) -q tests/unit/fuzz && .venv/bin/coverage run -m pytest -q --ignore=tests/unit/fuzz tests/unit
+	@echo "the unit tests run $$(.venv/bin/coverage report --format=total) % of the lines in this process (make coverage: which not)"
+
+coverage: venv ## the lines that the last run of the unit tests left out
+	@.venv/bin/coverage report --show-missing --skip-covered
 
 native-frr: deps venv
 	@echo "kernel tests on this machine's own kernel that talk to FRR"
@@ -79,8 +94,8 @@ native-frr: deps venv
 
 # The unit tests that need nothing but Python: in two halves of about the same length, for two processors.
 $(addprefix quick-,$(HALVES)): quick-%: venv
-	@echo "unit tests: $*" && $(PYTEST) -q $(addprefix --ignore=,$(JUDGED) $(if $(filter bgp,$*),,tests/unit/bgp tests/unit/expose)) \
-	    $(if $(filter bgp,$*),tests/unit/bgp tests/unit/expose,tests/unit)
+	@echo "unit tests: $*" && $(PYTEST) -q $(addprefix --ignore=,$(JUDGED) $(if $(filter inside,$*),$(OUTSIDE))) \
+	    $(if $(filter inside,$*),tests/unit,$(OUTSIDE))
 
 root-%:
 	@tests/lab/make-root $*
@@ -93,7 +108,8 @@ kernel: deps judges venv ## the tests on a kernel with 802.1Q, VRF, HTB and fq_c
 	@echo "kernel tests" && $(KERNEL_TESTS) tests/kernel
 
 thorough: deps judges venv ## the scenarios that `make test` runs small, at their full size
-	@echo "scenarios at full size" && $(LAB) --timeout 2700 $(PYTEST) -q -m sized --thorough tests/kernel
+	@echo "histories in miniature at full size" && $(PYTEST) -q -m sized --thorough tests/unit
+	@echo "scenarios at full size" && $(LAB) --timeout 5400 $(PYTEST) -q -m sized --thorough tests/kernel
 
 # Boots of the lab kernel with systemd as process 1, a story each: the package is installed, used, upgraded and removed,
 # on each Debian; Debian itself is upgraded under it; the machines of vagrant/ are provisioned, and what their README says
@@ -141,15 +157,22 @@ deb: $(if $(DIST),,venv) ## the Debian package for this release, in build/deb (D
 repo: $(addprefix deb-for-,$(DEBIANS)) ## an apt repository in build/repo, with the package for Debian 12 and the one for 13
 	@tests/lab/install-packages apt-utils && package/repository $(DEBIANS)
 
+# Twice, byte for byte the same, or it fails.
+release: venv ## wheel, both packages and their checksums, built twice and compared, in build/release
+	@package/release $(DEBIANS)
+
 deb-for-%:
 	@$(MAKE) deb DIST=$*
 
 wheel: venv ## the Python wheel, in build/wheel
-	@rm -rf build/lib && .venv/bin/pip wheel -q --disable-pip-version-check --no-deps --no-build-isolation -w build/wheel . && ls build/wheel/*.whl
+	@umask 022 && export SOURCE_DATE_EPOCH=$$(git log -1 --format=%ct) && rm -rf build/lib build/bdist* && .venv/bin/pip wheel -q --disable-pip-version-check --no-deps --no-build-isolation -w build/wheel . && ls build/wheel/*.whl
 
-bench: deps venv $(if $(FRR),root-$(FRR)) ## the benchmarks, or one of them: make bench B=shaping (B=bgp FRR=trixie)
+bench: deps venv $(if $(FRR),root-$(FRR)) ## the benchmarks, or one: B=shaping (B=bgp FRR=trixie); COMPARE=1: what changed; KEEP=1: keep this run
 	@[[ -n '$(filter-out kernel,$(B))' ]] || tests/lab/unpack-package ifupdown2 build/ifupdown2
-	@$(if $(FRR),LAB_KERNEL=here $(LAB) --out build/bench) $(PYTHON) -m tests.bench $(B)
+	@$(if $(FRR),LAB_KERNEL=here $(LAB) --out build/bench) $(PYTHON) -m tests.bench $(B) $(if $(COMPARE),--compare) $(if $(KEEP),--keep)
+
+bench-page: venv ## write docs/performance.md anew from the kept run of the benchmarks
+	@$(PYTHON) -m tests.bench.report
 
 format: venv ## put the sources into ruff's format
 	@.venv/bin/ruff check -q --fix-only . ; .venv/bin/ruff format -q .
@@ -167,7 +190,7 @@ venv: .venv/installed ## Python's packages, in .venv
 	@tests/lab/install-packages python3-venv
 	@mkdir -p build && flock build/venv.lock $(SHELL) -ec '\
 	    [ -x $(PYTHON) ] || { echo "making .venv" && /usr/bin/python3 -m venv .venv; }; \
-	    .venv/bin/pip install -q --disable-pip-version-check -r requirements-dev.txt; \
+	    .venv/bin/pip install -q --disable-pip-version-check --require-hashes -r requirements-dev.txt; \
 	    .venv/bin/pip install -q --disable-pip-version-check --no-deps --no-build-isolation -e .; \
 	    touch $@'
 

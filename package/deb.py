@@ -19,19 +19,22 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from dcedge import __version__
 from dcedge.order.schema import order_schema
+from package.bundled import Part, bundled, canonical
+from package.copyright import debian_copyright
 from package.manual import manual
+from package.sbom import sbom
 
 ROOT = Path(__file__).resolve().parent.parent
 HOME = Path("usr/lib/dcedge")
 SITE = HOME / f"lib/python{sys.version_info.major}.{sys.version_info.minor}/site-packages"
 UNITS = "usr/lib/systemd/system"
-LAUNCHER = f"#!/{HOME}/bin/python3 -I\nfrom dcedge.command import main\n\nmain()\n"
-# What nothing of the agent imports: scapy's protocols beyond those of a port.
+LAUNCHER = f"#!/{HOME}/bin/python3 -I\nfrom {{module}} import main\n\nmain()\n"
+# What nothing of the agent or of dcedge-capture imports: scapy's protocols beyond those of a port.
 LEFT_OUT = ("bin", "scapy/contrib", "scapy/arch/windows")
 COMPLETIONS = {
     "bash": "usr/share/bash-completion/completions/dcedge",
@@ -51,8 +54,9 @@ def main(words: list[str]) -> int:
     os.umask(0o022)
     with tempfile.TemporaryDirectory(prefix="dcedge-deb-") as scratch:
         tree = Path(scratch) / "tree"
-        install_python(tree)
+        parts, sha256 = install_python(tree)
         install_files(tree)
+        install_licences(tree, parts, sha256)
         architecture = _said("dpkg", "--print-architecture").strip()
         for version, folder in builds.items():
             shutil.rmtree(tree / "DEBIAN", ignore_errors=True)
@@ -85,16 +89,21 @@ def python_range(version: tuple[int, int]) -> str:
     return f"python3 (>= {major}.{minor}~), python3 (<< {major}.{minor + 1})"
 
 
-def install_python(tree: Path) -> None:
-    """The virtual environment: what runs, compiled, with no trace of where it was built."""
+def install_python(tree: Path) -> tuple[list[Part], dict[str, str]]:
+    """The virtual environment: what runs, compiled, with no trace of where it was built.
+
+    Returns what is in it beside dcedge, and the SHA-256 of the file that each part came in, by canonical name.
+    """
     site = tree / SITE
     pip = [sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--no-compile", "--target", str(site)]
-    _said(*pip, "-r", str(ROOT / "requirements.txt"))
+    report = tree.parent / "report.json"
+    _said(*pip, "--report", str(report), "--require-hashes", "-r", str(ROOT / "requirements.txt"))
     shutil.rmtree(ROOT / "build/lib", ignore_errors=True)  # setuptools would take modules along that are gone by now
     _said(*pip, "--no-build-isolation", str(ROOT))
     for pattern in LEFT_OUT:
         for folder in site.glob(pattern):
             shutil.rmtree(folder)
+    parts = bundled(site)
     for pattern in ("direct_url.json", "RECORD", "INSTALLER", "REQUESTED"):
         for trace in site.glob(f"*.dist-info/{pattern}"):
             trace.unlink()
@@ -104,7 +113,18 @@ def install_python(tree: Path) -> None:
     interpreter.parent.mkdir()
     interpreter.symlink_to("/usr/bin/python3")
     _write(tree / HOME / "pyvenv.cfg", "home = /usr/bin\ninclude-system-site-packages = false\n")
-    _write(tree / "usr/bin/dcedge", LAUNCHER, 0o755)
+    _write(tree / "usr/bin/dcedge", LAUNCHER.format(module="dcedge.cli.entry"), 0o755)
+    # Not for people: `explain` starts it, and finds it beside its interpreter.
+    _write(tree / HOME / "bin/dcedge-capture", LAUNCHER.format(module="dcedge_capture.__main__"), 0o755)
+    return parts, _sha256(report)
+
+
+def install_licences(tree: Path, parts: Sequence[Part], sha256: Mapping[str, str]) -> None:
+    """Whose what is, and under which licence; and the same as a bill of materials."""
+    documents = tree / "usr/share/doc/dcedge"
+    _write(documents / "copyright", debian_copyright(str(SITE), parts))
+    when = int(os.environ["SOURCE_DATE_EPOCH"])
+    _write(documents / "sbom.cdx.json", sbom(__version__, parts, sha256, when))
 
 
 def install_files(tree: Path) -> None:
@@ -125,9 +145,9 @@ def install_files(tree: Path) -> None:
     _write_compressed(tree / "usr/share/man/man1/dcedge.1.gz", manual())
     _write(tree / "usr/share/dcedge/order.schema.json", json.dumps(order_schema(), indent=2) + "\n")
     documents = tree / "usr/share/doc/dcedge"
-    _copy(ROOT / "package/debian/copyright", documents / "copyright")
-    _copy(ROOT / "README.md", documents / "README.md")
-    for folder in ("config", "docs"):
+    for name in ("README.md", "CHANGELOG.md", "SECURITY.md"):
+        _copy(ROOT / name, documents / name)
+    for folder in ("config", "docs", "docs/decisions"):
         for page in sorted((ROOT / folder).glob("*.md")):
             _copy(page, documents / folder / page.name)
     for sample in sorted((ROOT / "config").glob("*.y*ml")):
@@ -153,6 +173,14 @@ def write_control(tree: Path, version: str, architecture: str) -> None:
     _write(tree / "DEBIAN/md5sums", sums)
     for script in ("postinst", "prerm", "postrm"):
         _write(tree / "DEBIAN" / script, (ROOT / "package/debian" / script).read_text(), 0o755)
+
+
+def _sha256(report: Path) -> dict[str, str]:
+    """Which file pip has installed each package from, by its report."""
+    return {
+        canonical(entry["metadata"]["name"]): entry["download_info"]["archive_info"]["hash"].removeprefix("sha256=")
+        for entry in json.loads(report.read_text())["install"]
+    }
 
 
 def _source_date() -> str:

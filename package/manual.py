@@ -8,7 +8,7 @@ from typing import Any
 import typer
 
 from dcedge import __version__
-from dcedge.cli import app
+from dcedge.cli.app import app
 
 FILES = {
     "/etc/dcedge/order.yaml": "The order.",

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
-from dcedge import masking
+from dcedge.logging import masking
 from tests.lab.frr import FRR_LACKS
 
 KERNEL_TESTS = Path(__file__).parent / "kernel"
@@ -46,6 +46,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         kernel = KERNEL_TESTS in item.path.parents
         everywhere = item.get_closest_marker("everywhere") is not None
         fits = not kernel or everywhere or lab == "native" or native == (lab in {None, "here"})
+        if item.get_closest_marker("without_ipv6") is not None:
+            fits = not Path("/proc/sys/net/ipv6").exists()
         if SYSTEM_TESTS in item.path.parents:
             fits = systemd  # they install packages and start services
         if FRESH_TESTS in item.path.parents:

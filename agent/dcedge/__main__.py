@@ -1,5 +1,5 @@
 """`python -m dcedge`: the same as the `dcedge` command."""
 
-from dcedge.command import main
+from dcedge.cli.entry import main
 
 main()

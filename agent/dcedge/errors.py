@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
-from dcedge.masking import hide
-from dcedge.order.finding import Finding
+from dcedge.logging.masking import hide
 
 
 class DcedgeError(Exception):
@@ -14,12 +11,8 @@ class DcedgeError(Exception):
     retryable = False
 
 
-class OrderInvalidError(DcedgeError):
-    """The order has problems; nothing was changed. The text has a line for every one, sorted by its place."""
-
-    def __init__(self, findings: Sequence[Finding]) -> None:
-        self.findings = tuple(sorted(findings))
-        super().__init__("\n".join(str(finding) for finding in self.findings))
+class SettingsError(DcedgeError):
+    """A setting of the environment that has no meaning."""
 
 
 class UnitError(DcedgeError, ValueError):
@@ -67,3 +60,7 @@ class NotRunningError(DcedgeError):
 
 class MeasureError(DcedgeError):
     """A measurement could not be made, or says nothing."""
+
+
+class CaptureError(DcedgeError):
+    """`dcedge-capture` could not be used, or says what makes no sense."""

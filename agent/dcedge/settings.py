@@ -4,7 +4,30 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass, fields
+from enum import StrEnum
 from pathlib import Path
+
+from dcedge.errors import SettingsError
+
+LOG_LEVEL_VARIABLE = "DCEDGE_LOG_LEVEL"
+
+
+class LogLevel(StrEnum):
+    """From what severity on the daemon's log tells."""
+
+    DEBUG = "debug"
+    INFO = "info"
+    WARNING = "warning"
+    ERROR = "error"
+
+    @classmethod
+    def from_environment(cls) -> LogLevel:
+        """As DCEDGE_LOG_LEVEL says. Raises SettingsError."""
+        said = os.environ.get(LOG_LEVEL_VARIABLE) or cls.INFO
+        try:
+            return cls(said.lower())
+        except ValueError:
+            raise SettingsError(f"{LOG_LEVEL_VARIABLE}: {said!r} is none of {', '.join(cls)}") from None
 
 
 @dataclass(frozen=True, slots=True)

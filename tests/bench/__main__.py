@@ -1,69 +1,94 @@
-"""`make bench [B=name]`: each benchmark prints a table and writes build/bench/<name>.json."""
+"""`make bench [B=name] [COMPARE=1] [KEEP=1]`: each benchmark prints a table and writes build/bench/<name>.json.
+
+`--compare` prints what changed by over 10 % against the run that is kept in tests/bench/results; `--keep` makes this
+the run that is kept, and writes docs/performance.md anew.
+"""
 
 from __future__ import annotations
 
+import argparse
 import contextlib
-import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
-from dataclasses import dataclass
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
 
+from tests.bench import machine
+from tests.bench.bounds import BOUNDS, beyond
+from tests.bench.cases import Case, Environment, read_cases, write_cases
+from tests.bench.compare import KEPT, kept, told
+from tests.bench.report import write as write_page
+
 ROOT = Path(__file__).resolve().parents[2]
 RESULTS = ROOT / "build" / "bench"
+NATIVE = "-native"
+BUSY_LOAD = 0.5  # beyond it somebody else is at work on this machine
 
 
 @dataclass(frozen=True)
 class Part:
-    """One run of a benchmark's module, with `argument` where it has several; each writes the cases of its own.
+    """One run of a module (`argument` where it has several); each writes the cases of its own.
 
     `lab`: on a kernel that has everything. `awake`: with the processors kept from sleeping, where microseconds count.
     """
 
+    module: str
     lab: bool
     argument: str | None = None
     awake: bool = False
 
+    @property
+    def written(self) -> Path:
+        """Where its cases are afterwards."""
+        return RESULTS / f"{'-'.join(filter(None, (self.module, self.argument)))}.json"
+
 
 BENCHES = {
-    "kernel": (Part(lab=True),),
-    "bgp": (Part(lab=False),),
-    "shaping": (Part(lab=False, argument="native"), Part(lab=True, argument="lab")),
-    "probe": (Part(lab=True, argument="lab", awake=True), Part(lab=False, argument="native")),
-    "exporter": (Part(lab=False),),
+    "kernel": (Part("kernel", lab=True), Part("kernel_native", lab=False)),
+    "bgp": (Part("bgp", lab=False),),
+    "shaping": (
+        Part("shaping", lab=False, argument="native"),
+        Part("shaping", lab=True, argument="lab"),
+        Part("forwarding", lab=False),
+    ),
+    "probe": (
+        Part("probe", lab=True, argument="lab", awake=True),
+        Part("probe", lab=False, argument="native"),
+    ),
+    "exporter": (Part("exporter", lab=False),),
+    "metrics": (Part("metrics", lab=False),),
 }
 
 
-def show(name: str, cases: list[dict[str, object]]) -> None:
+def show(name: str, cases: Sequence[Case]) -> None:
     """The figures as a table."""
     table = Table(title=f"bench {name}", title_justify="left")
-    for title in ("case", "ours", "reference", "ratio", "against"):
+    for title in ("case", "ours", "reference", "ratio", "bound", "against"):
         table.add_column(title, justify="left" if title in {"case", "against"} else "right")
     for case in cases:
-        unit = str(case["unit"])
-        ratio = case["ratio"]
-        table.add_row(
-            str(case["case"]),
-            f"{case['ours']:.3f} {unit}",
-            f"{case['reference']:.3f} {unit}" if case["reference"] is not None else "",
-            f"{ratio:.3f}" if ratio is not None else "",
-            str(case["reference_name"] or ""),
-        )
-    Console(width=120).print(table)
+        bound = BOUNDS[case.case].text(case) if case.case in BOUNDS else ""
+        table.add_row(case.case, case.ours_text, case.reference_text, case.ratio_text, bound, case.reference_name or "")
+    console = Console(width=132)
+    console.print(table)
+    if any(case.reference_at_least for case in cases):
+        console.print("≥: the reference was stopped there, and was not done")
+    for case in beyond(list(cases)):
+        console.print(f"beyond its bound: {case.case} ({BOUNDS[case.case].text(case)})")
 
 
-def run(name: str, part: Part) -> int:
+def run(part: Part) -> int:
     """Run a part to its end; its exit status."""
-    command = [sys.executable, "-m", f"tests.bench.{name}"]
+    command = [sys.executable, "-m", f"tests.bench.{part.module}"]
     if part.argument is not None:
         command.append(part.argument)
     if part.lab:
-        command = [str(ROOT / "tests/lab/run"), "--timeout", "1800", "--out", str(RESULTS), *command]
+        command = [str(ROOT / "tests/lab/run"), "--timeout", "2700", "--out", str(RESULTS), *command]
     with awake() if part.awake else contextlib.nullcontext():
         return subprocess.run(command, cwd=ROOT, check=False).returncode
 
@@ -85,26 +110,69 @@ def awake() -> Iterator[None]:
             process.wait()
 
 
-def main(names: list[str]) -> int:
+def measured(part: Part) -> list[Case]:
+    """A part's cases, each with what it was measured on; raises CalledProcessError where the part fails."""
+    around: Environment = {
+        "commit": machine.commit(),
+        "measured": time.strftime("%Y-%m-%d %H:%M", time.gmtime()),
+        "load_before": round(machine.load(), 2),
+        "kept_awake": part.awake,
+        "machine_processors": len(os.sched_getaffinity(0)),
+    }
+    if machine.load() > BUSY_LOAD:
+        print(f"the machine is busy: load {machine.load():.2f}; the figures will say so", file=sys.stderr)
+    part.written.unlink(missing_ok=True)
+    status = run(part)
+    if status != 0:
+        raise subprocess.CalledProcessError(status, part.module)
+    cases = read_cases(part.written)
+    part.written.unlink()
+    return [replace(case, environment=case.environment | around) for case in cases]
+
+
+def beside(cases: Sequence[Case]) -> list[Case]:
+    """Each case that was measured in the lab and natively with the two figures one below the other."""
+    names = {case.case for case in cases}
+    natives = {case.case.removesuffix(NATIVE): case for case in cases if case.case.endswith(NATIVE)}
+    twins = {name: case for name, case in natives.items() if name in names}
+    placed = []
+    for case in cases:
+        if case.case.removesuffix(NATIVE) not in twins:
+            placed.append(case)
+        elif case.case in twins:
+            placed += [case, twins[case.case]]
+    return placed
+
+
+def main(words: Sequence[str]) -> int:
     """Run the named benchmarks, or all."""
-    unknown = set(names) - BENCHES.keys()
+    parser = argparse.ArgumentParser(prog="tests.bench", description=__doc__)
+    parser.add_argument("names", nargs="*", metavar="name", help=", ".join(BENCHES))
+    parser.add_argument("--compare", action="store_true")
+    parser.add_argument("--keep", action="store_true")
+    options = parser.parse_args(words)
+    unknown = set(options.names) - BENCHES.keys()
     if unknown:
         print(f"no such benchmark: {', '.join(sorted(unknown))}; there are: {', '.join(BENCHES)}", file=sys.stderr)
         return 2
     RESULTS.mkdir(parents=True, exist_ok=True)
-    for name in names or BENCHES:
-        cases: list[dict[str, object]] = []
-        for part in BENCHES[name]:
-            written = RESULTS / (f"{name}.json" if part.argument is None else f"{name}-{part.argument}.json")
-            written.unlink(missing_ok=True)
-            status = run(name, part)
-            if status != 0:
-                return status
-            cases += json.loads(written.read_text())
-            if part.argument is not None:
-                written.unlink()
-        (RESULTS / f"{name}.json").write_text(json.dumps(cases, indent=1))
+    for name in options.names or BENCHES:
+        cases: list[Case] = []
+        try:
+            for part in BENCHES[name]:
+                cases += measured(part)
+        except subprocess.CalledProcessError as error:
+            print(f"bench {name}: {error.cmd} ended with status {error.returncode}", file=sys.stderr)
+            return error.returncode
+        cases = beside(cases)
+        write_cases(RESULTS / f"{name}.json", cases)
         show(name, cases)
+        if options.compare:
+            print("\n".join(told(name, kept(name), cases)))
+        if options.keep:
+            KEPT.mkdir(exist_ok=True)
+            write_cases(KEPT / f"{name}.json", cases)
+            write_page()
     return 0
 
 

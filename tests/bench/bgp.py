@@ -10,7 +10,6 @@ import contextlib
 import gc
 import os
 import shutil
-import signal
 import socket
 import subprocess
 import time
@@ -21,33 +20,32 @@ from dataclasses import dataclass, replace
 from ipaddress import IPv4Address
 from pathlib import Path
 
-from dcedge import memory
-from dcedge.bgp.render import derive_frr
-from dcedge.bgp.resources import FrrBlock
-from dcedge.bgp.vty import FrrClient
-from dcedge.credentials import Secret
-from dcedge.frr_part import FrrPart
-from dcedge.intent import NOTHING, Later
-from dcedge.kernel.limits import kernel_limits
+from dcedge.frr.render import derive_frr
+from dcedge.frr.resources import FrrBlock
+from dcedge.frr.vty import FrrClient
+from dcedge.kernel.sysctl.limits import kernel_limits
+from dcedge.order.credentials import Secret
 from dcedge.order.load import parse_order
 from dcedge.order.model import Credential, Order
 from dcedge.order.resolve import ResolvedInterface, resolve_interface
-from dcedge.plan import Plan
-from dcedge.resource import Key
-from dcedge.store import Store
+from dcedge.plan.diff import Plan
+from dcedge.plan.resource import Key
+from dcedge.reconcile import memory
+from dcedge.reconcile.desired import NOTHING, Later
+from dcedge.reconcile.frr_saving import SETTLED_SECONDS
+from dcedge.reconcile.frr_sync import FrrSync
+from dcedge.reconcile.state.store import Store
 from tests.bench.cases import Report
-from tests.lab.frr import DAEMON_FOLDER, Frr, written
+from tests.bench.failures import failures
+from tests.lab.frr import DAEMON_FOLDER, Frr
 from tests.lab.netns import Namespace, Workspace, leave_on_signals
-from tests.lab.paths import BACKUP, DETECTION_SECONDS, PRIMARY, Paths
 from tests.lab.wait import until
 
 COUNT = int(os.environ.get("BENCH_PEERS", "1000"))
 SMALL, REMOVED = 100, 50
 FEW_ACCEPTED, MANY_ACCEPTED = 300, 2000
 REPEATS = 5
-FAILURES = 3
 SECRET = "Eschersheim-1000"
-FOREIGN = "ip prefix-list by-hand seq 5 permit 10.0.0.0/8\n"
 ROOT = Path(__file__).resolve().parents[2]
 RELOAD, EXPORTER = "frr-reload.py --reload", "prometheus-frr-exporter"
 EXPORTER_PORT = 19342
@@ -140,7 +138,7 @@ class Ours:
 
     def __init__(self, client: Clocked, folder: Path) -> None:
         self.store = Store(folder)
-        self.part = FrrPart(client, self.store)
+        self.part = FrrSync(client, self.store)
         self.intent: Mapping[Key, FrrBlock] = {}
 
     def apply(self, ordered: Ordered, unchanged: Collection[str] = ()) -> Plan:
@@ -152,7 +150,7 @@ class Ours:
         wanted = derive_frr(ordered.interfaces, ordered.order.router, secrets, unchanged=unchanged, before=self.intent)
         self.intent = wanted
         intent = replace(NOTHING, later_frr=Later(lambda: wanted))
-        self.part.look(intent, self.store.owned())
+        self.part.observe(intent, self.store.owned())
         todo = self.part.plan(intent)
         failures = []
         if todo:
@@ -160,8 +158,16 @@ class Ours:
             failures = self.part.execute(todo.operations, ())
         failures = self.part.settle(intent, todo, failures)
         assert not failures, failures[0].text
-        assert not self.part.unverified, self.part.unverified
+        assert not self.part.warnings(), self.part.warnings()
         return todo
+
+
+@dataclass(frozen=True)
+class Reloaded:
+    """How long frr-reload.py took; `stopped`: so long it was let, and it was not done."""
+
+    seconds: float
+    stopped: bool = False
 
 
 class Router:
@@ -176,9 +182,12 @@ class Router:
         work.at_end(self.client.close)
 
     def empty(self) -> Ours:
-        """An agent on an FRR without configuration."""
+        """An agent on an FRR without configuration, and old enough that the agent has it save what it is given."""
         self.frr.stop()
         self.frr.start()
+        until(
+            "FRR to have run for a while", self.client.age, accept=lambda age: age is not None and age > SETTLED_SECONDS
+        )
         folder = self.work.folder / "state"
         shutil.rmtree(folder, ignore_errors=True)
         return Ours(self.client, folder)
@@ -194,15 +203,15 @@ class Router:
         path.write_text(self.frr.vtysh("show running-config").split("Current configuration:")[1])
         return path
 
-    def reload(self, how: str, config: Path) -> float:
-        """Seconds that frr-reload.py takes for it; it is stopped where that is more than anybody would wait."""
+    def reload(self, how: str, config: Path) -> Reloaded:
+        """Have frr-reload.py do it; it is stopped where it takes longer than anybody would wait."""
         command = [str(DAEMON_FOLDER / "frr-reload.py"), how, "--pathspace", self.frr.name, str(config)]
         if how == "--reload":
             command.append("--overwrite")
         try:
-            return timed(self.namespace.run, *command, timeout=RELOAD_SECONDS_MAX)
+            return Reloaded(timed(self.namespace.run, *command, timeout=RELOAD_SECONDS_MAX))
         except subprocess.TimeoutExpired:
-            return RELOAD_SECONDS_MAX
+            return Reloaded(RELOAD_SECONDS_MAX, stopped=True)
 
 
 def timed(action: Callable[..., object], *arguments: object, **options: object) -> float:
@@ -315,8 +324,19 @@ def sessions_up(router: Router) -> int:
     return sum(session.up for session in router.client.sessions())
 
 
+def against_reload(report: Report, case: str, ours: float, theirs: Reloaded, name: str = RELOAD) -> None:
+    """Enter ours against frr-reload.py's, which may have been stopped."""
+    report.add(case, ours, theirs.seconds, name, at_least=theirs.stopped)
+
+
 def writes(report: Report, router: Router) -> None:
-    """First configuration; then, with every session up, nothing to do, one changed, one removed."""
+    """First configuration; then, with every session up, nothing to do, one changed, one removed.
+
+    Whole against whole: ours is from the order to the last answer of FRR's, its own waiting included, as
+    frr-reload.py's is. `change-one-agent` says how much of it the agent spends itself, `read-order` what reading the
+    order from its file takes before.
+    """
+    report.add(f"read-order-{COUNT}", timed(Ordered.parse, order_text(range(COUNT))))
     everything = Ordered.parse(order_text(range(COUNT)))
     changed = [Ordered.parse(order_text(range(COUNT), receive_limit={7: 200 + round_})) for round_ in range(REPEATS)]
     fewer = Ordered.parse(order_text([n for n in range(COUNT) if n != 7]))
@@ -324,11 +344,11 @@ def writes(report: Report, router: Router) -> None:
     configuring = router.timed(ours.apply, everything)
     config = router.config("everything")
     router.empty()
-    report.add(f"configure-{COUNT}", configuring, router.reload("--reload", config), RELOAD)
+    against_reload(report, f"configure-{COUNT}", configuring, router.reload("--reload", config))
     wait_all_up(router)
     everyone = everything.same_as(everything)
     doing_nothing = median([router.timed(ours.apply, everything, everyone) for _ in range(REPEATS)])
-    report.add(f"noop-{COUNT}", doing_nothing, router.reload("--test", config), "frr-reload.py --test")
+    against_reload(report, f"noop-{COUNT}", doing_nothing, router.reload("--test", config), "frr-reload.py --test")
     whole, agents = [], []
     before = everything
     for order in changed:
@@ -336,13 +356,12 @@ def writes(report: Report, router: Router) -> None:
         whole.append(router.timed(ours.apply, order, order.same_as(before)))
         before = order
         agents.append(whole[-1] - router.client.waited)
-    reference = router.reload("--reload", config)
-    report.add(f"change-one-{COUNT}", median(agents), reference, RELOAD)
-    report.add(f"change-one-{COUNT}-with-frr", median(whole), reference, RELOAD)
+    against_reload(report, f"change-one-{COUNT}", median(whole), router.reload("--reload", config))
+    report.add(f"change-one-{COUNT}-agent", median(agents))
     removing = router.timed(ours.apply, fewer, fewer.same_as(before))
     config = router.config("fewer")
     router.namespace.call(ours.apply, everything)
-    report.add(f"remove-one-{COUNT}", removing, router.reload("--reload", config), RELOAD)
+    against_reload(report, f"remove-one-{COUNT}", removing, router.reload("--reload", config))
 
 
 def removal(report: Report, router: Router) -> None:
@@ -354,7 +373,7 @@ def removal(report: Report, router: Router) -> None:
     removing = router.timed(ours.apply, fifty, fifty.same_as(hundred))
     config = router.config("fifty")
     router.namespace.call(ours.apply, hundred)
-    report.add(f"remove-{REMOVED}-of-{SMALL}", removing, router.reload("--reload", config), RELOAD)
+    against_reload(report, f"remove-{REMOVED}-of-{SMALL}", removing, router.reload("--reload", config))
 
 
 def accept_lists(report: Report, router: Router) -> None:
@@ -391,71 +410,6 @@ def reads(report: Report, router: Router, cloud: Namespace) -> None:
     report.add(f"read-{COUNT}", mine, reference, f"{EXPORTER}'s scrape")
 
 
-def failover(report: Report, paths: Paths) -> None:
-    """How long traffic stands still when the primary fails in each way: the worst of several times."""
-    fibre = paths.spans[PRIMARY]
-    silent: list[float] = []
-    half_silent: list[float] = []
-    dark: list[float] = []
-    for _ in range(FAILURES):
-        for figures, failure, repair in (
-            (silent, fibre.silence, fibre.speak),
-            (half_silent, lambda: fibre.silence(to_customer=False), fibre.speak),
-            (dark, fibre.cut, fibre.splice),
-        ):
-            paths.wait_up(PRIMARY, BACKUP)
-            figures.append(max(paths.outage(failure, repair).values()) * 1000)
-    paths.wait_up(PRIMARY, BACKUP)
-    detection = DETECTION_SECONDS * 1000
-    for case, figures in (("bfd", silent), ("bfd-one-way", half_silent), ("carrier", dark)):
-        report.add(f"failover-{case}", max(figures), detection, "BFD's detection time, 300 ms x 3", "ms")
-
-
-def returns(report: Report, paths: Paths) -> None:
-    """Seconds from FRR's return until all of ours is configured again: killed, emptied, with somebody else's saved."""
-    edge, frr = paths.edge, paths.edge.frr
-
-    def ours() -> set[str]:
-        return written(frr.vtysh("show running-config"))
-
-    paths.wait_up(PRIMARY, BACKUP)
-    before = ours()
-
-    def back(case: str) -> None:
-        started = time.perf_counter()
-        until("FRR to be configured again", lambda: before - ours(), accept=lambda left: not left)
-        report.add(f"frr-back-{case}", time.perf_counter() - started)
-
-    frr.stop_daemon("bgpd", signal.SIGKILL)
-    frr.start_daemon("bgpd")
-    back("bgpd-killed")
-    for case, saved in (("emptied", ""), ("foreign", FOREIGN)):
-        frr.kill()
-        until("the daemon to say so", edge.status, accept=lambda seen: not seen["frr"]["available"])
-        frr.saved = saved
-        frr.boot()
-        back(case)
-
-
-def wedged(report: Report, paths: Paths) -> None:
-    """Seconds until a lost address is back while a daemon of FRR's stands still: the worst of the three."""
-    namespace = paths.edge.namespace
-    took = []
-    for daemon in ("bgpd", "zebra", "bfdd"):
-        paths.wait_up(PRIMARY, BACKUP)
-        paths.edge.frr.signal_daemon(daemon, signal.SIGSTOP)
-        try:
-            started = time.perf_counter()
-            namespace.ip("address del 10.255.101.2/30 dev eth1")
-            until(
-                "the address", lambda: "10.255.101.2/30" in namespace.run("ip", "address", "show", "dev", "eth1").stdout
-            )
-            took.append(time.perf_counter() - started)
-        finally:
-            paths.edge.frr.signal_daemon(daemon, signal.SIGCONT)
-    report.add("repair-frr-wedged", max(took))
-
-
 def main() -> None:
     """Run it all."""
     leave_on_signals()
@@ -468,11 +422,7 @@ def main() -> None:
         writes(report, router)
         removal(report, router)
         accept_lists(report, router)
-    with Paths() as paths:
-        paths.order()
-        failover(report, paths)
-        returns(report, paths)
-        wedged(report, paths)
+    failures(report)
     report.write()
 
 

@@ -23,7 +23,7 @@ from ipaddress import ip_address
 from pathlib import Path
 from statistics import median
 
-from dcedge.order.kinds import Family
+from dcedge.order.field_types import Family
 from dcedge.probe.icmp import EchoSocket
 from dcedge.probe.prober import Prober
 from dcedge.probe.stream import LOST_AFTER

@@ -12,9 +12,9 @@ import socket
 import sys
 from ipaddress import ip_address
 
-from dcedge import memory
 from dcedge.probe.prober import Prober
 from dcedge.probe.target import Target
+from dcedge.reconcile import memory
 from tests.bench.ports import addresses
 
 

@@ -12,7 +12,7 @@ from collections.abc import Coroutine
 from pathlib import Path
 from typing import Any
 
-from dcedge import memory
+from dcedge.reconcile import memory
 
 TICK_SECONDS = 0.005
 
@@ -47,8 +47,8 @@ def main(file: Path) -> None:
     """Run the daemon as the environment says."""
     memory.prepare()
 
-    from dcedge.command import main as dcedge
-    from dcedge.service import Service
+    from dcedge.cli.entry import main as dcedge
+    from dcedge.daemon.service import Service
 
     serve_unwatched = Service.serve
 

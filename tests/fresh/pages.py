@@ -23,10 +23,12 @@ NOT_TYPED = {
 }
 """What looks like a command in the pages and is none."""
 
+_ASKED = "tests/unit/test_cli.py::test_asked_by_signal_the_daemon_says_what_it_is_at_and_why"
 _UPGRADE = "tests/system/test_service.py::test_no_packet_is_lost_to_a_kill_a_restart_and_an_upgrade"
 ELSEWHERE = {
     "apt install": _UPGRADE,  # of a newer package
     "kill -9": _UPGRADE,  # of the agent
+    "systemctl kill -s USR1 dcedge": _ASKED,
 }
 """What is not typed as it stands in the pages, each with the test that tries what is meant."""
 

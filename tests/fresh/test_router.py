@@ -132,7 +132,8 @@ def test_what_is_to_be_known_can_be_asked_for(router: Router, hand: Hand) -> Non
     assert names == set(EVERY)
     hand.types("http://127.0.0.1:9478/", says=("<html", "dcedge"), shell=browser)
     metrics = hand.types("http://127.0.0.1:9478/metrics", shell=browser)
-    assert re.search(r'^dcedge_virtual_interface_up\{[^}]*virtual_interface="prod-a"[^}]*\} 1$', metrics, re.MULTILINE)
+    up = r'^dcedge_virtual_interface_up\{[^}]*virtual_interface="prod-a"[^}]*\} 1\.0$'
+    assert re.search(up, metrics, re.MULTILINE)
     hand.types("journalctl -u dcedge", says=("create link",))
     hand.types("journalctl -u dcedge DCEDGE_VIRTUAL_INTERFACE=prod-a", says=("create link eth1.101",))
     hand.types("man dcedge", says=("measure", "--order"))
@@ -206,7 +207,7 @@ def test_what_takes_much_away_is_refused_until_it_is_said(router: Router, hand: 
     router.edge.order.write_text(order(dev_a={"admin": "down"}, depot_a={"admin": "down"}))
     hand.types("systemctl reload dcedge", status=1)
     for command, status in (("dcedge check", 0), ("dcedge plan", PENDING)):
-        hand.types(command, status=status, says=("takes away 2 of 4 virtual interfaces", "depot-a, dev-a"))
+        hand.types(command, status=status, says=("removes 2 of 4 virtual interfaces", "depot-a, dev-a"))
     router.edge.wait_up(*EVERY)
     hand.types("dcedge apply --allow-removal N", says=("operations done",))
     assert router.edge.virtual_interfaces()["dev-a"]["verdict"] == "down"
@@ -259,7 +260,7 @@ def test_the_policer_is_measured_with_the_clouds_consent(router: Router, hand: H
         hand.types(
             "dcedge measure VI --to ADDRESS --token TOKEN --volume 20M --yes",
             meaning={"TOKEN": token},
-            says=("frames", "no policer shows"),
+            says=("frames", "no policer found"),
         )
         return subprocess.CompletedProcess([line], answering.wait(60), log.read_text(), "")
 
@@ -287,7 +288,7 @@ def test_graceful_restart_is_said_to_the_cloud_from_the_next_session_on(router: 
 
 
 def test_whoever_helps_gets_a_bundle_without_passwords(router: Router, hand: Hand, desk: Path) -> None:
-    hand.types("dcedge bundle", says=("look through it",))
+    hand.types("dcedge bundle", says=("review it",))
     (made,) = desk.glob("*.tar.gz")
     unpacked = execute("tar", "-xzOf", str(made)).stdout
     assert "create link" in unpacked

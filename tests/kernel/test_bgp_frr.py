@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import secrets
 import signal
 import subprocess
 import time
@@ -18,16 +19,16 @@ from typing import TypeVar
 import pytest
 from hypothesis import HealthCheck, given, settings
 
-from dcedge.bgp.config import Line, render_lines
-from dcedge.bgp.delta import delta
-from dcedge.bgp.feed import FrrRejectedError
-from dcedge.bgp.md5 import KeyedPeer, KeySearch, hold_shut, keyed_peers, look_for_keys, secure
-from dcedge.bgp.observe import observe_frr, remember, warnings
-from dcedge.bgp.state import SessionState
-from dcedge.bgp.vty import FrrClient
-from dcedge.credentials import Secret
 from dcedge.errors import FrrUnavailableError
-from dcedge.plan import plan
+from dcedge.frr.config import ConfigLine, render_lines
+from dcedge.frr.delta import delta
+from dcedge.frr.feed import FrrRejectedError
+from dcedge.frr.md5 import KeyedPeer, KeySearch, keyed_peers, look_for_keys, secure, shut_down_unsafe
+from dcedge.frr.observe import observe_frr, remember, warnings
+from dcedge.frr.state import SessionState
+from dcedge.frr.vty import FrrClient
+from dcedge.order.credentials import Secret
+from dcedge.plan.diff import plan
 from tests.lab import speaker
 from tests.lab.frr import DAEMON_FOLDER, Frr, LabFrrError, lacks
 from tests.lab.netns import NAMESPACES, enter
@@ -38,7 +39,8 @@ pytestmark = [pytest.mark.native, pytest.mark.frr]
 
 T = TypeVar("T")
 
-EDGE, CLOUD = "dcfrr-edge", "dcfrr-cloud"
+# What a run that was killed left behind is in no other's way.
+EDGE, CLOUD = (f"dcfrr-{secrets.token_hex(3)}-{end}" for end in ("edge", "cloud"))
 WAIT_SECONDS = 40.0
 DEBIANS = Path("/etc/frr/frr.conf")
 OPERATOR = """router bgp 65010
@@ -77,7 +79,7 @@ class Edge:
 
     frr: Frr
     client: FrrClient
-    owned: frozenset[Line] = field(default=frozenset())
+    owned: frozenset[ConfigLine] = field(default=frozenset())
 
     def pending(self, order: Derived) -> list[str]:
         """What a plan would do, in words."""
@@ -186,7 +188,7 @@ def test_what_is_loaded_is_what_frr_prints(edge: Edge) -> None:
     assert edge.pending(EVERYTHING) == []
 
 
-def is_default(line: Line) -> bool:
+def is_default(line: ConfigLine) -> bool:
     """Whether FRR leaves a line unsaid: a neighbour is active in IPv4 unless told, in IPv6 only if told."""
     inactive = "address-family ipv6 unicast" in line.path
     return bool(re.fullmatch(r"no neighbor \S+ activate" if inactive else r"neighbor \S+ activate", line.text))
@@ -668,7 +670,7 @@ def test_a_session_whose_key_the_kernel_refused_is_shut_until_it_is_in_force(edg
     (unsafe,) = in_edge(secured)
     assert edge.session(str(unsafe.peer)).admin_down
     observed = observe_frr(edge.client.running_config(), BOTH_KEYED.blocks, edge.owned)
-    assert not plan(hold_shut(BOTH_KEYED.blocks, {unsafe}), observed)
+    assert not plan(shut_down_unsafe(BOTH_KEYED.blocks, {unsafe}), observed)
     assert in_edge(secured) == {unsafe}
     option_memory(1 << 20)
     assert in_edge(secured) == frozenset()

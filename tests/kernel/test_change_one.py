@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
-from dcedge.expose.control import ControlClient
+from dcedge.api.control.client import ControlClient
 from dcedge.order.model import AddressPair, Bgp, Probe, Shaping, VirtualGateway, VirtualInterface
 from tests.lab.bed import ORDER, PASSWORDS, Bed
 from tests.lab.edge import written

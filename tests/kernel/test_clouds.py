@@ -78,6 +78,6 @@ def test_what_the_cloud_says_is_told_as_it_says_it(up: Paths) -> None:
     up.cloud.open(PRIMARY)
     up.wait_up(PRIMARY, BACKUP)
     up.cloud.change(PRIMARY, prefix_cap=0)
-    wait_down(up, "we announce more prefixes than the cloud takes")
+    wait_down(up, "we announce more prefixes than the cloud accepts")
     up.cloud.change(PRIMARY, prefix_cap=None)
     up.wait_up(PRIMARY, BACKUP)

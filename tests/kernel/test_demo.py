@@ -28,7 +28,7 @@ vtysh -c 'show bgp summary'
 echo one:two | cut -d: -f2
 exit 7
 """
-GOOD = Row("prod-a", 50e6, 50e6, Measured(49.8e6, 0.01), 0.0001, "up", ("Established",))
+GOOD = Row("prod-a", 50e6, 50e6, Measured(49.8e6, 0.01, 0.4), 0.0001, "up", ("Established",))
 
 
 def demo(*words: str, **variables: str) -> str:
@@ -85,14 +85,19 @@ def test_the_shell_is_reached_without_measuring_and_leaving_it_is_success() -> N
     judge_shell(said)
 
 
-BUSY = Measured(40e6, 0.15)
+BUSY = Measured(40e6, 0.15, 0.4)
+AT_WORK = Measured(20e6, 0.01, 0.01)
 NOT_THE_MACHINES_DOING: Mapping[str, tuple[Row, str]] = {
-    "more came through": (replace(GOOD, measured=Measured(55e6, 0.3)), "1.10 of what was ordered came through"),
+    "more came through": (replace(GOOD, measured=Measured(55e6, 0.3, 0.0)), "1.10 of what was ordered came through"),
     "the shaper has another rate": (replace(GOOD, shaper_bps=40e6, measured=BUSY), "shaper is set to 40 Mbit/s"),
+    "the shaper has another rate, and there is no idle time": (
+        replace(GOOD, shaper_bps=20e6, measured=AT_WORK),
+        "shaper is set to 20 Mbit/s",
+    ),
     "there is no shaper": (replace(GOOD, shaper_bps=None, measured=BUSY), "nothing in the kernel shapes it"),
-    "less came through an idle machine": (replace(GOOD, measured=Measured(40e6, 0.01)), "stood still for 1%"),
-    "far less came through": (replace(GOOD, measured=Measured(20e6, 0.1)), "only 0.40 of what was ordered"),
-    "its session does not last": (replace(GOOD, measured=Measured(0.0, 0.6)), "its session does not last"),
+    "less came through an idle machine": (replace(GOOD, measured=Measured(40e6, 0.01, 0.4)), "stood still for 1%"),
+    "far less came through": (replace(GOOD, measured=Measured(20e6, 0.1, 0.4)), "only 0.40 of what was ordered"),
+    "its session does not last": (replace(GOOD, measured=Measured(0.0, 0.6, 0.0)), "its session does not last"),
     "it is down": (replace(GOOD, verdict="down", sessions=("Active",), measured=BUSY), "it is down, BGP Active"),
     "a session is missing": (replace(GOOD, sessions=("Established", "Idle")), "BGP Established + Idle"),
 }
@@ -105,12 +110,15 @@ def test_what_is_no_machines_doing_is_a_fault_however_busy_it_was(row: Row, faul
 
 
 @pytest.mark.native
-def test_what_is_missing_since_the_machine_stood_still_is_no_fault() -> None:
+def test_what_is_missing_for_want_of_a_processor_is_no_fault() -> None:
     assert GOOD.fault == ""
     assert not GOOD.short
-    short = replace(GOOD, measured=BUSY)
-    assert short.fault == ""
-    assert short.short
+    for machine in (BUSY, AT_WORK):
+        short = replace(GOOD, measured=machine)
+        assert short.fault == ""
+        assert short.short
+    assert "at work for the rest of it" in AT_WORK.busy
+    assert "at work" not in BUSY.busy
 
 
 @pytest.mark.native

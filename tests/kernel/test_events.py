@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from dcedge.kernel.events import EventSocket
-from dcedge.kernel.netlink import RouteSocket
-from dcedge.kernel.view import dump_links
+from dcedge.kernel.link.view import dump_links
+from dcedge.netlink.socket import RouteSocket
 from tests.lab.netns import Workspace
 
 pytestmark = pytest.mark.everywhere

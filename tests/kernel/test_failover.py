@@ -169,9 +169,9 @@ def test_a_static_path_is_drained_without_loss_and_the_cloud_is_said_to_know_not
             drained = edge.dcedge("drain", PRIMARY, "--wait", "2s")
             seen = edge.virtual_interfaces()[PRIMARY]["reason"]
         assert drained.status == 1
-        assert "prod-a is static: the cloud cannot be told" in drained.stderr
-        assert "but carries" in seen
-        assert "the cloud cannot be told" in seen
+        assert "prod-a is static: a drain cannot be announced" in drained.stderr
+        assert "but still carries" in seen
+        assert "cannot be announced" in seen
         router.ip("route del 192.0.2.0/24 via 10.255.101.2 metric 1")
         assert edge.dcedge("undrain", PRIMARY).status == 0
     finally:

@@ -89,7 +89,7 @@ def test_packets_that_a_foreign_table_does_not_let_out(edge: Edge) -> None:
     )
     finding = told["finding"]
     assert (finding["layer"], finding["side"]) == ("ping", "customer"), json.dumps(told, indent=1)
-    assert "does not send to 10.255.101.1: a firewall on this router forbids it" in finding["text"]
+    assert "cannot send to 10.255.101.1: a firewall on this router blocks it" in finding["text"]
     assert any("table inet foreign, chain output" in text for text in finding["evidence"])
 
 

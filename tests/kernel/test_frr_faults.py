@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -204,3 +205,31 @@ def test_what_is_not_confirmed_is_not_saved(running: Bed) -> None:
     assert edge.dcedge("confirm").status == 0
     until("FRR to have saved", lambda: edge.frr.saved, accept=lambda text: "10.31.0.0/16" in text)
     edge.frr.load("no ip prefix-list by-hand\n")
+
+
+def test_what_frr_reads_late_out_of_a_file_of_another_order_is_undone(running: Bed) -> None:
+    """It starts empty and gets its part at once; only then it reads what was saved, of the order before."""
+    edge = running.edge
+
+    def order_metric(metric: int) -> None:
+        old, new = "{credential: dev-a}}", f"{{credential: dev-a}}, med: {metric}}}"
+        edge.order.write_text(ORDER.read_text().replace(old, new))
+
+    def metrics() -> set[str]:
+        return set(re.findall(r"set metric (17\d)", edge.frr.ask("bgpd", "show running-config")))
+
+    order_metric(171)
+    assert edge.dcedge("apply").status == 0
+    until("FRR to have saved", lambda: edge.frr.saved, accept=lambda text: "set metric 171" in text)
+    order_metric(172)
+    assert edge.dcedge("apply", "--confirm", "120s").status == 0
+    edge.frr.kill()
+    until("the daemon to say so", edge.status, accept=lambda seen: not seen["frr"]["available"])
+    for daemon in edge.frr.daemons:
+        edge.frr.start_daemon(daemon)
+    until("FRR to be configured again", metrics, accept=lambda found: found == {"172"})
+    edge.frr.read_saved()
+    until("the order's metric alone", metrics, accept=lambda found: found == {"172"})
+    assert edge.dcedge("rollback").status == 0
+    until("the metric of before", metrics, accept=lambda found: found == {"171"})
+    until("FRR to have saved", lambda: edge.frr.saved, accept=lambda text: "set metric 171" in text)

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
-from dcedge.resource import DISRUPTIONS
+from dcedge.plan.resource import DISRUPTIONS
 from dcedge.units import parse_rate
 from tests.kernel.test_main_job import sessions
 from tests.lab import traffic
@@ -124,7 +124,9 @@ def bgp(**settings: object) -> dict[str, Any]:
 
 HARMLESS: Mapping[str, Mapping[str, Any]] = {
     "bandwidth": {"bandwidth": "150M"},
-    "queue": {"shaping": {"queue": "pfifo"}},
+    "plain queue": {"shaping": {"queue": "pfifo"}},
+    "queue that cuts itself": {"shaping": {"queue": "cake"}},
+    "queue that does not": {"shaping": {"queue": "fq_codel"}},
     "limits": bgp(receive_limit=50, advertise_limit=20),
     "announcement": bgp(communities=["65010:1"], med=5),
     "BFD timers": bgp(bfd={"interval": "400ms", "multiplier": 5}),
@@ -160,13 +162,13 @@ def test_what_a_plan_calls_harmless_loses_nothing(running: Bed) -> None:
     edge, target = running.edge, running.dev.host_address(4)
     until(f"an answer from {target}", lambda: traffic.reaches(edge.host, target))
     flaps = sessions(running)
-    with traffic.udp_stream(edge.host, running.dev.host, target, packets_per_second=1000) as stream:
-        for what, change in {**HARMLESS, **INWARD}.items():
-            text = order_with(change)
+    for what, change in {**HARMLESS, **INWARD}.items():
+        text = order_with(change)
+        with traffic.udp_stream(edge.host, running.dev.host, target, packets_per_second=1000) as stream:
             # Back to the standard order is what the next change does too.
             assert planned(running, text) == ("none", {"dev-a"}) or what in INWARD, what
             take_over(running, text)
-    assert (stream.lost, stream.reordered) == (0, 0), stream
+        assert (stream.lost, stream.reordered) == (0, 0), (what, stream)
     assert sessions(running) == flaps
 
 

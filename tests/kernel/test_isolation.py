@@ -11,7 +11,7 @@ import pytest
 
 from dcedge.firewall.nft import Dropped, Firewall, FirewallError, FirewallEvents, ruleset_generation
 from dcedge.order.model import Order
-from dcedge.plan import Operation, plan
+from dcedge.plan.diff import Operation, plan
 from tests.lab.netns import Namespace, Workspace, connect_host
 from tests.lab.wait import until
 from tests.unit.firewall.orders import DEV_A, PROD, PROD_A, PROD_B, Line, firewall_of, order_of

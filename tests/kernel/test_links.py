@@ -13,21 +13,23 @@ from ipaddress import ip_address
 from typing import Any
 
 import pytest
+from pyroute2.protocols import ETH_P_ALL
 
-from dcedge.bgp.vty import FrrClient
-from dcedge.kernel import messages as m
-from dcedge.kernel import view
+from dcedge.frr.vty import FrrClient
+from dcedge.kernel import questions, view
+from dcedge.kernel.context import Failure
 from dcedge.kernel.naming import vrf_tables
 from dcedge.kernel.neighbours import neighbour_key, read_neighbours
-from dcedge.kernel.netlink import RouteSocket
-from dcedge.kernel.objects import ROUTE_PROTOCOL
+from dcedge.kernel.route import view as route_view
+from dcedge.netlink.socket import RouteSocket
 from dcedge.order.load import load_order
 from dcedge.order.model import Order
-from dcedge.pass_queue import Scope
-from dcedge.plan import Plan
-from dcedge.reconcile import PassResult, Reconciler, purge_intent
+from dcedge.plan.diff import Plan
+from dcedge.reconcile.reconciler import Reconciler, purge_intent
+from dcedge.reconcile.result import DirtySet, PassRequest, PassResult
+from dcedge.reconcile.state.formats import Runtime
+from dcedge.reconcile.state.store import Store
 from dcedge.settings import Settings
-from dcedge.store import Runtime, Store
 from tests.lab.clouds import Attachment, BirdCloud, Cloud, Exchange, Peer
 from tests.lab.edge import Edge
 from tests.lab.netns import Namespace, Workspace, leave_on_signals
@@ -37,7 +39,7 @@ pytestmark = pytest.mark.timeout(300)
 
 HEAD = "router: {asn: 65010, router_id: 10.255.0.1}\n"
 PORTS = ("p1", "p2", "p3", "p4")
-PACKET_AUXDATA, SOL_PACKET, ETH_P_ALL = 8, 263, 3
+PACKET_AUXDATA, SOL_PACKET = 8, 263
 
 
 class Router:
@@ -53,6 +55,7 @@ class Router:
         self.file = work.folder / "order.yaml"
         self.settings = Settings(order=self.file, credentials=work.folder, state_dir=work.folder / "state")
         self.store = Store(self.settings.state_dir)
+        self.failures: tuple[Failure, ...] = ()
         self.reconciler = self._start()
 
     def _start(self) -> Reconciler:
@@ -62,9 +65,15 @@ class Router:
         self.file.write_text(HEAD + text)
         return load_order(self.file).order
 
-    def attempt(self, text: str, runtime: Runtime | None = None, scope: Scope | None = None) -> PassResult:
+    def attempt(self, text: str, runtime: Runtime | None = None, dirty: DirtySet | None = None) -> PassResult:
         order = self.load(text)
-        return self.edge.call(lambda: self.reconciler.run(self.reconciler.intent(order, runtime or Runtime()), scope))
+        return self.edge.call(self._pass, order, runtime or Runtime(), dirty)
+
+    def _pass(self, order: Order, runtime: Runtime, dirty: DirtySet | None) -> PassResult:
+        request = PassRequest(dirty, failures=self.failures)
+        result = self.reconciler.run(self.reconciler.intent(order, runtime), request)
+        self.failures = result.failures
+        return result
 
     def apply(self, text: str) -> PassResult:
         done = self.attempt(text)
@@ -82,6 +91,7 @@ class Router:
         assert [(str(failure.operation.key), failure.text) for failure in done.failures] == []
         self.edge.call(self.reconciler.close)
         self.store.clear()
+        self.failures = ()
         self.reconciler = self._start()
         return done
 
@@ -94,7 +104,9 @@ class Router:
         return [f"{a['local']}/{a['prefixlen']}" for a in found if a["scope"] == "global"]
 
     def routes(self, *words: str) -> list[dict[str, Any]]:
-        return self.shown(*words, "route", "show", "table", "all", "proto", "220")
+        """The static routes; not the ends of VRFs' tables."""
+        found = self.shown(*words, "route", "show", "table", "all", "proto", "220")
+        return [route for route in found if route.get("type") != "unreachable"]
 
     def shown(self, *words: str) -> list[dict[str, Any]]:
         said = self.edge.run("ip", "-j", *words, check=False).stdout
@@ -215,7 +227,7 @@ def test_an_lacp_bond_is_made_from_its_members_and_released(router: Router) -> N
         "address add 10.255.1.1/30 dev b7.10",
     )
     text = order(BOND.format("p1, p2", "fast", ", mtu: 8500"), vi("a", "f1", 10, 1))
-    made = next(o for o in router.plan(text).operations if o.key.kind == "bond")
+    made = next(o for o in router.plan(text).operations if o.key.type == "bond")
     assert (made.disruption, made.affects) == ("link", ("a",))
     router.apply(text)
     bond = router.link("bond7")
@@ -321,7 +333,7 @@ def test_a_ports_mtu_is_raised_for_who_needs_it_and_put_back_on_purge(router: Ro
     connections = HOSTED.replace("outer: 10,", "outer: 10, mtu: 8500,")
     router.apply(order(connections, vi("plain-a", "plain", 30, 4)))
     text = order(connections, vi("plain-a", "plain", 30, 4) + vi("s-a", "s", 100, 1))
-    raised = next(o for o in router.plan(text).operations if o.key.kind == "port")
+    raised = next(o for o in router.plan(text).operations if o.key.type == "port")
     assert (raised.disruption, raised.affects) == ("link", ("plain-a", "s-a"))
     router.apply(text)
     assert [router.link(name)["mtu"] for name in ("p1", "p1.10", "p1.10.100", "p1.30")] == [8500, 8500, 8500, 1500]
@@ -399,28 +411,29 @@ def test_a_prompt_look_repairs_routes_and_vrfs_too(router: Router) -> None:
         index = router.link(broken)["ifindex"]
         router.edge.ip(f"link del {broken}")
         others = {router.link("p1.10").get("ifindex", index)}
-        scope = Scope(frozenset({index} | others), True)
-        done = router.edge.call(router.reconciler.run, intent, scope)
+        dirty = DirtySet(frozenset({index} | others), True)
+        done = router.edge.call(router.reconciler.run, intent, PassRequest(dirty))
         assert done.failures == ()
-        assert expected <= {operation.key.kind for operation in done.done.operations}
-        assert all(not set(o.affects) - {"a"} for o in done.done.operations if o.key.kind != "firewall"), done.done
+        assert expected <= {operation.key.type for operation in done.done.operations}
+        assert all(not set(o.affects) - {"a"} for o in done.done.operations if o.key.type != "firewall"), done.done
         assert [route["dst"] for route in router.routes("-4")] == ["10.20.0.0/16"]
         assert router.addresses("p1.10") == ["10.255.1.2/30", "2001:db8:1::2/126"]
     assert not router.plan(text)
 
 
 def test_what_fails_for_good_does_not_slow_other_repairs_down(router: Router) -> None:
-    """A missing member of a bond fails in every pass; a lost address elsewhere needs no look at everything."""
+    """A missing member of a bond fails in every pass; a lost address elsewhere needs no full resync."""
     lines = BOND.format("p1, p9", "fast", "") + "  f2: {provider: generic, port: p2, bandwidth: 1G}\n"
     text = order(lines, vi("a", "f1", 10, 1) + vi("b", "f2", 10, 2))
     intent = router.edge.call(lambda: router.reconciler.intent(router.load(text), Runtime()))
     router.edge.call(router.reconciler.run, intent)
-    said = [failure.text for failure in router.edge.call(router.reconciler.run, intent).failures]
+    failures = router.edge.call(router.reconciler.run, intent).failures
+    said = [failure.text for failure in failures]
     assert said == ["no such interface: p9"]
     router.edge.ip("address del 10.255.2.2/30 dev p2.10")
     known = router.reconciler.kernel.observed
-    scope = Scope(frozenset({router.link("p2.10")["ifindex"]}))
-    done = router.edge.call(router.reconciler.run, intent, scope)
+    dirty = DirtySet(frozenset({router.link("p2.10")["ifindex"]}))
+    done = router.edge.call(router.reconciler.run, intent, PassRequest(dirty, failures=failures))
     assert [str(operation.key) for operation in done.done.operations] == ["address 10.255.2.2/30 on p2.10"]
     assert "10.255.2.2/30" in router.addresses("p2.10")
     assert router.reconciler.kernel.observed is known
@@ -433,9 +446,9 @@ def test_what_goes_during_a_look_at_everything_is_back_with_the_next_prompt_pass
     text = order(TWO, vi("a", "f1", 10, 1) + vi("b", "f2", 10, 2))
     router.apply(text)
     index = router.link("p1.10")["ifindex"]
-    looked = view.our_routes
+    looked = route_view.our_routes
 
-    def last(sock: RouteSocket) -> list[view.RouteView]:
+    def last(sock: RouteSocket) -> list[route_view.RouteView]:
         router.edge.ip("link del p1.10")
         monkeypatch.undo()
         return looked(sock)
@@ -444,7 +457,7 @@ def test_what_goes_during_a_look_at_everything_is_back_with_the_next_prompt_pass
     monkeypatch.setattr(view, "our_routes", last)
     failed = router.attempt(text)
     assert [str(failure.operation.key) for failure in failed.failures] == ["shaper p1.10"]
-    done = router.attempt(text, scope=Scope(frozenset({index}), True))
+    done = router.attempt(text, dirty=DirtySet(frozenset({index}), True))
     assert done.failures == ()
     assert router.addresses("p1.10") == ["10.255.1.2/30", "2001:db8:1::2/126"]
     assert not router.plan(text)
@@ -453,15 +466,15 @@ def test_what_goes_during_a_look_at_everything_is_back_with_the_next_prompt_pass
 def test_the_kernel_sends_only_our_routes(router: Router) -> None:
     router.apply(static("primary", ""))
     router.edge.ip(*(f"route add 10.98.{n}.0/24 via 10.255.1.1" for n in range(50)))
-    body = m.ROUTE_BODY.pack(m.AF_INET, 0, 0, 0, 0, ROUTE_PROTOCOL, 0, 0, 0)
-    sent = router.edge.call(lambda: sum(1 for _ in router.reconciler.sock.dump(m.RTM_GETROUTE, body)))
+    ours = questions.our_routes(socket.AF_INET)
+    sent = router.edge.call(lambda: sum(1 for _ in router.reconciler.sock.dump(ours)))
     assert sent == 1
 
 
 def test_a_virtual_interface_ordered_down_is_down_and_keeps_what_it_has(router: Router) -> None:
     router.apply(order(TWO, vi("a", "f1", 10, 1)))
     text = order(TWO, vi("a", "f1", 10, 1, "admin: down, "))
-    assert [(o.disruption, o.affects) for o in router.plan(text).operations if o.key.kind == "link"] == [
+    assert [(o.disruption, o.affects) for o in router.plan(text).operations if o.key.type == "link"] == [
         ("link", ("a",))
     ]
     router.apply(text)
@@ -497,7 +510,7 @@ def test_an_interface_that_gets_ipv6_keeps_the_link_local_address_that_it_has(ro
     made = until("the kernel's link-local address", lambda: link_locals(router, "p1.10"), accept=bool)
     router.edge.ip(f"address del {made[0]}/64 dev p1.10", "address add fe80::77/64 dev p1.10 nodad")
     assert router.plan(order(TWO, IPV4_ONLY)).operations == ()
-    done = router.attempt(order(TWO, vi("a", "f1", 10, 1)), scope=Scope())
+    done = router.attempt(order(TWO, vi("a", "f1", 10, 1)), dirty=DirtySet())
     created = [str(operation.key) for operation in done.done.operations if operation.action == "create"]
     assert created == ["address 2001:db8:1::2/126 on p1.10"]
     assert link_locals(router, "p1.10") == ["fe80::77"]
@@ -514,8 +527,8 @@ def test_a_repair_in_the_kernel_does_not_ask_frr_first(
     router.edge.ip("address del 10.255.1.2/30 dev p1.10")
     asked: list[object] = []
     with monkeypatch.context() as patched:
-        patched.setattr(router.reconciler.frr_part, "look", lambda *said: asked.append(said))
-        router.attempt(text, scope=Scope(frozenset({router.link("p1.10")["ifindex"]})))
+        patched.setattr(router.reconciler.frr_sync, "observe", lambda *said: asked.append(said))
+        router.attempt(text, dirty=DirtySet(frozenset({router.link("p1.10")["ifindex"]})))
     assert "10.255.1.2/30" in router.addresses("p1.10")
     assert asked == []
 

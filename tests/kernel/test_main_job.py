@@ -13,15 +13,15 @@ from typing import Any
 
 import pytest
 
-from dcedge.bgp.config import Line, render_lines
-from dcedge.bgp.delta import blocks_of
-from dcedge.credentials import read_credentials
-from dcedge.errors import OrderInvalidError
-from dcedge.expose.control import MAX_BODY, ControlClient
-from dcedge.intent import credentials_of, derive
+from dcedge.api.control.client import MAX_BODY, ControlClient
+from dcedge.frr.config import ConfigLine, render_lines
+from dcedge.frr.delta import blocks_of
 from dcedge.kernel.capabilities import Capabilities
+from dcedge.order.credentials import read_credentials
+from dcedge.order.findings import OrderInvalidError
 from dcedge.order.load import load_order
-from dcedge.store import Runtime
+from dcedge.reconcile.desired import credentials_of, derive
+from dcedge.reconcile.state.formats import Runtime
 from tests.lab import traffic
 from tests.lab.bed import ORDER, ORDERED_BPS, PASSWORDS, Bed
 from tests.lab.frr import DAEMON_FOLDER
@@ -137,7 +137,7 @@ def sessions(bed: Bed) -> dict[str, tuple[int, int]]:
     }
 
 
-def is_default(line: Line) -> bool:
+def is_default(line: ConfigLine) -> bool:
     """Whether FRR leaves a line unsaid: a neighbour is active in IPv4 unless told, in IPv6 only if told."""
     inactive = "address-family ipv6 unicast" in line.path
     return bool(re.fullmatch(r"no neighbor \S+ activate" if inactive else r"neighbor \S+ activate", line.text))

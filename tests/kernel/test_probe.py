@@ -12,7 +12,7 @@ from ipaddress import ip_address
 
 import pytest
 
-from dcedge.order.kinds import Family
+from dcedge.order.field_types import Family
 from dcedge.probe import stamping
 from dcedge.probe.icmp import EchoSocket
 from dcedge.probe.prober import Prober

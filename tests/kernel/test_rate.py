@@ -77,5 +77,11 @@ def line(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Line]:
 @pytest.mark.parametrize(("rate", "bits"), [("10M", 10e6), ("50M", 50e6), ("200M", 200e6)])
 def test_tcp_gets_the_ordered_rate_and_no_more(line: Line, rate: str, bits: float) -> None:
     line.apply(rate)
-    measured = traffic.saturate(line.host, [HOST_IN_THE_CLOUD], line.fibre.cloud, tags=0)
-    assert 0.6 * bits < measured.bps < 1.01 * bits  # the tests that run beside may take of the lower bound
+
+    def measured() -> float:
+        bps = traffic.saturate(line.host, [HOST_IN_THE_CLOUD], line.fibre.cloud, tags=0).bps
+        assert bps < 1.01 * bits
+        return bps
+
+    # The tests that run beside may hold a sender up.
+    until("the ordered rate", measured, 60, accept=lambda bps: bps > 0.9 * bits)

@@ -13,9 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from dcedge.bgp.vty import FrrClient
-from dcedge.credentials import Secret
 from dcedge.errors import FrrError
+from dcedge.frr.vty import FrrClient
+from dcedge.order.credentials import Secret
 from tests.lab.bed import ORDER, ORDERED_BPS, PASSWORDS, Bed
 from tests.lab.echoing import Echo, EchoingDaemon, reply
 from tests.lab.edge import Edge

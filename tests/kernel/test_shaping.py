@@ -10,13 +10,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dcedge.kernel import messages as m
 from dcedge.kernel.capabilities import Capabilities, capabilities
-from dcedge.kernel.classify import control_classifier
-from dcedge.kernel.netlink import RouteSocket
-from dcedge.kernel.shaping import Tree, interface_tree
-from dcedge.kernel.tree import tree_requests
-from dcedge.kernel.view import dump_links, observe_link, qdiscs_of, tree_of
+from dcedge.kernel.link.view import dump_links
+from dcedge.kernel.queue import messages as q
+from dcedge.kernel.queue.classify import control_classifier
+from dcedge.kernel.queue.handles import CONTROL_HANDLE
+from dcedge.kernel.queue.observe import tree_of
+from dcedge.kernel.queue.shaping import Tree, interface_tree
+from dcedge.kernel.queue.tree import tree_requests
+from dcedge.kernel.queue.view import qdiscs_of
+from dcedge.kernel.view import observe_link
+from dcedge.netlink.socket import RouteSocket
 from tests.lab.netns import Namespace, Workspace
 
 pytestmark = pytest.mark.everywhere
@@ -35,9 +39,9 @@ class Device:
     can: Capabilities
 
     def tree(self, rate: int, mtu: int, overhead: int, queue: str) -> Tree:
-        mark = m.CONTROL_HANDLE if self.can.skbedit else 0
+        mark = CONTROL_HANDLE if self.can.skbedit else 0
         return interface_tree(
-            rate, mtu, overhead, self.can.queue(queue), control_classifier(CUSTOMER, m.CONTROL_HANDLE, mark)
+            rate, mtu, overhead, self.can.queue(queue), control_classifier(CUSTOMER, CONTROL_HANDLE, mark)
         )
 
     def put(self, before: Tree | None, after: Tree) -> Tree:
@@ -50,7 +54,7 @@ class Device:
         self.namespace.run("tc", *words)
 
     def clear(self) -> None:
-        self.sock.execute([m.delete_root(self.index)])
+        self.sock.execute([q.delete_root(self.index)])
 
 
 @pytest.fixture(scope="module")

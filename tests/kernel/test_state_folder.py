@@ -5,52 +5,18 @@ One story on one router, each scenario going on from the last.
 
 from __future__ import annotations
 
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.lab.bed import ORDER, Bed
+from tests.lab.disk import Disk
 from tests.lab.edge import Edge
+from tests.lab.small_disk import SmallDisk
 from tests.lab.wait import until
 
 VIRTUAL_INTERFACES = ("prod-a", "prod-b", "dev-a")
-RESERVED_BYTES = 256 * 1024
-
-
-class SmallDisk:
-    """A file system of its own for the state folder, that can be filled and made read-only."""
-
-    def __init__(self, place: Path) -> None:
-        self._place = place
-        place.mkdir(mode=0o700)
-        self._mount("-t", "tmpfs", "-o", f"size={RESERVED_BYTES},mode=700", "tmpfs", str(place))
-
-    def fill(self) -> None:
-        """Not a byte more goes in."""
-        with (self._place / "ballast").open("wb", buffering=0) as ballast:
-            try:
-                while True:
-                    ballast.write(b"\0" * 4096)
-            except OSError:
-                return
-
-    def empty(self) -> None:
-        """There is room again."""
-        (self._place / "ballast").unlink()
-
-    def read_only(self, yes: bool) -> None:
-        """Take no change at all, or take them again."""
-        self._mount("-o", "remount,ro" if yes else "remount,rw", str(self._place))
-
-    def unmount(self) -> None:
-        """Take it away, whatever is in it; fine where it has gone."""
-        subprocess.run(["umount", "--lazy", str(self._place)], check=False, capture_output=True)
-
-    @staticmethod
-    def _mount(*words: str) -> None:
-        subprocess.run(["mount", *words], check=True, capture_output=True)
 
 
 @pytest.fixture(scope="module")
@@ -95,7 +61,7 @@ def test_full_from_the_boot_on_all_comes_up(router: tuple[Bed, SmallDisk]) -> No
     disk.fill()
     bed.edge.start_daemon()
     bed.wait_up(*VIRTUAL_INTERFACES)
-    assert "cannot be written (No space left on device): a restart would forget" in notes(bed.edge)
+    assert "cannot be written (No space left on device): a restart would lose" in notes(bed.edge)
     assert "No space left on device" in bed.edge.dcedge("status").stdout
 
 
@@ -112,7 +78,7 @@ def test_a_reload_and_a_drain_are_done_and_say_what_a_restart_would_forget(route
     edge.order.write_text(order(_50M="60M"))
     done = edge.dcedge("reload")
     assert (done.status, rate(edge)) == (0, 60), done.said
-    assert "a restart would forget" in done.stdout
+    assert "a restart would lose" in done.stdout
     assert edge.virtual_interfaces()["prod-a"]["ordered_bps"] == 60_000_000
     drained = edge.dcedge("drain", "prod-a", "--wait", "20s")
     assert drained.status == 0, drained.said
@@ -131,9 +97,34 @@ def test_a_change_that_could_not_be_taken_back_does_not_begin(router: tuple[Bed,
 
 def test_what_was_owed_is_written_when_there_is_room(router: tuple[Bed, SmallDisk]) -> None:
     bed, disk = router
-    disk.empty()
+    disk.mend()
     until("all to be written", lambda: notes(bed.edge), accept=lambda said: "cannot be written" not in said)
     assert (bed.edge.state_dir / "last-good-order.yaml").read_text() == bed.edge.order.read_text()
+
+
+def test_read_only_from_the_boot_on_all_comes_up_and_every_change_is_done(router: tuple[Bed, SmallDisk]) -> None:
+    bed, disk = router
+    edge = bed.edge
+    edge.stop_daemon()
+    assert edge.dcedge("purge", "--yes").status == 0
+    assert "eth1.101@" not in links(edge)
+    disk.make_read_only()
+    edge.start_daemon()
+    bed.wait_up(*VIRTUAL_INTERFACES)
+    assert "cannot be written (Read-only file system): a restart would lose" in notes(edge)
+    edge.namespace.ip("link delete dev eth1.101")
+    until("the link", lambda: links(edge), accept=lambda said: "eth1.101@" in said)
+    edge.order.write_text(order(_50M="50M"))
+    for words in (("apply",), ("reload",), ("drain", "prod-a", "--wait", "20s"), ("undrain", "prod-a")):
+        done = edge.dcedge(*words)
+        assert done.status == 0, done.said
+    assert rate(edge) == 50
+    edge.order.write_text(order(_50M="60M"))
+    assert edge.dcedge("apply").status == 0
+    disk.mend()
+    until("all to be written", lambda: notes(edge), accept=lambda said: "cannot be written" not in said)
+    assert (edge.state_dir / "last-good-order.yaml").read_text() == edge.order.read_text()
+    bed.wait_up(*VIRTUAL_INTERFACES)
 
 
 @pytest.mark.parametrize("trouble", ["full", "read-only"])
@@ -148,17 +139,14 @@ def test_an_unconfirmed_change_is_rolled_back_whatever_the_disk_takes(
     if trouble == "full":
         disk.fill()
     else:
-        disk.read_only(True)
+        disk.make_read_only()
     until("the rate before", lambda: rate(edge), accept=lambda found: found == 60)
     assert edge.dcedge("confirm").status == 1
     edge.kill_daemon()
     edge.start_daemon()
     until("the first pass", lambda: edge.status()["pass"]["finished_at"])
     assert rate(edge) == 60, "a restart takes the order up again that nobody confirmed"
-    if trouble == "full":
-        disk.empty()
-    else:
-        disk.read_only(False)
+    disk.mend()
     pending = edge.state_dir / "pending.json"
     until("all to be written", pending.exists, accept=lambda there: not there)
     edge.kill_daemon()
@@ -177,3 +165,26 @@ def test_a_daemon_whose_state_folder_goes_is_still_the_one_writer(router: tuple[
     assert "eth1.101@" in links(bed.edge)
     bed.edge.namespace.ip("link delete dev eth1.101")
     until("the link", lambda: links(bed.edge), accept=lambda said: "eth1.101@" in said)
+
+
+def test_a_disk_that_hangs_holds_up_nothing_but_its_files(router: tuple[Bed, SmallDisk], tmp_path: Path) -> None:
+    bed, _ = router
+    edge = bed.edge
+    edge.stop_daemon()
+    with Disk(tmp_path / "image", edge.state_dir) as disk:
+        edge.start_daemon()
+        bed.wait_up(*VIRTUAL_INTERFACES)
+        disk.hang()
+        edge.namespace.ip("link delete dev eth1.101")
+        until("the link", lambda: links(edge), accept=lambda said: "eth1.101@" in said)
+        edge.order.write_text(order(_50M="50M"))
+        done = edge.dcedge("apply")
+        assert (done.status, rate(edge)) == (0, 50), done.said
+        assert "the disk does not answer): a restart would lose" in done.stdout
+        assert edge.dcedge("drain", "prod-a", "--wait", "20s").status == 0
+        assert edge.dcedge("undrain", "prod-a").status == 0
+        bed.wait_up(*VIRTUAL_INTERFACES)
+        disk.mend()
+        until("all to be written", lambda: notes(edge), accept=lambda said: "cannot be written" not in said)
+        assert (edge.state_dir / "last-good-order.yaml").read_text() == edge.order.read_text()
+        edge.stop_daemon()

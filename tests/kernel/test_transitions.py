@@ -22,12 +22,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from dcedge.bgp.vty import FrrClient
+from dcedge.frr.vty import FrrClient
 from dcedge.order.load import parse_order
-from dcedge.plan import Plan
-from dcedge.reconcile import Reconciler, purge_intent
+from dcedge.plan.diff import Plan
+from dcedge.reconcile.reconciler import Reconciler, purge_intent
+from dcedge.reconcile.state.formats import Runtime
+from dcedge.reconcile.state.store import Store
 from dcedge.settings import Settings
-from dcedge.store import Runtime, Store
 from tests.lab.netns import Workspace
 
 PORTS = ("tt1", "tt2")

@@ -122,7 +122,8 @@ class Bed:
         with contextlib.suppress(AssertionError):
             parts.append(f"--- the edge's addresses\n{self.edge.namespace.run('ip', '-br', 'address').stdout}")
         with contextlib.suppress(AssertionError):
-            parts.append(f"--- the edge's FRR\n{self.edge.frr.vtysh('show bgp summary', 'show interface brief')}")
+            looks = ("show bgp summary", "show bfd peers", "show interface brief")
+            parts.append(f"--- the edge's FRR\n{self.edge.frr.vtysh(*looks)}")
         for cloud in self.clouds:
             with contextlib.suppress(AssertionError):
                 states = {

@@ -70,7 +70,7 @@ class Browser:
         """Wait until an expression comes to something true, and return that."""
         deadline = asyncio.get_running_loop().time() + PATIENCE_SECONDS
         while not (seen := await self.evaluate(script)):
-            shown = await self.evaluate("document.body.innerText")
+            shown = await self.evaluate("document.body?.innerText ?? 'no page yet'")
             assert asyncio.get_running_loop().time() < deadline, f"waited for {what}; {self.complaints}; {shown}"
             await asyncio.sleep(0.05)
         return seen

@@ -17,8 +17,8 @@ from typing import Any
 
 import yaml
 
+from dcedge.api.control.client import ControlClient
 from dcedge.errors import NotRunningError
-from dcedge.expose.control import ControlClient
 from tests.lab.frr import Frr
 from tests.lab.netns import Fibre, Port, Workspace, connect_host, end, fibre
 from tests.lab.prefork import Forked, Prefork
@@ -191,6 +191,11 @@ class Edge:
         """Have the daemon read its order again (SIGHUP)."""
         assert self._daemon is not None
         self._daemon.send_signal(signal.SIGHUP)
+
+    def signal_daemon(self, number: signal.Signals) -> None:
+        """Send the daemon a signal: SIGSTOP keeps it from everything, SIGCONT has it go on."""
+        assert self._daemon is not None
+        self._daemon.send_signal(number)
 
     def forget(self) -> None:
         """Remove the daemon's memory: state folder and log."""

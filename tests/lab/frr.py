@@ -17,8 +17,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, NoReturn, Self
 
-from dcedge.bgp.vty import FrrClient
 from dcedge.errors import FrrError
+from dcedge.frr.vty import FrrClient
 
 DAEMON_FOLDER = Path("/usr/lib/frr")
 NICE = ("nice", "-n", "-5")  # as Debian's frr.service runs it, for BFD's sake
@@ -192,6 +192,10 @@ class Frr:
     def signal_daemon(self, daemon: str, number: signal.Signals) -> None:
         """Send one daemon a signal: SIGSTOP wedges it, SIGCONT wakes it."""
         self._running[daemon].send_signal(number)
+
+    def process(self, daemon: str) -> int:
+        """The process ID of a running daemon."""
+        return self._running[daemon].pid
 
     def vtysh(self, *commands: str) -> str:
         """What vtysh prints for the commands, one after the other; raises where it fails."""

@@ -130,7 +130,7 @@ def set_up_host() -> None:
     Path("/proc/sys/kernel/printk").write_text("1 4 1 7\n")
     # This kernel would run a /sbin/hotplug for every link that comes or goes; udev, where there is one, ends that.
     Path("/sys/kernel/uevent_helper").write_text("\n")
-    for module, sign in (("ipv6", "/proc/sys/net/ipv6"), ("tun", "/sys/class/misc/tun")):
+    for module, sign in (("ipv6", "/sys/module/ipv6"), ("tun", "/sys/class/misc/tun")):
         if not Path(sign).exists():  # Linux 7 has IPv6 built in
             subprocess.run(["modprobe", module], check=True)
     subprocess.run(["ip", "link", "set", "lo", "up"], check=True)

@@ -34,8 +34,9 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 NAMESPACES = Path("/run/netns")  # iproute2's folder
+HAS_IPV6 = Path("/proc/sys/net/ipv6").exists()
 CLONE_NEWNET = 0x40000000  # sched.h
-SIOCGIFFLAGS, SIOCSIFFLAGS, IFF_UP = 0x8913, 0x8914, 1  # sockios.h, if.h
+SIOCGIFFLAGS, SIOCSIFFLAGS, UP_FLAG = 0x8913, 0x8914, 1  # sockios.h, if.h
 ENDING_SECONDS = 5.0
 _INDICES = itertools.count(1001)  # above all that the kernel chooses itself
 AHEAD = ("nice", "-n", "-10")  # for hosts and clouds, which do not share the router's processor in earnest
@@ -126,11 +127,15 @@ class Namespace:
         return self._thread.submit(function, *args, **kwargs).result()
 
     def sysctl(self, **values: int) -> None:
-        """Set net.* sysctls; a key is the path below /proc/sys/net with `__` for each slash."""
+        """Set net.* sysctls; a key is the path below /proc/sys/net with `__` for each slash.
+
+        A kernel without IPv6 has none of that; what is set for it is left out there.
+        """
 
         def write() -> None:
             for key, value in values.items():
-                Path("/proc/sys/net", *key.split("__")).write_text(str(value))
+                if HAS_IPV6 or not key.startswith("ipv6__"):
+                    Path("/proc/sys/net", *key.split("__")).write_text(str(value))
 
         self.call(write)
 
@@ -237,8 +242,10 @@ def span(customer: Port, cloud: Port, middle: Namespace) -> Span:
 def connect_host(router: Namespace, port: str, host: Namespace, networks: Sequence[IPv4Network | IPv6Network]) -> None:
     """Lay a link from a router's new `port` to a host's eth0.
 
-    On each network the router has the first address, the host the tenth and its default route to the first.
+    On each network the router has the first address, the host the tenth and its default route to the first; on IPv6's
+    where the kernel has that.
     """
+    networks = [network for network in networks if HAS_IPV6 or network.version == 4]
     router.ip(
         f"link add name {port} type veth peer name eth0 netns {host.name}",
         f"link set dev {port} up",
@@ -399,7 +406,7 @@ def _raise_link(name: str) -> None:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as any_socket:
         request = struct.pack("16sH14x", name.encode(), 0)
         flags = struct.unpack("16sH14x", fcntl.ioctl(any_socket, SIOCGIFFLAGS, request))[1]
-        fcntl.ioctl(any_socket, SIOCSIFFLAGS, struct.pack("16sH14x", name.encode(), flags | IFF_UP))
+        fcntl.ioctl(any_socket, SIOCSIFFLAGS, struct.pack("16sH14x", name.encode(), flags | UP_FLAG))
 
 
 def enter(path: Path) -> None:

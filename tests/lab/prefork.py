@@ -1,4 +1,4 @@
-"""`dcedge` as it is, without the seconds that Python takes to start in the lab's kernel.
+"""`dcedge` as it is, without the time that Python takes to start, which in the lab's kernel is seconds.
 
 A process that has imported the command line and the daemon forks for each command; the fork enters the network
 namespace, takes on environment, folder and output, and runs the command. The demo, the soak and the tests of the
@@ -29,17 +29,17 @@ from tests.lab.netns import enter
 REQUEST_BYTES = 1 << 20
 # What the verbs import when they are called.
 IMPORTED = (
-    "dcedge.alone",
-    "dcedge.cli",
-    "dcedge.daemon",
+    "dcedge.daemon.alone",
+    "dcedge.cli.app",
+    "dcedge.daemon.start",
     "dcedge.explain.gather",
     "dcedge.explain.report",
-    "dcedge.expose.plan",
-    "dcedge.expose.status",
-    "dcedge.measure.command",
+    "dcedge.cli.print_plan",
+    "dcedge.cli.print_status",
+    "dcedge.cli.measure",
     "dcedge.order.schema",
-    "dcedge.reconcile",
-    "dcedge.service",
+    "dcedge.reconcile.reconciler",
+    "dcedge.daemon.service",
 )
 
 
@@ -141,7 +141,7 @@ def _all(file: IO[str]) -> str:
 
 def serve(requests: socket.socket) -> None:
     """Fork for every request until the other end is closed."""
-    main = import_module("dcedge.command").main
+    main = import_module("dcedge.cli.entry").main
     for module in IMPORTED:
         import_module(module)
     gc.freeze()  # what is shared with every fork is not copied to be looked through
@@ -167,7 +167,8 @@ def _attend(request: dict[str, Any], answer: int, stdout: int, stderr: int, main
         _command(request, stdout, stderr, main)
     os.write(answer, str(child).encode())
     ended = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-    os.write(answer, str(ended).encode())
+    with contextlib.suppress(BrokenPipeError):  # who started it may wait for it no more
+        os.write(answer, str(ended).encode())
     os._exit(0)
 
 

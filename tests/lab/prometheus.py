@@ -41,7 +41,7 @@ def hurried(rules: str) -> str:
         return f"{found[1]}{int(found[2]) * _SECONDS[found[3]] // haste}s"
 
     rules = re.sub(r"(for: |interval: |\[)(\d+)([mhd])", shorter, rules)
-    # A look at everything comes once a minute here too.
+    # A full resync comes once a minute here too.
     return rules.replace(STALLED, f"{STALLED[:-3]}{_STALLED_SECONDS}")
 
 

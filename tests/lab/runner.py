@@ -19,7 +19,7 @@ import tempfile
 import termios
 import time
 import tty
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NoReturn
 
@@ -103,17 +103,21 @@ def missing_here() -> list[str]:
     return probe.stdout.split()
 
 
-def choose_kernel(*, systemd: bool = False) -> str:
-    """`native` (or `here`) or `uml`; raises NoKernelError with the reasons. systemd wants a machine to itself."""
+def choose_kernel(*, systemd: bool = False, append: Sequence[str] = ()) -> str:
+    """`native` (or `here`) or `uml`; raises NoKernelError with the reasons.
+
+    systemd wants a machine to itself, and a command line of its own (`append`) a kernel.
+    """
     if os.geteuid() != 0:
         raise NoKernelError("needs root: network namespaces and FRR's users are root's business")
     wish = os.environ.get("LAB_KERNEL", "auto")
     if wish not in {"auto", "native", "uml", "here"}:
         raise NoKernelError(f"LAB_KERNEL={wish} is none of auto, native, uml, here")
-    if wish == "here" and not systemd:
+    another = bool(systemd or append)
+    if wish == "here" and not another:
         return "native"
-    reason = "systemd is to be process 1" if systemd else "LAB_KERNEL=uml"
-    if wish != "uml" and not systemd:
+    reason = "systemd is to be process 1" if systemd else f"`{' '.join(append)}`" if append else "LAB_KERNEL=uml"
+    if wish != "uml" and not another:
         missing = missing_here()
         if not missing:
             return "native"
@@ -210,7 +214,7 @@ class Uml:
     removes.
     """
 
-    def __init__(self, *, systemd: bool = False) -> None:
+    def __init__(self, *, systemd: bool = False, append: Sequence[str] = ()) -> None:
         size = memory_bytes()
         self.environment = {"LAB_INIT": "systemd"} if systemd else {}
         self.line, theirs = socket.socketpair()
@@ -228,6 +232,7 @@ class Uml:
             f"init={place}/init", "con=null", f"con0=null,fd:{log}", "ssl=null",
             f"ssl0=fd:{theirs.fileno()},fd:{theirs.fileno()}", "quiet",
             *(f"{name}={value}" for name, value in self.environment.items()),  # init's: the kernel knows no such words
+            *append,
         ]  # fmt: skip
         prepare = f'ln -s "$0" {place}/init && TMPDIR={place} exec "$@"'
         if prefix:
@@ -434,9 +439,8 @@ class Session:
         return EXIT_LAB_BROKE
 
 
-def run_in_uml(command: list[str], timeout: float | None, out: Path | None, *, systemd: bool = False) -> int:
-    """Boots, runs, ends it."""
-    uml = Uml(systemd=systemd)
+def run_in_uml(uml: Uml, command: list[str], timeout: float | None, out: Path | None) -> int:
+    """Runs in it, and ends it."""
     try:
         return Session(uml, command, timeout, out).run()
     finally:
@@ -465,6 +469,10 @@ def main(arguments: list[str]) -> int:
     parser.add_argument(
         "--frr", metavar="SUITE|PATH", help="another Debian's FRR and BIRD: trixie, forky, or where its root lies"
     )
+    parser.add_argument(
+        "--append", action="append", default=[], metavar="WORD",
+        help="a word for the kernel's command line, such as ipv6.disable=1 (User-Mode Linux); may be repeated",
+    )  # fmt: skip
     parser.add_argument("command", metavar="COMMAND", nargs=argparse.REMAINDER, help="with its arguments")
     options = parser.parse_args(arguments)
     command: list[str] = options.command[1:] if options.command[:1] == ["--"] else options.command
@@ -476,15 +484,15 @@ def main(arguments: list[str]) -> int:
         out = out.resolve()
     try:
         if os.environ.get("LAB"):
-            if options.frr:
-                raise NoKernelError("this is the lab already: its FRR was chosen when it was started")
+            if options.frr or options.append:
+                raise NoKernelError("this is the lab already: its FRR and its kernel were chosen when it was started")
             nested = [*with_timeout(options.timeout), *command]
             os.execvpe(nested[0], nested, os.environ | ({"LAB_OUT": str(out)} if out else {}))
         if options.frr:
             os.environ[OTHER_FRR] = str(frr_root(options.frr))
-        if choose_kernel(systemd=options.systemd) == "native":
+        if choose_kernel(systemd=options.systemd, append=options.append) == "native":
             run_here(command, options.timeout, out)
-        return run_in_uml(command, options.timeout, out, systemd=options.systemd)
+        return run_in_uml(Uml(systemd=options.systemd, append=options.append), command, options.timeout, out)
     except FileNotFoundError as error:
         say(f"{error.filename}: {error.strerror}")
         return 127

@@ -79,7 +79,7 @@ class SharedLine:
             target = f"10.20.{vlan}.10"
             processes.append(self.cloud.popen("iperf3", "--server", "--bind", target))
             until("the server", lambda to=target: f"{to}:5201" in self.cloud.run("ss", "-Hltn").stdout)  # type: ignore[misc]
-            words = ["iperf3", "--client", target, "--parallel", "4", "--time", "60"]
+            words = ["iperf3", "--client", target, "--parallel", "4", "--time", "120"]
             processes.append(self.edge.popen(*words))
         try:
             for vlan in vlans:
@@ -106,3 +106,16 @@ class SharedLine:
             (b.bytes - a.bytes + 14 * (b.packets - a.packets)) * 8 / elapsed / 1e6
             for a, b in zip(before, after, strict=True)
         ]
+
+    def rates_between(self, vlans: Sequence[int], least: float, most: float, seconds: float = 2.0) -> list[float]:
+        """What arrives by each virtual interface in a span in which nothing beside holds the senders up, in Mbit/s.
+
+        That is one in which at least so much arrives in all. More than `most` arrives in none.
+        """
+
+        def arriving() -> list[float]:
+            rates = self.rates(vlans, seconds)
+            assert sum(rates) < most, rates
+            return rates
+
+        return until(f"{least:g} Mbit/s", arriving, 60, accept=lambda rates: sum(rates) > least)

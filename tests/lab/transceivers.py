@@ -11,7 +11,7 @@ import os
 import struct
 from pathlib import Path
 
-from dcedge.kernel.ethtool import EthtoolSocket
+from dcedge.kernel.port.ethtool import EthtoolSocket
 
 PAGE_BYTES = 256
 TWO_WIRE = (0x50, 0x51)

@@ -1,8 +1,9 @@
 """`make soak MINUTES=n`: everything that happens to a router, at random, for as long as told; then nothing may be left.
 
-The real daemon on the standard testbed: its order changes, its objects are broken by hand, FRR is killed, fibres are
-cut, it is scraped all the while. Afterwards the plan is empty, no descriptor has leaked, memory is flat, and what
-belongs to others is as it was. The seed is printed; SEED=… plays the same again.
+The real daemon on the standard testbed: its order changes, its objects are broken by hand, others set about the router
+(tests/soak/others.py), FRR is killed, fibres are cut, the disk is full, it is scraped all the while. Afterwards the
+plan is empty, no descriptor has leaked, memory is flat, and what belongs to others is as it was. The seed is printed;
+SEED=… plays the same again.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import signal
 import statistics
 import sys
 import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable
 from typing import Any
 
@@ -22,10 +23,15 @@ import yaml
 from tests.lab.bed import ORDER, ORDERED_BPS, Bed
 from tests.lab.edge import written
 from tests.lab.netns import leave_on_signals
+from tests.lab.small_disk import SmallDisk
 from tests.lab.wait import until
+from tests.soak.others import actions as others_actions
+from tests.soak.others import undo_all
 
 RATES = ("2M", "20M", "50M", "100M", "333M")
+VRF_SHARE = 0.5  # of the orders
 LINKS = {"prod-a": "eth1.101", "prod-b": "eth2.102", "dev-a": "eth2.201"}
+LAST_ACTIONS = 30  # so many are told with a failure
 WARM_UP_ACTIONS = 20  # until then what is loaded late is loaded
 GROWTH_BYTES = 8 << 20  # what the median of the last quarter may be above that of the second
 FOREIGN = (
@@ -48,11 +54,13 @@ ip prefix-list by-hand seq 5 permit 10.0.0.0/8
 class Soak:
     """One run."""
 
-    def __init__(self, bed: Bed, chance: random.Random) -> None:
+    def __init__(self, bed: Bed, chance: random.Random, disk: SmallDisk) -> None:
         self.bed = bed
         self.edge = bed.edge
+        self.disk = disk
         self.chance = chance
         self.done: Counter[str] = Counter()
+        self.last: deque[str] = deque(maxlen=LAST_ACTIONS)
         self.resident: list[int] = []
         self.actions: dict[str, Callable[[], None]] = {
             "another order": self.change_order,
@@ -62,11 +70,13 @@ class Soak:
             "a shaper deleted": self.delete_shaper,
             "an address deleted": self.delete_address,
             "a link down": self.link_down,
-            "bgpd killed": self.kill_bgpd,
+            "one of FRR's daemons killed": self.kill_daemon,
             "FRR restarted": self.restart_frr,
             "a fibre cut": self.flap,
             "a drain": self.drain,
             "scrapes": self.scrape,
+            "a full disk": self.fill_disk,
+            **others_actions(bed.edge, chance),
         }
 
     def run(self, minutes: float) -> None:
@@ -74,8 +84,10 @@ class Soak:
         end = time.monotonic() + 60 * minutes
         while time.monotonic() < end:
             name = self.chance.choice(sorted(self.actions))
+            began = time.strftime("%H:%M:%S")
             self.actions[name]()
             self.done[name] += 1
+            self.last.append(f"{began} {name}")
             self.scrape()
             time.sleep(self.chance.uniform(0, 1))
             if sum(self.done.values()) > WARM_UP_ACTIONS:
@@ -103,6 +115,12 @@ class Soak:
                 "addresses": [{"customer": f"10.254.{number}.2/30", "cloud": f"10.254.{number}.1"}],
             }  # fmt: skip
         data["virtual_gateways"]["dev"]["accept"] = [{"prefix": "10.30.0.0/16", "le": 24}]
+        if self.chance.random() < VRF_SHARE:
+            data["virtual_gateways"]["lab"] = {"vpc": "vpc-lab", "asn": 64514, "accept": "any", "vrf": "red"}
+            data["virtual_interfaces"]["in-red"] = {
+                "connection": "fra-1", "virtual_gateway": "lab", "vlan": 1100, "bandwidth": "5M",
+                "static": ["10.40.0.0/16"], "addresses": [{"customer": "10.254.100.2/30", "cloud": "10.254.100.1"}],
+            }  # fmt: skip
         self.edge.order.write_text(written(data))
         self.edge.reload_daemon()
 
@@ -126,9 +144,10 @@ class Soak:
     def link_down(self) -> None:
         self._by_hand("ip", "link", "set", "dev", self._link(), "down")
 
-    def kill_bgpd(self) -> None:
-        self.edge.frr.stop_daemon("bgpd", signal.SIGKILL)
-        self.edge.frr.start_daemon("bgpd")
+    def kill_daemon(self) -> None:
+        daemon = self.chance.choice(("bgpd", "bfdd"))  # where zebra dies watchfrr(8) restarts them all
+        self.edge.frr.stop_daemon(daemon, signal.SIGKILL)
+        self.edge.frr.start_daemon(daemon)
         self.edge.frr.read_saved()
 
     def restart_frr(self) -> None:
@@ -145,6 +164,13 @@ class Soak:
     def drain(self) -> None:
         self.edge.dcedge("drain", "prod-a", "--force", "--wait", "0s")
         self.edge.dcedge("undrain", "prod-a")
+
+    def fill_disk(self) -> None:
+        """Or mend it, where it is full."""
+        if self.disk.is_well:
+            self.disk.fill()
+        else:
+            self.disk.mend()
 
     def scrape(self) -> None:
         for path in ("metrics", "", "healthz"):
@@ -168,7 +194,8 @@ def foreign_state(bed: Bed) -> dict[str, str]:
         "links": "".join(run("ip", "-o", "address", "show", "dev", name).stdout for name in ("foreign0", "lan0")),
         "vlan": run("ip", "-d", "-o", "link", "show", "dev", "eth1.4000").stdout.split("link/")[1],
         "routes": run("ip", "route", "show", "203.0.113.0/24").stdout,
-        "rules": run("ip", "rule").stdout,
+        # The kernel's own rule for VRFs comes with the first one, and stays.
+        "rules": "\n".join(line for line in run("ip", "rule").stdout.splitlines() if "l3mdev" not in line),
         "FRR": "\n".join(line for line in frr.splitlines() if "192.0.2.77" in line or "by-hand" in line),
     }
 
@@ -180,6 +207,9 @@ def main(minutes: float) -> int:
     print(f"soak for {minutes:g} minutes, SEED={seed}", flush=True)
     with Bed() as bed:
         edge = bed.edge
+        soak = None
+        disk = SmallDisk(edge.state_dir)
+        bed.work.at_end(disk.unmount)
         try:
             edge.namespace.ip(*FOREIGN)
             edge.frr.load(FOREIGN_FRR)
@@ -187,10 +217,12 @@ def main(minutes: float) -> int:
             edge.start_daemon(forked=False)
             bed.wait_up(*ORDERED_BPS)
             before = foreign_state(bed)
-            soak = Soak(bed, random.Random(seed))
+            soak = Soak(bed, random.Random(seed), disk)
             soak.scrape()
             descriptors = soak.process()["open_fds"]
             soak.run(minutes)
+            disk.mend()
+            undo_all(edge)
             edge.order.write_text(ORDER.read_text())
             edge.apply_whatever_goes()
             bed.wait_up(*ORDERED_BPS)
@@ -204,7 +236,8 @@ def main(minutes: float) -> int:
                 grown = statistics.median(late) - statistics.median(early)
             assert grown < GROWTH_BYTES, f"memory grew by {grown / 1e6:.1f} MB"
         except AssertionError as error:
-            print(f"{error}\n{bed.report()}", file=sys.stderr)
+            told = "\n".join(soak.last) if soak is not None else ""
+            print(f"{error}\n--- done last\n{told}\n{bed.report()}", file=sys.stderr)
             return 1
         for name, count in soak.done.most_common():
             print(f"{count:5}  {name}")

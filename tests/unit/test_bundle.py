@@ -9,12 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from dcedge import bundle
-from dcedge.bundle import redacted, write_bundle
+from dcedge.cli import bundle
+from dcedge.cli.bundle import redacted, write_bundle
 from dcedge.errors import DcedgeError
-from dcedge.masking import hold
+from dcedge.logging.masking import hold
+from dcedge.reconcile.state.formats import Pending
+from dcedge.reconcile.state.store import Store
 from dcedge.settings import Settings
-from dcedge.store import Pending, Store
 
 IN_ORDER, UNUSED, KEPT, IN_FRR = "Kaiserlei-101", 'Griesheim-"201"', "from-before-77", "Schwanheim-4711"
 SAVED = "Fechenheim-88"
@@ -80,9 +81,9 @@ def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
         (made.credentials / name).touch(mode=0o600)
         (made.credentials / name).write_text(f"{secret}\n")
     store = Store(made.state_dir)
-    store.save_last_good_order(f"{ORDER}{WRONG}")
-    store.save_last_good_order(ORDER)
-    store.save_pending(Pending.starting(ORDER, None, {"{}": KEPT}, 60.0))
+    store.orders.save_last_good(f"{ORDER}{WRONG}")
+    store.orders.save_last_good(ORDER)
+    store.pending_order.save(Pending.starting(ORDER, None, {"{}": KEPT}, 60.0))
     return made
 
 
@@ -99,7 +100,15 @@ def test_it_has_all_and_no_secret(settings: Settings, tmp_path: Path) -> None:
     path = write_bundle(settings, tmp_path)
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     found = contents(path)
-    assert {"about", "order.yaml", "plan.json", "status.json", "kernel/links.json", "system/journal"} <= found.keys()
+    assert {
+        "about",
+        "host",
+        "order.yaml",
+        "plan.json",
+        "status.json",
+        "kernel/links.json",
+        "system/journal",
+    } <= found.keys()
     assert "show running-config" in found["frr/running-config"]
     assert "virtual_interfaces:" in found["order.yaml"]
     assert "pasword: ***" in found["order.yaml"]
@@ -113,8 +122,8 @@ def test_it_has_all_and_no_secret(settings: Settings, tmp_path: Path) -> None:
 
 def test_what_cannot_be_had_is_noted_in_its_place(settings: Settings, tmp_path: Path) -> None:
     found = contents(write_bundle(settings, tmp_path / "here.tar.gz"))
-    assert found["status.json"].startswith("(not to be had: no daemon answers")
-    assert found["kernel/qdiscs"].startswith(("(not to be had", "qdisc"))  # ours went, the system's may be there
+    assert found["status.json"].startswith("(not available: no daemon answers")
+    assert found["kernel/qdiscs"].startswith(("(not available", "qdisc"))  # ours went, the system's may be there
 
 
 def test_an_existing_file_is_not_overwritten(settings: Settings, tmp_path: Path) -> None:
@@ -131,7 +140,7 @@ def test_a_file_elsewhere_is_not_reached_by_a_link_in_the_state_folder(settings:
         (settings.state_dir / name).symlink_to(tmp_path / "shadow")
     (settings.state_dir / "indices.json").hardlink_to(tmp_path / "shadow")
     found = contents(write_bundle(settings, tmp_path))
-    assert found["state/history.jsonl"].startswith("(not to be had: ")
+    assert found["state/history.jsonl"].startswith("(not available: ")
     assert not [member for member, text in found.items() if "root's own words" in text]
 
 

@@ -17,15 +17,17 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 from typer.testing import CliRunner
 
-from dcedge.cli import app
-from dcedge.errors import OrderInvalidError
-from dcedge.expose.control import MAX_BODY, ControlClient
-from tests.lab.edge import COMMAND, Outcome
+from dcedge.api.control.client import MAX_BODY, ControlClient
+from dcedge.cli.app import app
+from dcedge.order.findings import OrderInvalidError
+from tests.lab.edge import COMMAND, Outcome, prefork
 from tests.lab.netns import Namespace, Workspace, end
+from tests.lab.prefork import Forked
 from tests.lab.wait import until
 
 AS_ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="network namespaces take root")
@@ -97,14 +99,24 @@ class Router:
             "DCEDGE_FRR_PATHSPACE": "dcedge-test-none",
         }
 
-    def dcedge(self, *words: str, prefix: tuple[str, ...] = (), **environment: str) -> Outcome:
-        """Run dcedge to its end. Whatever it is told, nobody ever sees a traceback."""
-        done = self.namespace.run(
-            *prefix, str(COMMAND), *words, check=False, timeout=60, environment=self.environment | environment
-        )
+    def dcedge(self, *words: str, started_by: tuple[str, ...] = ()) -> Outcome:
+        """Run dcedge to its end. Whatever it is told, nobody ever sees a traceback.
+
+        It is forked, which spares the start of Python, unless a command is named that is to start it.
+        """
+        if started_by:
+            command = (*started_by, str(COMMAND), *words)
+            done = self.namespace.run(*command, check=False, timeout=60, environment=self.environment)
+        else:
+            done = prefork().run(self.namespace.path, words, self.environment, 60)
         outcome = Outcome(done.returncode, done.stdout, done.stderr)
         assert "Traceback" not in outcome.said, outcome.said
         return outcome
+
+    def run_daemon(self, **environment: str) -> Forked:
+        """A daemon that is on its way."""
+        with (self.folder / "log").open("ab") as log:
+            return prefork().start(self.namespace.path, ("run",), self.environment | environment, log, log)
 
     def state_of_kernel(self) -> str:
         return "".join(
@@ -114,12 +126,13 @@ class Router:
 
 
 @pytest.fixture
-def router(tmp_path: Path) -> Iterator[Router]:
-    with Workspace() as work:
+def router() -> Iterator[Router]:
+    # Not in pytest's folder, which each pytest that starts closes to other users again.
+    with Workspace() as work, TemporaryDirectory(prefix="dcedge-") as folder:
         namespace = work.namespace("cli")
         namespace.sysctl(ipv6__conf__default__accept_dad=0)  # an address that becomes usable is no change of ours
         namespace.ip("link add eth1 type veth peer name far", "link set eth1 up", "link set far up")
-        made = Router(namespace, tmp_path)
+        made = Router(namespace, Path(folder))
         made.order.write_text(ORDER)
         until("the port to be up", made.state_of_kernel, accept=lambda said: said.count("state UP") == 2)
         yield made
@@ -133,15 +146,15 @@ def ports(router: Router) -> None:
     router.order.write_text(THREE)
 
 
-def start(router: Router) -> subprocess.Popen[bytes]:
+def start(router: Router) -> Forked:
     """A daemon on the router, its first pass done."""
-    process = router.namespace.popen(str(COMMAND), "run", log=router.folder / "log", environment=router.environment)
+    process = router.run_daemon()
     until("the first pass", lambda: router.socket.exists() and passed(router))
     return process
 
 
 @pytest.fixture
-def daemon(router: Router) -> Iterator[subprocess.Popen[bytes]]:
+def daemon(router: Router) -> Iterator[Forked]:
     """The same, for as long as the test lasts."""
     process = start(router)
     yield process
@@ -289,7 +302,7 @@ class TestOnARouter:
         plan = router.dcedge("plan", "--json").json()
         assert set(plan) == {"operations", "disruption", "notes"}
         shapes = [shape({**operation, "changes": [], "affects": []}) for operation in plan["operations"]]
-        text = ("action", "kind", "name", "description", "reason", "disruption")
+        text = ("action", "kind", "name", "description", "reason", "disruption", "refusal")
         assert shapes == [dict.fromkeys(text, "str") | {"changes": [], "affects": []}] * len(shapes)
         change = next(operation for operation in plan["operations"] if operation["changes"])["changes"][0]
         assert set(change) == {"attribute", "before", "after", "disruption"}
@@ -300,7 +313,7 @@ class TestOnARouter:
         assert "bgpd is not running" in outcome.stdout
         assert "10.255.101.2/30" in router.state_of_kernel()
         again = router.dcedge("plan")
-        assert (again.status, "Nothing to do beside that" in again.stdout) == (2, True), again.said
+        assert (again.status, "Nothing to do apart from the above" in again.stdout) == (2, True), again.said
 
     @pytest.mark.usefixtures("ports")
     def test_a_state_folder_that_cannot_be_keeps_nothing_from_being_done(self, router: Router) -> None:
@@ -309,7 +322,7 @@ class TestOnARouter:
         assert (refused.status, "nothing was changed" in refused.stderr) == (1, True), refused.said
         assert router.state_of_kernel() == before
         done = router.dcedge("apply", *nowhere)
-        assert "cannot be written (Not a directory): a restart would forget" in done.stdout, done.said
+        assert "cannot be written (Not a directory): a restart would lose" in done.stdout, done.said
         assert router.state_of_kernel().count("inet 10.255.10") == 3
         assert "Not a directory" in router.dcedge("plan", *nowhere).stdout
         assert router.dcedge("purge", "--yes", *nowhere).status == 1
@@ -346,9 +359,8 @@ class TestOnARouter:
     def test_where_a_daemon_cannot_listen_the_data_plane_is_as_ordered(
         self, router: Router, variable: str, value: str, said: str
     ) -> None:
-        environment = {**router.environment, variable: value}
         log = router.folder / "log"
-        process = router.namespace.popen(str(COMMAND), "run", log=log, environment=environment)
+        process = router.run_daemon(**{variable: value})
         until("the addresses", router.state_of_kernel, accept=lambda state: state.count("inet 10.255.10") == 3)
         until("it to be said", log.read_text, accept=lambda text: said in text)
         end(process)
@@ -372,7 +384,7 @@ class TestOnARouter:
         outcome = router.dcedge("run")
         assert (outcome.status, "not YAML" in outcome.stderr) == (3, True), outcome.said
 
-    def test_there_is_one_daemon_and_one_writer(self, router: Router, daemon: subprocess.Popen[bytes]) -> None:
+    def test_there_is_one_daemon_and_one_writer(self, router: Router, daemon: Forked) -> None:
         for words in (("run",), ("purge", "--yes")):
             outcome = router.dcedge(*words)
             assert (outcome.status, outcome.stderr.count("\n")) == (1, 1), outcome.said
@@ -381,22 +393,20 @@ class TestOnARouter:
         assert (outcome.status, "another daemon answers" in outcome.stderr) == (1, True), outcome.said
         assert daemon.poll() is None
 
-    def test_who_is_not_root_changes_nothing_and_is_told(self, router: Router, daemon: subprocess.Popen[bytes]) -> None:
+    def test_who_is_not_root_changes_nothing_and_is_told(self, router: Router, daemon: Forked) -> None:
         router.folder.chmod(0o755)
-        for folder in router.folder.parents[:2]:
-            folder.chmod(0o755)
         verbs = ("status", "plan", "apply", "purge --yes", "run")
-        told = {verb: router.dcedge(*verb.split(), prefix=NOBODY) for verb in verbs}
+        told = {verb: router.dcedge(*verb.split(), started_by=NOBODY) for verb in verbs}
         assert {verb: outcome.status for verb, outcome in told.items()} == dict.fromkeys(told, 1)
         for verb, outcome in told.items():
             assert outcome.stderr.count("\n") == 1, (verb, outcome.said)
             assert re.search("ermi(tted|ssion)|root", outcome.stderr), (verb, outcome.said)
         router.socket.chmod(0o666)
-        assert router.dcedge("status", prefix=NOBODY).status == 0, "whoever may connect may read"
-        refused = router.dcedge("apply", prefix=NOBODY)
+        assert router.dcedge("status", started_by=NOBODY).status == 0, "whoever may connect may read"
+        refused = router.dcedge("apply", started_by=NOBODY)
         assert (refused.status, "only root" in refused.stderr) == (1, True), refused.said
 
-    def test_status_as_json_has_its_keys(self, router: Router, daemon: subprocess.Popen[bytes]) -> None:
+    def test_status_as_json_has_its_keys(self, router: Router, daemon: Forked) -> None:
         status = router.dcedge("status", "--json").json()
         assert set(status) >= {"router", "frr", "connections", "virtual_interfaces", "pass", "order"}
         assert set(status["virtual_interfaces"][0]) >= {
@@ -404,7 +414,7 @@ class TestOnARouter:
             *("ordered_bps", "routing", "used", "bgp", "probes"),
         }
 
-    def test_status_of_one_is_all_about_it(self, router: Router, daemon: subprocess.Popen[bytes]) -> None:
+    def test_status_of_one_is_all_about_it(self, router: Router, daemon: Forked) -> None:
         told = router.dcedge("status", "prod-a")
         assert (told.status, told.stdout.split()[0]) == (0, "prod-a"), told.said
         assert "50M ordered" in told.stdout
@@ -421,7 +431,7 @@ class TestOnARouter:
         unknown = router.dcedge("status", "prod-z")
         assert (unknown.status, unknown.stderr) == (1, "dcedge: no virtual interface 'prod-z'\n")
 
-    def test_top_that_is_piped_looks_once(self, router: Router, daemon: subprocess.Popen[bytes]) -> None:
+    def test_top_that_is_piped_looks_once(self, router: Router, daemon: Forked) -> None:
         told = router.dcedge("top")
         assert told.status == 0, told.said
         assert "\x1b" not in told.stdout
@@ -431,9 +441,7 @@ class TestOnARouter:
         )
         assert router.dcedge("top", "--json").json()["matching"] == 1
 
-    def test_top_goes_on_without_the_daemon_and_ends_with_q(
-        self, router: Router, daemon: subprocess.Popen[bytes]
-    ) -> None:
+    def test_top_goes_on_without_the_daemon_and_ends_with_q(self, router: Router, daemon: Forked) -> None:
         terminal, inside = pty.openpty()
         termios.tcsetwinsize(inside, (24, 120))
         shown = b""
@@ -464,9 +472,7 @@ class TestOnARouter:
             os.close(terminal)
             os.close(inside)
 
-    def test_a_running_daemon_refuses_a_bad_order_and_stays_as_it_is(
-        self, router: Router, daemon: subprocess.Popen[bytes]
-    ) -> None:
+    def test_a_running_daemon_refuses_a_bad_order_and_stays_as_it_is(self, router: Router, daemon: Forked) -> None:
         before = router.state_of_kernel()
         client = ControlClient(router.socket)
         for content, said in bad_orders():
@@ -486,9 +492,7 @@ class TestOnARouter:
         assert router.state_of_kernel() == before
         assert daemon.poll() is None
 
-    def test_a_reload_carries_out_the_file_or_says_why_not(
-        self, router: Router, daemon: subprocess.Popen[bytes]
-    ) -> None:
+    def test_a_reload_carries_out_the_file_or_says_why_not(self, router: Router, daemon: Forked) -> None:
         router.order.write_text(ORDER.replace("10.255.101.2/30", "10.255.101.1/30").replace("101.1}", "101.2}"))
         outcome = router.dcedge("reload", "--json")
         assert outcome.status == 0, outcome.said
@@ -499,7 +503,7 @@ class TestOnARouter:
         assert (outcome.status, "4095 is not a VLAN ID" in outcome.stderr) == (3, True), outcome.said
         assert router.state_of_kernel() == before
         assert "4095 is not a VLAN ID" in router.dcedge("status").stdout
-        refused = router.dcedge("reload", prefix=NOBODY)
+        refused = router.dcedge("reload", started_by=NOBODY)
         assert refused.status in {1, 3}, refused.said
 
     @pytest.mark.usefixtures("ports")
@@ -507,7 +511,7 @@ class TestOnARouter:
         daemon = start(router)
         held = router.state_of_kernel()
         assert held.count("inet 10.255.10") == 3, held
-        whole_but_fewer, fewer = CUT + "...\n", "takes away 2 of 3 virtual interfaces in force"
+        whole_but_fewer, fewer = CUT + "...\n", "removes 2 of 3 virtual interfaces in force"
         for text, words, said in (
             (CUT, ("reload",), "is cut"),
             (whole_but_fewer, ("apply", "--allow-removal", "1"), f"{fewer} (removed: prod-b, prod-c), and not 1"),
@@ -541,10 +545,19 @@ class TestOnARouter:
         router.order.write_text(CUT)
         assert "is cut" in router.dcedge("check").stderr
         shown = router.dcedge("check", "--state-dir", str(router.folder / "not-to-be-read"))
-        assert (shown.status, "takes away 2 of 3" in shown.stderr) == (0, True), shown.said
+        assert (shown.status, "removes 2 of 3" in shown.stderr) == (0, True), shown.said
         end(daemon)
         unknown = router.dcedge("check", "--state-dir", str(router.folder / "not-to-be-read"))
         assert (unknown.status, unknown.stderr) == (0, "")
+
+    def test_asked_by_signal_the_daemon_says_what_it_is_at_and_why(self, router: Router, daemon: Forked) -> None:
+        daemon.send_signal(signal.SIGUSR1)
+        log = router.folder / "log"
+        said = until("the tasks", log.read_text, accept=lambda text: "tasks: " in text and "poll_forever" in text)
+        assert "Current thread" in said
+        assert "changes of the order, reason: an order must be carried out" in said
+        assert "the next pass is due in" in said
+        assert passed(router), "it goes on"
 
     @pytest.mark.usefixtures("ports")
     def test_what_is_in_force_is_what_is_explained_and_a_file_that_differs_is_said(self, router: Router) -> None:
@@ -585,7 +598,7 @@ class TestOnARouter:
         router.order.rename(real)
         router.order.symlink_to(real)
         refused = router.dcedge("apply", "--order", str(other))
-        assert (refused.status, "is a link" in refused.stderr) == (1, True), refused.said
+        assert (refused.status, "is a symbolic link" in refused.stderr) == (1, True), refused.said
         assert router.dcedge("status", "--json").json()["order"]["applied_at"] == held["order"]["applied_at"]
         end(daemon)
 
@@ -601,7 +614,7 @@ class TestOnARouter:
         assert router.state_of_kernel().count("inet 10.255.10") == 1
 
     def test_protection_of_http_that_a_reload_brings_is_in_force_or_the_reload_fails(
-        self, router: Router, daemon: subprocess.Popen[bytes]
+        self, router: Router, daemon: Forked
     ) -> None:
         def fetched(*options: str) -> str:
             words = ("curl", "-s", "-m", "20", "-o", "/dev/null", "-w", "%{http_code}", *options)
@@ -631,11 +644,12 @@ class TestOnARouter:
         assert router.dcedge("reload").status == 4
 
     def test_a_daemon_that_starts_with_a_broken_file_takes_the_last_good_order(
-        self, router: Router, daemon: subprocess.Popen[bytes]
+        self, router: Router, daemon: Forked
     ) -> None:
         before = router.state_of_kernel()
         assert end(daemon, signal.SIGKILL) == -signal.SIGKILL
         router.order.write_text("router: {")
+        # Started as a service manager does it.
         router.namespace.popen(str(COMMAND), "run", log=router.folder / "log", environment=router.environment)
         until("the daemon to answer", lambda: answers(router))
         status = router.dcedge("status")

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from dcedge import clock
-from dcedge.bgp.vty import DAEMONS, FrrClient
-from dcedge.expose.snapshot import PassSnapshot, unhealthy, with_clock_set
+from dcedge.frr.vty import DAEMONS, FrrClient
+from dcedge.monitor.snapshot import PassSnapshot, unhealthy, with_clock_set
+from dcedge.reconcile import clock
 from tests.unit.expose.scene import snapshot
 
 HOUR = 3600.0

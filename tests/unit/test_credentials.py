@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from dcedge.credentials import CredentialError, Secret, read_credentials
-from dcedge.masking import hide
+from dcedge.logging.masking import hide
+from dcedge.order.credentials import CredentialError, Secret, read_credentials
 from dcedge.order.model import Credential
 
 PROD = Credential(credential="prod-a")

@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from dcedge.drain import DrainRefusedError, quiet_bps, refuse_last_paths, select, undone
-from dcedge.order.kinds import Family
+from dcedge.order.drain import DrainRefusedError, quiet_bps, refuse_last_paths, select, undone
+from dcedge.order.field_types import Family
 from dcedge.order.load import parse_order
 from dcedge.order.model import Order
 from dcedge.order.resolve import resolve_interface
@@ -78,8 +78,8 @@ def test_names_are_of_virtual_interfaces_or_connections(
         ({"names": ["prod-c", "nonsense"]}, "'prod-c'; did you mean 'prod-"),
         ({"names": ["prod-c", "nonsense"]}, "there is no virtual interface or connection 'nonsense'"),
         ({"names": []}, "name the virtual interfaces"),
-        ({"names": ["spare"]}, "no virtual interface to choose"),
-        ({"names": ["fra-1", "fra-2"], "all_but": True}, "no virtual interface to choose"),
+        ({"names": ["spare"]}, "selects no virtual interface"),
+        ({"names": ["fra-1", "fra-2"], "all_but": True}, "selects no virtual interface"),
     ],
 )
 def test_what_names_nothing_is_refused_in_words(order: Order, wish: dict[str, object], said: str) -> None:

@@ -6,14 +6,14 @@ import contextlib
 import random
 import resource
 import socket
-import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from dcedge.expose.control import ControlClient
+from dcedge.api.control.client import ControlClient
+from tests.lab.prefork import Forked
 from tests.lab.wait import PATIENCE_SECONDS, until
 from tests.unit.test_cli import AS_ROOT, Router, daemon, router
 
@@ -28,7 +28,7 @@ HTTP = ("127.0.0.1", 9478)
 ADDRESS = "10.255.101.2/30"
 
 
-def resident(process: subprocess.Popen[bytes]) -> int:
+def resident(process: Forked) -> int:
     return int(Path(f"/proc/{process.pid}/statm").read_text().split()[1]) * resource.getpagesize()
 
 
@@ -83,7 +83,7 @@ def huge(router: Router, control: bool) -> list[socket.socket]:
 @pytest.mark.parametrize("attack", [malformed, slow, huge])
 def test_a_pass_is_made_all_the_same(
     router: Router,
-    daemon: subprocess.Popen[bytes],
+    daemon: Forked,
     attack: Callable[[Router, bool], list[socket.socket]],
     control: bool,
 ) -> None:

@@ -7,12 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from dcedge.errors import OrderInvalidError
-from dcedge.in_force import OrderInForce
-from dcedge.order.load import Loaded
-from dcedge.refusal import refusal
+from dcedge.cli.refusal import refusal
+from dcedge.order.findings import OrderInvalidError
+from dcedge.order.load import Loaded, digest_of
+from dcedge.reconcile.in_force import OrderInForce
+from dcedge.reconcile.state.formats import Pending, Runtime
+from dcedge.reconcile.state.store import Store
 from dcedge.settings import Settings
-from dcedge.store import Pending, Runtime, Store, digest_of
 from tests.unit.order.test_removal import ordered
 
 FOUR = ordered(dict.fromkeys(range(4), "bgp"))
@@ -20,8 +21,8 @@ TWO = "# two of them are not needed any more\n" + ordered(dict.fromkeys(range(2)
 OTHERS = "# others\n" + ordered(dict.fromkeys(range(10, 14), "bgp"))
 CUT = ordered(dict.fromkeys(range(3), "bgp"))
 REFUSED = {
-    TWO: "takes away 2 of 4 virtual interfaces in force (removed: vi-02, vi-03)",
-    OTHERS: "takes away 4 of 4 virtual interfaces in force",
+    TWO: "removes 2 of 4 virtual interfaces in force (removed: vi-02, vi-03)",
+    OTHERS: "removes 4 of 4 virtual interfaces in force",
     CUT: "is cut: it is the last good order without the last 8 lines",
 }
 
@@ -41,7 +42,7 @@ def in_force(settings: Settings, text: str) -> OrderInForce:
     settings.order.write_text(text)
     made = OrderInForce(settings, Store(settings.state_dir))
     made.start()
-    made.store.save_last_good_order(text)
+    made.store.orders.save_last_good(text)
     return made
 
 
@@ -83,7 +84,7 @@ def test_an_apply_takes_it_with_just_the_number_that_goes(settings: Settings, te
 def test_what_was_allowed_once_is_the_order_to_compare_with(settings: Settings) -> None:
     router = in_force(settings, FOUR)
     router.take(router.read_text(TWO, 2))
-    router.store.save_last_good_order(TWO)
+    router.store.orders.save_last_good(TWO)
     settings.order.write_text(TWO)
     assert router.read_file().text == TWO
     restarted = OrderInForce(settings, Store(settings.state_dir))
@@ -93,7 +94,7 @@ def test_what_was_allowed_once_is_the_order_to_compare_with(settings: Settings) 
 
 def test_a_running_router_compares_with_what_is_in_force_whatever_was_written_down(settings: Settings) -> None:
     router = in_force(settings, FOUR)
-    router.store.save_last_good_order(TWO)
+    router.store.orders.save_last_good(TWO)
     with pytest.raises(OrderInvalidError, match="2 of 4"):
         router.read_text(TWO)
 
@@ -108,7 +109,7 @@ def test_an_order_that_waits_for_its_confirmation_is_resumed_whatever_it_removes
     settings: Settings, store: Store
 ) -> None:
     in_force(settings, FOUR)
-    store.save_pending(Pending.starting(TWO, FOUR, {}, 300))
+    store.pending_order.save(Pending.starting(TWO, FOUR, {}, 300))
     restarted = OrderInForce(settings, Store(settings.state_dir))
     assert restarted.start().text == TWO
     assert restarted.problems == ()
@@ -135,12 +136,12 @@ def test_a_last_good_order_that_cannot_be_read_keeps_no_good_file_from_being_tak
     settings: Settings, store: Store, damage: bytes, caplog: pytest.LogCaptureFixture
 ) -> None:
     in_force(settings, FOUR)
-    store.last_good_order.write_bytes(damage)
+    store.orders.last_good_file.write_bytes(damage)
     settings.order.write_text(TWO)
     made = Store(settings.state_dir)
     with made.writer():
         assert OrderInForce(settings, made).start().text == TWO
-    assert re.search("last good one cannot be read|last-good-order.yaml was damaged", caplog.text), caplog.text
+    assert re.search("last good order cannot be read|last-good-order.yaml was damaged", caplog.text), caplog.text
 
 
 @pytest.mark.parametrize("text", REFUSED)

@@ -9,12 +9,12 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dcedge.intent import NOTHING, Intent, changed_keys, derive
 from dcedge.kernel.capabilities import EVERYTHING
-from dcedge.kernel.objects import Port
+from dcedge.kernel.port.resource import Port
 from dcedge.order.load import parse_order
-from dcedge.resource import Key
-from dcedge.store import Runtime
+from dcedge.plan.resource import Key
+from dcedge.reconcile.desired import NOTHING, Intent, changed_keys, derive
+from dcedge.reconcile.state.formats import Runtime
 
 CONNECTIONS = {
     "fra-1": {"provider": "generic", "port": "eth1", "bandwidth": "1G", "oversubscribe": True},
@@ -72,7 +72,9 @@ def histories(draw: st.DrawFn, *, longest: int = 5) -> list[tuple[str, set[str]]
             },
             "virtual_interfaces": {n: known[NAMES.index(n)][draw(st.integers(0, 1))] for n in chosen},
         }
-        steps.append((yaml.safe_dump(order, sort_keys=False), draw(st.sets(st.sampled_from(NAMES)))))
+        steps.append(
+            (yaml.dump(order, Dumper=yaml.CSafeDumper, sort_keys=False), draw(st.sets(st.sampled_from(NAMES))))
+        )
     return steps
 
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from dcedge import logs
-from dcedge.logs import Collapse, CollapsingHandler, to_journal, to_stderr
+from dcedge.logging import handlers as logs
+from dcedge.logging.handlers import Collapse, CollapsingHandler, to_journal, to_stderr
 
 
 class Clock:

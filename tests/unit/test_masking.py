@@ -11,8 +11,8 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from dcedge.bgp.state import escape
-from dcedge.masking import SecretValues, hide, hold
+from dcedge.frr.state import escape
+from dcedge.logging.masking import SecretValues, hide, hold
 
 KEY = "TVALUE-of/4711"
 UNHURRIED = settings(deadline=None)

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import typer
 
-from dcedge.cli import app
+from dcedge.cli.app import app
 from package.deb import debian_release, package_version, python_range, write_control
 from package.manual import manual
 

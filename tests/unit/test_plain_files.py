@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from dcedge.plain_files import read_plain_file
+from dcedge.reconcile.state.plain_files import read_plain_file
 
 
 @pytest.fixture

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dcedge.measure.messages import BITS_A_CHUNK, Kind, chunk, decode, encode, read_chunk
 from dcedge.measure.policer import Policer, advice, find_policer
+from dcedge.measure.protocol import BITS_A_CHUNK, MessageType, chunk, decode, encode, read_chunk
 
 FRAME = 1514
 
@@ -51,21 +51,23 @@ def test_without_drops_there_is_no_policer_to_be_told_of() -> None:
 
 
 def test_a_policer_as_ordered_needs_nothing() -> None:
-    assert advice(Policer(50e6, 25_000), 50_000_000, 1500, 0) == ["the policer has the ordered rate: the shaper fits"]
+    assert advice(Policer(50e6, 25_000), 50_000_000, 1500, 0) == [
+        "the policer has the ordered rate: the shaper matches it"
+    ]
 
 
 def test_what_is_short_is_told_with_the_shaper_that_fits() -> None:
     said = " ".join(advice(Policer(47.6e6, 10_000), 50_000_000, 1500, 0))
     assert "4.8% less than what is ordered" in said
     assert "bandwidth: 47362K" in said
-    assert "forgives 10000 bytes" in said
+    assert "a burst of 10000 bytes" in said
 
 
 def test_what_came_is_told_in_chunks() -> None:
     came = {0, 7, BITS_A_CHUNK - 1, BITS_A_CHUNK, 2 * BITS_A_CHUNK + 5}
     told: set[int] = set()
     for number in range(3):
-        message = decode(encode(b"consents", Kind.CHUNK, number, chunk(came, number, 0)))
+        message = decode(encode(b"consents", MessageType.CHUNK, number, chunk(came, number, 0)))
         assert message is not None
         lost, part = read_chunk(number, message.rest)
         assert lost == 0

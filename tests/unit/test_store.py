@@ -14,13 +14,16 @@ from pathlib import Path
 
 import pytest
 
-from dcedge import alone, store
-from dcedge.alone import GRACE_SECONDS, wait_for_deadline
+from dcedge.daemon import alone
+from dcedge.daemon.alone import GRACE_SECONDS, wait_for_deadline
 from dcedge.errors import BusyError, StateError
-from dcedge.health.history import HistoryFile
-from dcedge.health.tracker import Transition
-from dcedge.state_dir import StateDir
-from dcedge.store import OWNED, Owned, Pending, Runtime, Store
+from dcedge.monitor.health.history import HistoryFile
+from dcedge.monitor.health.tracker import Transition
+from dcedge.order.load import digest_of
+from dcedge.reconcile.state import writer_lock
+from dcedge.reconcile.state.formats import OWNED, Owned, Pending, Runtime
+from dcedge.reconcile.state.state_dir import StateDir
+from dcedge.reconcile.state.store import Store
 
 AS_ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
 NOBODY = 65534
@@ -31,7 +34,7 @@ OURS = Owned(frozenset({"eth1.101"}))
 @pytest.fixture(autouse=True)
 def locks_apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The lock lies in a folder of the test's own."""
-    monkeypatch.setattr(store, "RUN_FOLDER", tmp_path / "run")
+    monkeypatch.setattr(writer_lock, "RUN_FOLDER", tmp_path / "run")
 
 
 @pytest.fixture
@@ -80,8 +83,8 @@ def test_what_root_writes_belongs_to_the_daemons_user(folder: Path) -> None:
     made = Store(folder)
     with made.writer():
         made.save_runtime(DRAINED)
-        made.save_last_good_order("order")
-        made.save_pending(Pending.starting("order", None, {}, 60.0))
+        made.orders.save_last_good("order")
+        made.pending_order.save(Pending.starting("order", None, {}, 60.0))
     HistoryFile(made.history).append([("prod-a", Transition(1.0, "up", "down", "dark"))], dict)
     owners = {path.name: (path.stat().st_uid, path.stat().st_gid) for path in folder.iterdir()}
     assert len(owners) == 4
@@ -99,7 +102,7 @@ def test_the_daemons_user_cannot_have_root_read_or_write_elsewhere(folder: Path,
     secret.chmod(0o600)
     target.write_text("as it was")
     os.chown(folder, NOBODY, NOBODY)
-    (folder / OWNED).symlink_to(secret)
+    (folder / OWNED.name).symlink_to(secret)
     for name in ("runtime.json", ".runtime.json.new", "pending.json"):
         (folder / name).symlink_to(target)
     os.mkfifo(folder / "indices.json")
@@ -108,7 +111,7 @@ def test_the_daemons_user_cannot_have_root_read_or_write_elsewhere(folder: Path,
         assert made.owned() == Owned()
         assert made.highest_index() == 0
         made.save_runtime(DRAINED)
-        made.save_pending(Pending.starting("order", None, {}, 60.0))
+        made.pending_order.save(Pending.starting("order", None, {}, 60.0))
     assert target.read_text() == "as it was"
     assert not (folder / "runtime.json").is_symlink()
 
@@ -116,7 +119,7 @@ def test_the_daemons_user_cannot_have_root_read_or_write_elsewhere(folder: Path,
 @AS_ROOT
 def test_the_lock_is_no_link_to_follow(folder: Path, tmp_path: Path) -> None:
     target = tmp_path / "target"
-    lock = Store(folder).lock
+    lock = writer_lock.lock_path(folder)
     lock.parent.mkdir()
     lock.symlink_to(target)
     with Store(folder).writer():
@@ -138,18 +141,28 @@ def test_what_cannot_be_written_goes_on_in_memory_and_is_written_when_it_can(
     broken.reason = reason
     writer.save_runtime(DRAINED)
     writer.save_owned(OURS)
-    writer.save_last_good_order("order")
+    writer.orders.save_last_good("order")
     writer.save_highest_index(7)
-    assert (writer.runtime(), writer.owned(), writer.last_good(), writer.highest_index()) == (DRAINED, OURS, "order", 7)
+    assert (writer.runtime(), writer.owned(), writer.orders.last_good(), writer.highest_index()) == (
+        DRAINED,
+        OURS,
+        "order",
+        7,
+    )
     told = "\n".join(writer.troubles())
-    assert f"runtime.json cannot be written ({os.strerror(reason)}): a restart would forget what is drained" in told
+    assert f"runtime.json cannot be written ({os.strerror(reason)}): a restart would lose what is drained" in told
     assert writer.unwritten == 4
-    assert not writer.write_owed()
+    assert not writer.files.owed.write()
     broken.reason = 0
-    assert writer.write_owed()
+    assert writer.files.owed.write()
     assert (writer.troubles(), writer.unwritten) == ((), 0)
     again = Store(folder)
-    assert (again.runtime(), again.owned(), again.last_good(), again.highest_index()) == (DRAINED, OURS, "order", 7)
+    assert (again.runtime(), again.owned(), again.orders.last_good(), again.highest_index()) == (
+        DRAINED,
+        OURS,
+        "order",
+        7,
+    )
 
 
 DAMAGED = (b"", b"{", b"[1]", b"\xff\xfe", b'{"version": "x"}', b'{"links": 3, "drained": 1}')
@@ -185,7 +198,7 @@ def test_a_damaged_file_is_set_aside_said_and_survived(folder: Path, name: str, 
     (folder / name).write_bytes(contents)
     made = Store(folder)
     with made.writer():
-        seen = made.owned(), made.runtime(), made.highest_index(), made.pending(), made.last_good()
+        seen = made.owned(), made.runtime(), made.highest_index(), made.pending_order.get(), made.orders.last_good()
         assert seen == (Owned(), Runtime(), 0, None, None)
         made.save_owned(OURS)
         made.save_runtime(DRAINED)
@@ -196,7 +209,7 @@ def test_a_damaged_file_is_set_aside_said_and_survived(folder: Path, name: str, 
 
 def test_what_a_later_dcedge_wrote_is_kept_beside(folder: Path) -> None:
     later = {"version": 9, "links": ["eth1.101"], "unheard_of": 1}
-    (folder / OWNED).write_text(json.dumps(later))
+    (folder / OWNED.name).write_text(json.dumps(later))
     made = Store(folder)
     with made.writer():
         assert made.owned() == OURS
@@ -206,9 +219,9 @@ def test_what_a_later_dcedge_wrote_is_kept_beside(folder: Path) -> None:
 
 
 def test_who_only_reads_moves_nothing(folder: Path) -> None:
-    (folder / OWNED).write_text("{")
+    (folder / OWNED.name).write_text("{")
     assert Store(folder).owned() == Owned()
-    assert [path.name for path in folder.iterdir()] == [OWNED]
+    assert [path.name for path in folder.iterdir()] == [OWNED.name]
 
 
 def test_the_way_back_is_on_disk_or_nothing_begins(
@@ -216,33 +229,47 @@ def test_the_way_back_is_on_disk_or_nothing_begins(
 ) -> None:
     Broken(monkeypatch)
     with pytest.raises(StateError, match="nothing was changed"):
-        writer.save_pending(Pending.starting("order", None, {}, 60.0))
-    assert writer.pending() is None
+        writer.pending_order.save(Pending.starting("order", None, {}, 60.0))
+    assert writer.pending_order.get() is None
 
 
 def test_the_way_back_stays_on_disk_until_all_else_is_written(
     folder: Path, writer: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    writer.save_last_good_order("old")
-    writer.save_pending(Pending.starting("new", "old", {}, 0.0))
+    writer.orders.save_last_good("old")
+    writer.pending_order.save(Pending.starting("new", "old", {}, 0.0))
     broken = Broken(monkeypatch)
-    writer.save_rolled_back("old", "new")
-    writer.forget_pending()
-    assert writer.pending() is None
-    assert Store(folder).pending() is not None
+    writer.orders.save_rolled_back("old", "new")
+    writer.pending_order.forget()
+    assert writer.pending_order.get() is None
+    assert Store(folder).pending_order.get() is not None
     broken.reason = 0
-    assert writer.write_owed()
+    assert writer.files.owed.write()
     again = Store(folder)
-    assert again.pending() is None
-    assert again.runtime().rejected == {store.digest_of("new")}
-    assert (again.last_good(), again.previous_order()) == ("old", None)
+    assert again.pending_order.get() is None
+    assert again.runtime().rejected == {digest_of("new")}
+    assert (again.orders.last_good(), again.orders.previous()) == ("old", None)
+
+
+def test_what_is_owed_is_given_up_with_the_lock(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    broken, made, other = Broken(monkeypatch), Store(folder), Store(folder)
+    with made.writer():
+        made.orders.save_last_good("mine")
+        assert made.unwritten
+    broken.reason = 0
+    with other.writer():
+        other.orders.save_last_good("theirs")
+    with made.writer():
+        made.files.owed.write()
+        assert made.orders.last_good() == "theirs"
+    assert Store(folder).orders.last_good() == "theirs"
 
 
 def test_the_guard_waits_for_the_deadline(folder: Path) -> None:
     made = Store(folder)
-    made.save_pending(Pending.starting("order", None, {}, 0.2))
+    made.pending_order.save(Pending.starting("order", None, {}, 0.2))
     assert wait_for_deadline(made) is not None
-    assert time.clock_gettime(time.CLOCK_BOOTTIME) >= made.pending().deadline + GRACE_SECONDS  # type: ignore[union-attr]
+    assert time.clock_gettime(time.CLOCK_BOOTTIME) >= made.pending_order.get().deadline + GRACE_SECONDS  # type: ignore[union-attr]
 
 
 def test_after_a_reboot_the_guard_does_not_wait_for_the_other_boots_clock(
@@ -251,7 +278,7 @@ def test_after_a_reboot_the_guard_does_not_wait_for_the_other_boots_clock(
     monkeypatch.setattr(alone, "BOOT_SECONDS", 0.0)
     made = Store(folder)
     pending = Pending.starting("order", None, {}, 1_000_000.0)  # this machine was up for days
-    made.save_pending(replace(pending, boot_id="another boot"))
+    made.pending_order.save(replace(pending, boot_id="another boot"))
     assert wait_for_deadline(made) is not None
 
 

@@ -15,9 +15,9 @@ from pathlib import Path
 
 import pytest
 
-from dcedge import supervision
-from dcedge.expose.snapshot import FrrSnapshot, OrderSnapshot, PassSnapshot
-from dcedge.supervision import Supervisor, status_line
+from dcedge.daemon import systemd as supervision
+from dcedge.daemon.systemd import Supervisor, status_line
+from dcedge.monitor.snapshot import FrrSnapshot, OrderSnapshot, PassSnapshot
 from tests.unit.expose.scene import down, snapshot, up
 
 

@@ -16,18 +16,21 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 
-from dcedge import store as store_module
 from dcedge.errors import BusyError, DcedgeError, KernelError, StateError
-from dcedge.in_force import OrderInForce
-from dcedge.reconcile import PassResult
+from dcedge.reconcile import clock
+from dcedge.reconcile.in_force import OrderInForce
+from dcedge.reconcile.result import PassResult
+from dcedge.reconcile.state import writer_lock
+from dcedge.reconcile.state.formats import Pending
+from dcedge.reconcile.state.state_dir import StateDir
+from dcedge.reconcile.state.store import Store
+from dcedge.reconcile.transaction import Goal, NothingToRollBackError, Transaction
 from dcedge.settings import Settings
-from dcedge.state_dir import StateDir
-from dcedge.store import Store
-from dcedge.transaction import Goal, NothingToRollBackError, Transaction
 
 T = TypeVar("T")
 ASNS = range(65001, 65005)
 WITHIN_SECONDS, LONGEST_SECONDS = 5.0, 8.0
+HANGS = -1  # a disk that takes whatever it is given, and never says that it has it
 
 
 def order(asn: int) -> str:
@@ -46,7 +49,7 @@ class Machine:
         self.folder = folder
         self.file = folder / "order.yaml"
         self.now = 1000.0
-        self.disk = 0  # errno of what cannot be written
+        self.disk = 0  # errno of what cannot be written, or HANGS
         self.kernel_fails = False
         self.frr_there = True
         self.deaths: int | None = None  # how many more steps until the agent is killed
@@ -65,6 +68,7 @@ class Machine:
     def write(self, contents: bytes | None) -> None:
         """Raise OSError where the disk takes no change."""
         self.step()
+        assert self.disk != HANGS, "somebody waits for it"
         if self.disk and not (self.disk == errno.ENOSPC and contents is None):
             raise OSError(self.disk, os.strerror(self.disk))
 
@@ -90,20 +94,26 @@ class Agent:
         self._lock = self.store.writer()
         self._lock.__enter__()
         self.in_force = OrderInForce(Settings(order=machine.file), self.store)
-        self.transaction = Transaction(self.store, self._enact)
+        self.settled: list[bool] = []  # each time that nothing waits any more: whether that is so
+        self.transaction = Transaction(
+            self.store, self._enact, self._written, lambda: self.settled.append(self.store.pending_order.get() is None)
+        )
+        self._loop = asyncio.Runner()
         loaded = self.in_force.start()
-        if self.store.pending() is None:
-            self.store.save_last_good_order(loaded.text)
+        if self.store.pending_order.get() is None:
+            self.store.orders.save_last_good(loaded.text)
+        self.store.files.owed.wake = lambda: None  # from here on the daemon writes beside all else
         self.tick()
 
     def close(self) -> None:
         """It is gone."""
         self._lock.__exit__(None, None, None)
+        self._loop.close()
 
     def tick(self) -> None:
         """What it does by itself about once a second."""
         self.run(self.transaction.roll_back_if_due())
-        self.store.write_owed()
+        self.run(self._written())
         assert self.in_force.loaded is not None
         text = self.in_force.loaded.text
         if (self.machine.kernel, self.machine.frr) != (text, text) or self.transaction.rolling_back:
@@ -125,19 +135,20 @@ class Agent:
 
     def confirm(self) -> None:
         """`dcedge confirm`."""
-        self.transaction.confirm()
+        self.run(self.transaction.confirm())
 
     def roll_back(self) -> None:
         """`dcedge rollback`."""
         self.run(self.transaction.roll_back())
 
     def run(self, change: Coroutine[Any, Any, T]) -> T:
-        """To its end: alone as it is here, it never waits."""
-        try:
-            change.send(None)
-        except StopIteration as end:
-            return cast("T", end.value)
-        raise AssertionError("it waits for somebody")
+        """To its end."""
+        return self._loop.run(change)
+
+    async def _written(self) -> None:
+        """What is owed, in a thread as the daemon does it; one that hangs is not waited for."""
+        if self.machine.disk != HANGS:
+            await asyncio.to_thread(self.store.files.owed.write)
 
     async def _enact(self, goal: Goal) -> PassResult:
         if goal.text is None:
@@ -170,8 +181,8 @@ class Histories(RuleBasedStateMachine):
 
         self.patched.setattr(StateDir, "write", checked_write)
         self.patched.setattr(StateDir, "remove", checked_remove)
-        self.patched.setattr(store_module, "boot_time", lambda: machine.now)
-        self.patched.setattr(store_module, "RUN_FOLDER", folder / "run")
+        self.patched.setattr(clock, "since_boot", lambda: machine.now)
+        self.patched.setattr(writer_lock, "RUN_FOLDER", folder / "run")
         self.patched.setattr(os, "fsync", lambda _: None)
         machine.file.write_text(order(65000))
         self.agent: Agent | None = Agent(machine)
@@ -192,7 +203,7 @@ class Histories(RuleBasedStateMachine):
             assert machine.kernel == machine.frr, "between two orders"
             assert machine.kernel in self.wanted, (machine.kernel, self.wanted)
             assert self.agent is not None
-            assert self.agent.store.pending() is None
+            assert self.agent.store.pending_order.get() is None
             assert not self.agent.transaction.rolling_back
         finally:
             if self.agent is not None:
@@ -217,8 +228,8 @@ class Histories(RuleBasedStateMachine):
                 pass  # it is in force, and tried again
             known = set(self.wanted)
             self._settled(text)
-            if agent.store.troubles():
-                self.wanted |= known  # it is told what a restart would forget
+            if agent.store.troubles() or self.machine.disk == HANGS:
+                self.wanted |= known  # it is told what a restart would lose
 
         before = set(self.wanted)
         if self._died(dies, applying) and self.candidate is None:
@@ -230,6 +241,8 @@ class Histories(RuleBasedStateMachine):
     def apply_until_confirmed(self, asn: int, seconds: float, dies: int | None) -> None:
         """A change on probation."""
         text, deadline, held = order(asn), self.machine.now + seconds, self.machine.kernel
+        if self.machine.disk == HANGS:
+            return  # it waits for the disk, and nothing begins
 
         def applying(agent: Agent) -> None:
             try:
@@ -253,7 +266,7 @@ class Histories(RuleBasedStateMachine):
 
         if self._died(dies, applying) and self.candidate is None:
             self.machine.file.write_text(text)
-            if Store(self.machine.folder / "state").pending() is not None:
+            if Store(self.machine.folder / "state").pending_order.get() is not None:
                 self.candidate, self.deadline = text, deadline
             else:
                 self.wanted |= {text}  # it had not begun: a restart takes the file as it is
@@ -262,6 +275,8 @@ class Histories(RuleBasedStateMachine):
     def confirm(self, dies: int | None) -> None:
         """It is what is wanted."""
         text, before = self.candidate, set(self.wanted)
+        if self.machine.disk == HANGS:
+            return  # it waits
 
         def confirming(agent: Agent) -> None:
             try:
@@ -280,8 +295,8 @@ class Histories(RuleBasedStateMachine):
         """It is not what is wanted, now."""
 
         def going_back(agent: Agent) -> None:
-            pending = agent.store.pending()
-            back = pending.previous if pending is not None else agent.store.previous_order()
+            pending = agent.store.pending_order.get()
+            back = pending.previous if pending is not None else agent.store.orders.previous()
             try:
                 agent.roll_back()
             except NothingToRollBackError:
@@ -316,11 +331,12 @@ class Histories(RuleBasedStateMachine):
     @rule()
     def start(self) -> None:
         """It is started where it does not run."""
-        self._start()
+        if self.machine.disk != HANGS:
+            self._start()
 
-    @rule(what=st.sampled_from([0, errno.ENOSPC, errno.EROFS, errno.EIO]))
+    @rule(what=st.sampled_from([0, errno.ENOSPC, errno.EROFS, errno.EIO, HANGS]))
     def disk(self, what: int) -> None:
-        """The state folder fills up, is read-only, breaks; or is well again."""
+        """The state folder fills up, is read-only, breaks, hangs; or is well again."""
         self.machine.disk = what
 
     @rule(fails=st.booleans())
@@ -344,7 +360,7 @@ class Histories(RuleBasedStateMachine):
             self.candidate = None
 
     def _well(self) -> bool:
-        return not self.machine.kernel_fails and self.machine.frr_there and not self.machine.disk
+        return not self.machine.kernel_fails and self.machine.frr_there
 
     def _settled(self, text: str) -> None:
         self.wanted, self.candidate = {text}, None
@@ -354,7 +370,7 @@ class Histories(RuleBasedStateMachine):
         if self.agent is None:
             return set()
         store = self.agent.store
-        return {text for text in (store.last_good(), store.previous_order()) if text is not None}
+        return {text for text in (store.orders.last_good(), store.orders.previous()) if text is not None}
 
     def _died(self, dies: int | None, action: Callable[[Agent], None]) -> bool:
         """Whether the agent was killed in the middle of an action (which needs it running)."""
@@ -366,7 +382,7 @@ class Histories(RuleBasedStateMachine):
         except KilledError:
             self.agent.close()
             self.agent = None
-            if Store(self.machine.folder / "state").pending() is None:
+            if Store(self.machine.folder / "state").pending_order.get() is None:
                 self.candidate = None  # it came so far
             return True
         finally:
@@ -387,8 +403,11 @@ class Histories(RuleBasedStateMachine):
         while self.machine.now < until:
             self.machine.now += 1.0
             self.agent.tick()
+            if self.machine.now >= self.deadline and self.agent.store.pending_order.get() is None:
+                self.candidate = None  # another may wait from now on
 
 
+@pytest.mark.sized
 def test_whatever_happens_the_end_is_old_or_new(request: pytest.FixtureRequest) -> None:
     """A few histories each time, and many when asked for."""
     count = 1000 if request.config.getoption("--thorough") else 50
@@ -409,7 +428,7 @@ def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Machine:
         write(state, name, contents)
 
     monkeypatch.setattr(StateDir, "write", checked_write)
-    monkeypatch.setattr(store_module, "RUN_FOLDER", tmp_path / "run")
+    monkeypatch.setattr(writer_lock, "RUN_FOLDER", tmp_path / "run")
     made.file.write_text(order(65000))
     return made
 
@@ -417,11 +436,11 @@ def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Machine:
 def test_a_rollback_that_could_not_begin_is_not_written_down_as_done(machine: Machine) -> None:
     """Nothing was ordered before, which the daemon leaves to others: who finds the way back goes it."""
     agent = Agent(machine)
-    agent.store.save_pending(store_module.Pending.starting(order(65001), None, {}, 0.0))
+    agent.store.pending_order.save(Pending.starting(order(65001), None, {}, 0.0))
     assert agent.run(agent.transaction.roll_back_if_due()) is None
     agent.transaction.passed(machine.carry_out(order(65001)))
     agent.close()
-    assert Store(machine.folder / "state").pending() is not None
+    assert Store(machine.folder / "state").pending_order.get() is not None
 
 
 def test_a_rollback_by_hand_is_not_undone_by_a_kill_while_frr_is_away(machine: Machine) -> None:
@@ -445,7 +464,7 @@ def test_a_change_that_did_not_begin_leaves_a_rejected_order_rejected(machine: M
     with pytest.raises(StateError, match="nothing was changed"):
         agent.apply(order(65001), 60.0)
     machine.disk = 0
-    agent.store.write_owed()
+    agent.store.files.owed.write()
     agent.close()
     again = Agent(machine)
     assert machine.kernel == order(65000)
@@ -479,7 +498,7 @@ def test_a_change_that_failed_does_not_come_back_with_a_restart_before_its_deadl
 
 def test_a_rollback_that_cannot_be_is_not_tried_without_a_pause(machine: Machine) -> None:
     agent = Agent(machine)
-    agent.store.save_pending(store_module.Pending.starting(order(65001), None, {}, 0.0))
+    agent.store.pending_order.save(Pending.starting(order(65001), None, {}, 0.0))
     tries: list[int] = []
 
     async def refuses(_: Goal) -> PassResult:
@@ -497,3 +516,30 @@ def test_a_rollback_that_cannot_be_is_not_tried_without_a_pause(machine: Machine
     asyncio.run(a_while())
     agent.close()
     assert len(tries) == 1
+
+
+def test_an_order_that_cannot_be_gone_back_to_is_settled_by_the_next_that_is_applied(machine: Machine) -> None:
+    agent = Agent(machine)
+    agent.store.pending_order.save(Pending.starting(order(65001), "no order", {}, 0.0))
+    with pytest.raises(DcedgeError, match="`dcedge apply` of a valid order ends this"):
+        agent.roll_back()
+    machine.file.write_text(order(65002))
+    assert agent.apply(order(65002), None)
+    agent.tick()
+    agent.close()
+    again = Agent(machine)
+    assert (machine.kernel, again.store.pending_order.get()) == (order(65002), None)
+    again.close()
+
+
+@pytest.mark.parametrize("ends", [Agent.confirm, Agent.roll_back])
+def test_the_end_of_a_change_is_told_once_nothing_waits_any_more(
+    machine: Machine, ends: Callable[[Agent], None]
+) -> None:
+    agent = Agent(machine)
+    machine.file.write_text(order(65001))
+    assert agent.apply(order(65001), 60.0)
+    assert agent.settled == []
+    ends(agent)
+    agent.close()
+    assert agent.settled == [True]

@@ -15,37 +15,37 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from dcedge import command
-from dcedge.credentials import CredentialError, Secret
+from dcedge.api.control.client import ControlClient
+from dcedge.api.control.control_server import Command, Reply, start_control
+from dcedge.api.detail import detail_json
+from dcedge.api.http.endpoint import HttpEndpoint
+from dcedge.api.metrics.instruments import DaemonMetrics
+from dcedge.api.overview import Wanted, overview_json
+from dcedge.api.plan import applied_json
+from dcedge.api.status import status_chunks, status_json
+from dcedge.cli import entry as command
+from dcedge.cli.exits import fail
+from dcedge.cli.print_status import print_status
+from dcedge.daemon.systemd import Supervisor
 from dcedge.errors import DcedgeError, FrrError, FrrUnavailableError
-from dcedge.exits import fail
 from dcedge.explain.evidence import DaemonSays
+from dcedge.explain.outcome import Explanation, LayerStep
 from dcedge.explain.report import explanation_json, print_explanation
-from dcedge.explain.walk import Explanation, Step
-from dcedge.expose.control import ControlClient
-from dcedge.expose.control_server import Command, Reply, start_control
-from dcedge.expose.detail import detail_json
-from dcedge.expose.document import status_chunks, status_json
-from dcedge.expose.hour import Hour
-from dcedge.expose.http import HttpEndpoint
-from dcedge.expose.metrics import render
-from dcedge.expose.overview import Wanted, overview_json
-from dcedge.expose.plan_document import applied_json
-from dcedge.expose.snapshot import FrrSnapshot, OrderSnapshot, PassSnapshot, Snapshot
-from dcedge.expose.status import print_status
-from dcedge.health.history import HistoryFile
-from dcedge.health.tracker import Transition
-from dcedge.health.verdict import Verdict
-from dcedge.intent import NOTHING
-from dcedge.kernel.execute import Failure
-from dcedge.logs import CollapsingHandler, to_journal, to_stderr
-from dcedge.order.kinds import Family
-from dcedge.plan import Operation, Plan
-from dcedge.reconcile import PassResult
-from dcedge.resource import Key
-from dcedge.supervision import Supervisor
+from dcedge.kernel.context import Failure
+from dcedge.logging.handlers import CollapsingHandler, to_journal, to_stderr
+from dcedge.monitor.health.history import HistoryFile
+from dcedge.monitor.health.tracker import Transition
+from dcedge.monitor.health.verdict import Verdict
+from dcedge.monitor.last_hour import Hour
+from dcedge.monitor.snapshot import FrrSnapshot, OrderSnapshot, PassSnapshot, Snapshot
+from dcedge.order.credentials import CredentialError, Secret
+from dcedge.order.field_types import Family
+from dcedge.plan.diff import Operation, Plan
+from dcedge.plan.resource import Key
+from dcedge.reconcile.desired import NOTHING
+from dcedge.reconcile.result import PassResult
 from tests.unit.explain.scene import WELL
-from tests.unit.expose.scene import complete, session
+from tests.unit.expose.scene import complete, own_metrics, rendered, session
 from tests.unit.test_logs import logger
 
 KEY = 'TVALUE-"of"/4172'
@@ -86,6 +86,9 @@ class Daemon:
 
     def snapshot(self) -> Snapshot:
         return scene()
+
+    def metrics(self) -> DaemonMetrics:
+        return own_metrics()
 
     def hour(self) -> Hour:
         return Hour()
@@ -142,7 +145,7 @@ def on_screen(show: Callable[[Console], None]) -> str:
 
 def a_pass() -> str:
     operation = Operation("change", Key("frr-session", "prod-a"), None, None, (), "differs", "none", ("prod-a",))
-    intent = replace(NOTHING, withheld={"prod-a": CredentialError(ECHO)}, firewall={operation.key: WELL})  # type: ignore[dict-item]
+    intent = replace(NOTHING, missing_credentials={"prod-a": CredentialError(ECHO)}, firewall={operation.key: WELL})  # type: ignore[dict-item]
     result = PassResult(
         finished=0.0,
         executed=0.0,
@@ -162,9 +165,9 @@ def a_pass() -> str:
 
 
 def an_explanation() -> str:
-    fault = Step("bgp", "BGP", "failed", ECHO, "cloud", (ECHO, f"and {ECHO}"))
+    fault = LayerStep("bgp", "BGP", "failed", ECHO, "cloud", (ECHO, f"and {ECHO}"))
     evidence = replace(WELL, unseen=(ECHO,), daemon=DaemonSays("down", ECHO, "bgp", "cloud", 5.0))
-    walked = Explanation((Step("neighbour", "ARP and ND", "ok", ECHO), fault), fault)
+    walked = Explanation((LayerStep("neighbour", "ARP and ND", "ok", ECHO), fault), fault)
     return json.dumps(explanation_json(evidence, walked)) + on_screen(lambda c: print_explanation(c, evidence, walked))
 
 
@@ -196,7 +199,7 @@ def test_no_way_out_tells_a_secret(way: str) -> None:
 
 @pytest.mark.parametrize("openmetrics", [False, True])
 def test_no_metric_has_text_of_anybodys_in_it(openmetrics: bool) -> None:
-    text = render(scene(), openmetrics).decode()
+    text = rendered(scene(), openmetrics).decode()
     assert 'virtual_interface="prod-a"' in text
     assert "said:" not in text
     assert pieces_in(text) == []
@@ -207,7 +210,7 @@ def test_names_are_left_as_they_are(known_secrets: object) -> None:
     status = status_json(scene())
     assert [vi["name"] for vi in status["virtual_interfaces"]] == ["prod-a", "prod-b"]
     assert {vi["connection"] for vi in status["virtual_interfaces"]} == {"fra-1", "fra-2"}
-    assert 'virtual_interface="prod-a"' in render(scene()).decode()
+    assert 'virtual_interface="prod-a"' in rendered(scene()).decode()
     assert len(names) == 2
 
 
@@ -281,10 +284,10 @@ def test_the_end_of_a_command_tells_none(capsys: pytest.CaptureFixture[str]) -> 
 def test_an_error_that_nobody_has_foreseen_tells_none(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def breaks(_: object) -> None:
+    def breaks(*_: object) -> None:
         raise RuntimeError(ECHO) from ValueError(ECHO)
 
-    monkeypatch.setattr("dcedge.daemon.serve", breaks)
+    monkeypatch.setattr("dcedge.daemon.start.serve", breaks)
     monkeypatch.setattr("sys.argv", ["dcedge", "run"])
     with pytest.raises(SystemExit) as end:
         command.main()

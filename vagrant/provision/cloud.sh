@@ -51,7 +51,7 @@ EOF
 systemctl restart bird
 
 ip netns add dev 2>/dev/null || true
-ip link add link eth2 name dev.201 type vlan id 201 2>/dev/null && ip link set dev dev.201 netns dev || true
+if ip link add link eth2 name dev.201 type vlan id 201 2>/dev/null; then ip link set dev dev.201 netns dev; fi
 ip -n dev link add name vpc-dev type dummy 2>/dev/null || true
 ip -n dev -batch - <<'EOF'
 link set dev lo up

@@ -6,10 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-from dcedge.health.verdict import DigestFault, Facts, Layer, Side
-from dcedge.kernel.ethtool import LinkMode
-from dcedge.kernel.optics import Optics
-from dcedge.order.kinds import Seconds
+from dcedge.kernel.port.ethtool import LinkMode
+from dcedge.kernel.port.optics import Optics
+from dcedge.monitor.health.facts import DigestFault, Facts
+from dcedge.monitor.health.verdict import Layer, Side
+from dcedge.order.field_types import Seconds
 from dcedge.order.resolve import ResolvedInterface
 
 # What came back to a SYN: nothing at all is a filter's way, or a wrong MD5 digest's.
@@ -17,7 +18,7 @@ SynAnswer = Literal["accepted", "refused", "prohibited", "silence"]
 
 
 @dataclass(frozen=True, slots=True)
-class PathLook:
+class PathCheck:
     """One address pair, tried out: ARP or ND, pings, and the largest packet that passes unfragmented.
 
     `path_mtu` is None where it was not tried or loss hid it, `refused` why the router itself would not send.
@@ -43,7 +44,7 @@ class TaggedSender:
 
 
 @dataclass(frozen=True, slots=True)
-class TcpLook:
+class TcpCheck:
     """TCP 179 with one peer: what a SYN gets, with the ordered password and without one, and how its own TCP comes."""
 
     signed: SynAnswer | None = None
@@ -55,7 +56,7 @@ class TcpLook:
 
 
 @dataclass(frozen=True, slots=True)
-class OpenLook:
+class OpenSeen:
     """The OPEN that a peer sent (RFC 4271, 4.2)."""
 
     asn: int
@@ -72,12 +73,12 @@ class Capture:
     strangers: tuple[TaggedSender, ...] = ()
     neighbours: tuple[tuple[str, str], ...] = ()  # address and hardware address of who sends on the ordered tags
     replies: frozenset[str] = frozenset()  # addresses whose echo replies arrived
-    opens: Mapping[str, OpenLook] = field(default_factory=dict)  # by peer
+    opens: Mapping[str, OpenSeen] = field(default_factory=dict)  # by peer
     notifications: Mapping[str, str] = field(default_factory=dict)  # by peer: what its NOTIFICATION said
 
 
 @dataclass(frozen=True, slots=True)
-class PortLook:
+class PortEvidence:
     """The port as its counters and its driver tell."""
 
     carrier_changes: int = 0
@@ -100,6 +101,7 @@ class DaemonSays:
     since: float | None
     lost: int = 0
     probes: int = 0
+    router_late: Seconds = 0.0  # what this router waited for a processor in a second of late
     transitions: int = 0  # in the last day
     resets: Mapping[str, tuple[int, str | None]] = field(default_factory=dict)  # by peer: times lost, why the last time
 
@@ -115,15 +117,6 @@ class Circuit:
 
 
 @dataclass(frozen=True, slots=True)
-class RouteLook:
-    """Where the router sends what is for one prefix of the gateway's; `expected`: the links that lead there."""
-
-    prefix: str
-    link: str | None
-    expected: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
 class Evidence:
     """The whole. `facts` are what the daemon would judge, with what was tried out just now folded in."""
 
@@ -131,13 +124,12 @@ class Evidence:
     circuit: Circuit
     interface: ResolvedInterface
     facts: Facts
-    port: PortLook
-    paths: tuple[PathLook, ...] = ()
-    tcp: Mapping[str, TcpLook] = field(default_factory=dict)  # by peer
+    port: PortEvidence
+    paths: tuple[PathCheck, ...] = ()
+    tcp: Mapping[str, TcpCheck] = field(default_factory=dict)  # by peer
     capture: Capture | None = None
     foreign_firewall: tuple[str, ...] = ()  # chains of others that drop
     not_forwarding: tuple[str, ...] = ()  # sysctls that keep the router from forwarding
-    routes: tuple[RouteLook, ...] = ()
     daemon: DaemonSays | None = None
     frr_asked: bool = True  # False: not permitted to
     unseen: tuple[str, ...] = ()

@@ -5,58 +5,52 @@ Nothing here judges, and nothing here changes anything. Every look is bounded; a
 
 from __future__ import annotations
 
-import json
 import os
-import shutil
-import subprocess
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import closing, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
-from dcedge.bgp.state import SessionState, more_telling
-from dcedge.bgp.vty import FrrClient
-from dcedge.credentials import Secret, read_credentials
-from dcedge.errors import DcedgeError, FrrError, KernelError, NotRunningError, StateError
-from dcedge.explain.evidence import (
-    Capture,
-    Circuit,
-    DaemonSays,
-    Evidence,
-    PathLook,
-    PortLook,
-    RouteLook,
-    TcpLook,
-)
-from dcedge.explain.looks import Way, look_at_path
-from dcedge.expose.control import ControlClient
-from dcedge.facts import Place, link_facts, port_facts, session_facts, session_place
-from dcedge.firewall.objects import TABLE_NAME
-from dcedge.hardware import HardwareReader
-from dcedge.health.verdict import NOTHING_HEARD, Facts, Layer, ProbeFacts, SessionFacts, Side
+from dcedge.api.control.client import ControlClient
+from dcedge.errors import CaptureError, DcedgeError, FrrError, NotRunningError, StateError
+from dcedge.explain.active_checks import ProbePath, check_path
+from dcedge.explain.evidence import Capture, Circuit, DaemonSays, Evidence, PathCheck, PortEvidence, TcpCheck
+from dcedge.explain.listening import listen
+from dcedge.firewall.foreign import foreign_firewall
+from dcedge.frr.state import SessionState, more_telling
+from dcedge.frr.vty import FrrClient
 from dcedge.kernel.counters import LinkCounters, read_counters
-from dcedge.kernel.ethtool import LinkMode
+from dcedge.kernel.link.view import dump_links
 from dcedge.kernel.naming import interface_link
-from dcedge.kernel.netlink import RouteSocket
-from dcedge.kernel.optics import Optics
+from dcedge.kernel.port.ethtool import LinkMode
+from dcedge.kernel.port.hardware import HardwareReader, ports_of
+from dcedge.kernel.port.names import port_names
+from dcedge.kernel.port.optics import Optics
+from dcedge.monitor.collect_facts import Place, link_facts, port_facts, session_facts, session_place
+from dcedge.monitor.forwarding_reader import astray, route_facts, targets
+from dcedge.monitor.health.facts import Facts, ProbeFacts, RouteFacts, SessionFacts
+from dcedge.monitor.health.rules.link import NOTHING_HEARD
+from dcedge.monitor.health.verdict import Layer, Side
+from dcedge.netlink.socket import RouteSocket
+from dcedge.order.credentials import Secret, read_credentials
 from dcedge.order.load import digest_of_file, load_order, parse_order
 from dcedge.order.model import Order
 from dcedge.order.resolve import ResolvedInterface, resolve_interface
-from dcedge.own_session import outgoing_link
+from dcedge.reconcile.desired import NOTHING
+from dcedge.reconcile.state.store import Store
 from dcedge.settings import Settings
-from dcedge.store import Store
 
 _FORWARDING = {4: "net.ipv4.ip_forward", 6: "net.ipv6.conf.all.forwarding"}
 
 
 @dataclass(slots=True)
-class _Looks:
+class _Checks:
     """What was tried out."""
 
-    paths: tuple[PathLook, ...] = ()
-    tcp: Mapping[str, TcpLook] = field(default_factory=dict)
+    paths: tuple[PathCheck, ...] = ()
+    tcp: Mapping[str, TcpCheck] = field(default_factory=dict)
     capture: Capture | None = None
     answered: frozenset[str] = frozenset()
     hardware: Mapping[str, str] = field(default_factory=dict)
@@ -69,9 +63,10 @@ def gather(settings: Settings, name: str) -> Evidence:
     if name not in order.virtual_interfaces:
         known = ", ".join(sorted(order.virtual_interfaces)[:20])
         raise DcedgeError(f"the order has no virtual interface {name!r}; it has: {known}")
-    interface = resolve_interface(order, name)
     daemon, failing, drained = _daemon(settings, name, unseen)
     with closing(RouteSocket()) as sock, closing(FrrClient(settings.frr_pathspace)) as frr:
+        own = port_names(sock, ports_of(order))
+        interface = resolve_interface(order, name, own)
         before, started = read_counters(sock).links, time.monotonic()
         with closing(HardwareReader()) as reader:
             ports = (interface.port, *(interface.bond.members if interface.bond is not None else ()))
@@ -83,13 +78,14 @@ def gather(settings: Settings, name: str) -> Evidence:
             static=not interface.sessions,
             drained=drained,
             failing=failing,
+            router_late=daemon.router_late if daemon is not None else 0.0,
             ordered_bps=interface.rate_bps,
         )
         sessions, detail = _sessions(frr)
         resets = daemon.resets if daemon is not None else {}
         frr_asked = sessions is not None or os.geteuid() == 0
         if not frr_asked:
-            unseen.append(f"FRR was not asked: {detail}")
+            unseen.append(f"FRR could not be queried: {detail}")
         facts = replace(
             facts,
             frr_available=sessions is not None or not frr_asked,
@@ -97,33 +93,43 @@ def gather(settings: Settings, name: str) -> Evidence:
             frr_version=frr.version,
             sessions=tuple(sessions_with_reasons(interface, sessions or {}, resets)),
         )
-        looks = _Looks()
+        checks = _Checks()
         reachable = facts.port.present and facts.port.admin_up and facts.port.carrier and facts.link.present
         if reachable and facts.link.admin_up and interface.admin != "down":
-            looks = _look(settings, order, interface, facts, unseen)
+            checks = _run_checks(settings, order, interface, facts, own, unseen)
             again, _ = _sessions(frr)
             facts = replace(facts, sessions=tuple(sessions_with_reasons(interface, again or sessions or {}, resets)))
-            facts = _with_what_was_heard(_with_looks(facts, interface, looks), looks)
+            facts = _with_what_was_heard(_with_checks(facts, interface, checks), checks)
             after = read_counters(sock).links
             silent = _silent(before, after, interface, time.monotonic() - started)
             facts = replace(facts, link=replace(facts.link, silent=silent))
-        routes = tuple(_routes(sock, order, interface, facts))
+        facts = replace(
+            facts,
+            routes=tuple(_routes(sock, frr, order, facts, interface.virtual_gateway, own)),
+            astray=_astray(sock, interface, sessions or {}),
+        )
     return Evidence(
         at=time.time(),
         circuit=_circuit(order, interface),
         interface=interface,
         facts=facts,
-        port=_port_look(before.get(interface.port), hardware.modes.get(interface.port), hardware.optics),
-        paths=looks.paths,
-        tcp=looks.tcp,
-        capture=looks.capture,
-        foreign_firewall=_foreign_firewall(),
+        port=_port_evidence(before.get(interface.port), hardware.modes.get(interface.port), hardware.optics),
+        paths=checks.paths,
+        tcp=checks.tcp,
+        capture=checks.capture,
+        foreign_firewall=foreign_firewall(),
         not_forwarding=tuple(_not_forwarding(interface)),
-        routes=routes,
         daemon=daemon,
         frr_asked=frr_asked,
         unseen=tuple(unseen),
     )
+
+
+def _astray(
+    sock: RouteSocket, interface: ResolvedInterface, sessions: Mapping[Place, SessionState]
+) -> dict[str, str | None]:
+    indices = {link.name: link.index for link in dump_links(sock)} if interface.vrf is not None else {}
+    return {peer: link for (_, peer), link in astray(sock, [interface], sessions, indices).items()}
 
 
 def _order(settings: Settings, unseen: list[str]) -> Order:
@@ -136,15 +142,15 @@ def _order(settings: Settings, unseen: list[str]) -> Order:
         return load_order(settings.order).order
     loaded = parse_order(text, "the order in force")
     if digest_of_file(settings.order) != loaded.digest:
-        unseen.append(f"{settings.order} differs from the order in force, which is what is explained")
+        unseen.append(f"{settings.order} differs from the order in force; the order in force is explained")
     return loaded.order
 
 
 def _last_in_force(settings: Settings) -> str | None:
     store = Store(settings.state_dir)
     try:
-        pending = store.pending()
-        return pending.order if pending is not None else store.last_good()
+        pending = store.pending_order.get()
+        return pending.order if pending is not None else store.orders.last_good()
     except StateError:
         return None
 
@@ -160,7 +166,7 @@ def _daemon(settings: Settings, name: str, unseen: list[str]) -> tuple[DaemonSay
         drained = name in Store(settings.state_dir).runtime().drained if os.geteuid() == 0 else False
         return None, (), drained
     except DcedgeError as error:
-        unseen.append(f"the daemon was not asked: {error}")
+        unseen.append(f"the daemon could not be queried: {error}")
         return None, (), False
     for vi in status["virtual_interfaces"]:
         if vi["name"] == name:
@@ -172,11 +178,12 @@ def _daemon(settings: Settings, name: str, unseen: list[str]) -> tuple[DaemonSay
                 since=vi["since"],
                 lost=sum(probe["window_lost"] for probe in vi["probes"]),
                 probes=sum(probe["window_probes"] for probe in vi["probes"]),
+                router_late=max((probe["router_late_seconds"] for probe in vi["probes"]), default=0.0),
                 transitions=transitions,
                 resets={session["peer"]: (session["transitions"], session["last_reset"]) for session in vi["bgp"]},
             )
             return says, tuple(vi["failing"]), vi["verdict"] == "drained"
-    unseen.append("the daemon has another order in force, without this virtual interface")
+    unseen.append("the daemon's order in force does not have this virtual interface")
     return None, (), False
 
 
@@ -201,37 +208,51 @@ def sessions_with_reasons(
             yield session_facts(interface, session, state, state.uptime, None)
 
 
-def _look(settings: Settings, order: Order, interface: ResolvedInterface, facts: Facts, unseen: list[str]) -> _Looks:
-    looks = _Looks()
+def _run_checks(
+    settings: Settings,
+    order: Order,
+    interface: ResolvedInterface,
+    facts: Facts,
+    own: Mapping[str, str],
+    unseen: list[str],
+) -> _Checks:
+    checks = _Checks()
     link = interface_link(interface)
-    ways = [Way(pair.family, link, pair.customer.ip, pair.cloud) for pair in interface.addresses]
+    ways = [ProbePath(pair.family, link, pair.customer.ip, pair.cloud) for pair in interface.addresses]
     try:
-        looks.paths = tuple(look_at_path(way, interface.mtu) for way in ways)
+        checks.paths = tuple(check_path(way, interface.mtu) for way in ways)
     except PermissionError:
-        unseen.append("pings, path MTU, ARP and TCP were not tried: that takes root")
-        return looks
+        unseen.append("ping, path MTU, ARP and TCP were not tested: this needs root")
+        return checks
     except OSError as error:
-        unseen.append(f"pings were not tried: {error.strerror or error}")
-    reached = all(path.received for path in looks.paths)
+        unseen.append(f"ping was not tested: {error.strerror or error}")
+    reached = all(path.received for path in checks.paths)
     established = bool(facts.sessions) and all(session.established for session in facts.sessions)
     if reached and (established or not interface.sessions):
-        return looks
+        return checks
     try:
-        _listen(settings, order, interface, facts, looks)
+        _listen(settings, order, interface, facts, own, checks)
     except OSError as error:
-        unseen.append(f"the port was not listened to: {error.strerror or error}")
-    return looks
+        unseen.append(f"no capture on the port: {error.strerror or error}")
+    except CaptureError as error:
+        unseen.append(f"no capture on the port: {error}")
+    return checks
 
 
-def _listen(settings: Settings, order: Order, interface: ResolvedInterface, facts: Facts, looks: _Looks) -> None:
-    from dcedge.explain.listening import listen  # noqa: PLC0415 - brings scapy, whose import takes most of a second
-
+def _listen(
+    settings: Settings,
+    order: Order,
+    interface: ResolvedInterface,
+    facts: Facts,
+    own: Mapping[str, str],
+    checks: _Checks,
+) -> None:
     lacking = {session.peer for session in facts.sessions if not session.established}
-    others = (resolve_interface(order, name) for name in order.virtual_interfaces)
+    others = (resolve_interface(order, name, own) for name in order.virtual_interfaces)
     tags = frozenset(tuple(tag.vlan_id for tag in other.tags) for other in others if other.port == interface.port)
-    heard = listen(interface, tags, lacking, _secrets(settings, interface), looks.paths)
-    looks.paths, looks.tcp, looks.capture = heard.paths, heard.tcp, heard.capture
-    looks.answered, looks.hardware = heard.answered, heard.hardware
+    heard = listen(interface, tags, lacking, _secrets(settings, interface), checks.paths)
+    checks.paths, checks.tcp, checks.capture = heard.paths, heard.tcp, heard.capture
+    checks.answered, checks.hardware = heard.answered, heard.hardware
 
 
 def _secrets(settings: Settings, interface: ResolvedInterface) -> dict[str, Secret]:
@@ -241,14 +262,14 @@ def _secrets(settings: Settings, interface: ResolvedInterface) -> dict[str, Secr
     return {peer: found[credential] for peer, credential in wanted.items() if credential in found}
 
 
-def _with_looks(facts: Facts, interface: ResolvedInterface, looks: _Looks) -> Facts:
+def _with_checks(facts: Facts, interface: ResolvedInterface, checks: _Checks) -> Facts:
     """The facts with what was tried folded in, as the daemon's probes would have found it in time."""
     probes, paths = [], []
-    for pair, path in zip(interface.addresses, looks.paths, strict=False):
+    for pair, path in zip(interface.addresses, checks.paths, strict=False):
         answered: bool | None = None
-        if looks.capture is not None and not path.received:
-            answered = path.destination in looks.answered
-        hardware = looks.hardware.get(path.destination) if answered is not False else None
+        if checks.capture is not None and not path.received:
+            answered = path.destination in checks.answered
+        hardware = checks.hardware.get(path.destination) if answered is not False else None
         paths.append(replace(path, neighbour=answered, hardware_address=hardware))
         probes.append(
             ProbeFacts(
@@ -263,22 +284,22 @@ def _with_looks(facts: Facts, interface: ResolvedInterface, looks: _Looks) -> Fa
                 mtu=interface.mtu,
             )
         )
-    looks.paths = tuple(paths)
+    checks.paths = tuple(paths)
     return replace(facts, probes=tuple(probes))
 
 
-def _with_what_was_heard(facts: Facts, looks: _Looks) -> Facts:
+def _with_what_was_heard(facts: Facts, checks: _Checks) -> Facts:
     """The sessions with what was heard of their digests and NOTIFICATIONs."""
-    heard = looks.capture.notifications if looks.capture is not None else {}
+    heard = checks.capture.notifications if checks.capture is not None else {}
     return replace(
         facts,
         sessions=tuple(
             replace(
                 session,
-                digest=looks.tcp[session.peer].digest,
+                digest=checks.tcp[session.peer].digest,
                 last_reset=heard_reset(session.last_reset, heard.get(session.peer)),
             )
-            if session.peer in looks.tcp
+            if session.peer in checks.tcp
             else session
             for session in facts.sessions
         ),
@@ -298,7 +319,7 @@ def _silent(
     if link not in before or link not in after:
         return None
     same = before[link].receive_packets == after[link].receive_packets
-    # Nothing came although it was asked for by ARP: that is silence, however short the look was.
+    # Nothing came although it was asked for by ARP: that is silence, however short the check was.
     return max(seconds, NOTHING_HEARD) if same else 0.0
 
 
@@ -312,10 +333,10 @@ def _circuit(order: Order, interface: ResolvedInterface) -> Circuit:
     )
 
 
-def _port_look(counters: LinkCounters | None, mode: LinkMode | None, optics: Mapping[str, Optics]) -> PortLook:
+def _port_evidence(counters: LinkCounters | None, mode: LinkMode | None, optics: Mapping[str, Optics]) -> PortEvidence:
     if counters is None:
-        return PortLook(mode=mode, optics=tuple(optics.items()))
-    return PortLook(
+        return PortEvidence(mode=mode, optics=tuple(optics.items()))
+    return PortEvidence(
         counters.carrier_changes,
         counters.receive_errors,
         counters.transmit_errors,
@@ -334,57 +355,16 @@ def _not_forwarding(interface: ResolvedInterface) -> Iterator[str]:
                 yield name
 
 
-def _routes(sock: RouteSocket, order: Order, interface: ResolvedInterface, facts: Facts) -> Iterator[RouteLook]:
-    """Where this router sends what is for the gateway's prefixes; in the main table only."""
-    if interface.vrf is not None or facts.drained or not any(session.received for session in facts.sessions):
+def _routes(
+    sock: RouteSocket, frr: FrrClient, order: Order, facts: Facts, gateway: str, own: Mapping[str, str]
+) -> Iterator[RouteFacts]:
+    """Where this router sends what is for the gateway's prefixes."""
+    if facts.drained or not (facts.static or any(session.received for session in facts.sessions)):
         return
-    others = [resolve_interface(order, name) for name in order.virtual_interfaces]
-    expected = tuple(
-        sorted({interface_link(other) for other in others if other.virtual_gateway == interface.virtual_gateway})
-    )
-    for accepted in (interface.accept or ())[:2]:
-        prefix = accepted.prefix
-        if prefix.prefixlen == 0 or not any(
-            session.received and (session.family == "ipv4") is (prefix.version == 4) for session in facts.sessions
-        ):
-            continue
-        try:
-            link = outgoing_link(sock, prefix[1] if prefix.num_addresses > 1 else prefix[0])
-        except KernelError:
-            link = None
-        yield RouteLook(str(prefix), link, expected)
-
-
-def _foreign_firewall() -> tuple[str, ...]:
-    """The chains of others that drop something where our traffic passes; none where nft cannot be asked."""
-    nft = shutil.which("nft", path=os.pathsep.join(("/usr/sbin", "/sbin", os.defpath)))
-    if nft is None:
-        return ()
-    try:
-        done = subprocess.run([nft, "-j", "list", "ruleset"], capture_output=True, text=True, timeout=10, check=False)
-        listing = json.loads(done.stdout) if done.returncode == 0 else {}
-    except (subprocess.TimeoutExpired, ValueError):
-        return ()
-    return tuple(dropping_chains(listing))
-
-
-def dropping_chains(listing: Any) -> Iterator[str]:
-    """The base chains of others in nft's JSON listing that drop, by policy or by a rule."""
-    objects = listing.get("nftables", []) if isinstance(listing, dict) else []
-    chains: dict[tuple[str, str, str], str] = {}
-    dropping: dict[tuple[str, str, str], int] = {}
-    for entry in objects:
-        if (chain := entry.get("chain")) is not None and chain.get("table") != TABLE_NAME and "hook" in chain:
-            place = (chain["family"], chain["table"], chain["name"])
-            policy = f", policy {chain['policy']}" if chain.get("policy") == "drop" else ""
-            chains[place] = f"{chain['hook']}{policy}"
-        rule = entry.get("rule")
-        if rule is not None and rule.get("table") != TABLE_NAME:
-            place = (rule["family"], rule["table"], rule["chain"])
-            if any("drop" in part or "reject" in part for part in rule.get("expr", []) if isinstance(part, dict)):
-                dropping[place] = dropping.get(place, 0) + 1
-    for place, hook in chains.items():
-        family, table, name = place
-        if "policy drop" in hook or place in dropping:
-            rules = f", {dropping[place]} dropping rules" if place in dropping else ""
-            yield f"nft table {family} {table}, chain {name} (hook {hook}{rules})"
+    others = {name: resolve_interface(order, name, own) for name in order.virtual_interfaces}
+    intent = replace(NOTHING, order=order, interfaces=others)
+    indices = {link.name: link.index for link in dump_links(sock)}
+    for target in targets(intent, gateway):
+        with suppress(FrrError):
+            if (found := route_facts(sock, frr.ask, target, indices)) is not None:
+                yield found

@@ -8,13 +8,13 @@ from collections.abc import Collection, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 
-from scapy.arch import get_if_hwaddr
-
-from dcedge.credentials import Secret
-from dcedge.explain.capture import Listener, PortCapture, TcpHeard, Watched
-from dcedge.explain.evidence import Capture, PathLook, TcpLook
-from dcedge.explain.looks import Way, look_at_path, send_syn
+from dcedge.explain.active_checks import ProbePath, check_path, send_syn
+from dcedge.explain.capture import Listener, TcpHeard, Watched
+from dcedge.explain.evidence import Capture, PathCheck, TcpCheck
+from dcedge.explain.port_capture import PortCapture
+from dcedge.explain.solicitation import hardware_address, send_solicitation
 from dcedge.kernel.naming import interface_link
+from dcedge.order.credentials import Secret
 from dcedge.order.resolve import ResolvedInterface, Session
 
 LISTENING_SECONDS, LISTENING_SECONDS_MAX = 3.0, 6.5  # at least; and at most, while nothing names the fault
@@ -22,11 +22,11 @@ _ANSWER_SECONDS = 1.0
 
 
 @dataclass(frozen=True, slots=True)
-class Heard:
+class ListeningResult:
     """What came of it. `answered` are the addresses that answered ARP or ND, `hardware` who uses which."""
 
-    paths: tuple[PathLook, ...]
-    tcp: Mapping[str, TcpLook]
+    paths: tuple[PathCheck, ...]
+    tcp: Mapping[str, TcpCheck]
     capture: Capture
     answered: frozenset[str]
     hardware: Mapping[str, str]
@@ -37,12 +37,12 @@ def listen(
     known_tags: frozenset[tuple[int, ...]],
     lacking: Collection[str],
     keys: Mapping[str, Secret],
-    before: tuple[PathLook, ...],
-) -> Heard:
+    before: tuple[PathCheck, ...],
+) -> ListeningResult:
     """Listen, ask, and put both together.
 
     `lacking`: the peers whose session is not up, whose TCP is tried. `keys`: the ordered passwords by peer. `before`:
-    the paths as they were found without listening. OSError: the port cannot be listened to.
+    the paths as they were found without listening. OSError, CaptureError: the port cannot be listened to.
     """
     link = interface_link(interface)
     sessions = [session for session in interface.sessions if str(session.cloud) in lacking]
@@ -60,14 +60,15 @@ def listen(
         ports=frozenset(port + offset for port in ports.values() for offset in (0, 1)),
     )
     with PortCapture(interface.port, listener) as capture:
-        listener.ask(link)
+        for pair in interface.addresses:
+            send_solicitation(link, pair.customer.ip, pair.cloud)
         capture.listen(time.monotonic() + _ANSWER_SECONDS / 2)
         paths = []
         for pair, was in zip(interface.addresses, before, strict=True):
             now = was
             if not was.received:
-                again = look_at_path(
-                    Way(pair.family, link, pair.customer.ip, pair.cloud), interface.mtu, listener.identifier
+                again = check_path(
+                    ProbePath(pair.family, link, pair.customer.ip, pair.cloud), interface.mtu, listener.identifier
                 )
                 now = replace(again, sent=was.sent + again.sent)
             paths.append(now)
@@ -75,10 +76,10 @@ def listen(
         capture.listen(max(capture.started + LISTENING_SECONDS, time.monotonic() + _ANSWER_SECONDS))
         capture.listen(capture.started + LISTENING_SECONDS_MAX, conclusive=True)
         heard = listener.capture(time.monotonic() - capture.started)
-    return Heard(
+    return ListeningResult(
         paths=tuple(paths),
         tcp={
-            peer: _tcp_look(listener.tcp.get(peer, TcpHeard()), port, signed=peer in keys, refused=refused[peer])
+            peer: _tcp_check(listener.tcp.get(peer, TcpHeard()), port, signed=peer in keys, refused=refused[peer])
             for peer, port in ports.items()
         },
         capture=heard,
@@ -95,8 +96,8 @@ def _try_tcp(session: Session, link: str, port: int, keys: Mapping[str, Secret])
     return all(refusal is not None for refusal in refusals)
 
 
-def _tcp_look(heard: TcpHeard, port: int, *, signed: bool, refused: bool) -> TcpLook:
-    return TcpLook(
+def _tcp_check(heard: TcpHeard, port: int, *, signed: bool, refused: bool) -> TcpCheck:
+    return TcpCheck(
         signed=heard.answers.get(port, "silence") if signed else None,
         unsigned=heard.answers.get(port + 1, "silence"),
         left=not refused,
@@ -110,6 +111,6 @@ def _tcp_look(heard: TcpHeard, port: int, *, signed: bool, refused: bool) -> Tcp
 def _own_hardware(*links: str) -> frozenset[str]:
     found = set()
     for link in links:
-        with suppress(OSError, ValueError):
-            found.add(str(get_if_hwaddr(link)).lower())
+        with suppress(OSError):
+            found.add(hardware_address(link).hex(":"))
     return frozenset(found)

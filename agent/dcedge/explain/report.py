@@ -11,10 +11,10 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from dcedge.api.status import safe_text
 from dcedge.explain.evidence import Evidence
-from dcedge.explain.walk import Explanation, Step
-from dcedge.expose.document import told
-from dcedge.health.advice import SIDES
+from dcedge.explain.outcome import Explanation, LayerStep
+from dcedge.monitor.health.advice import SIDES
 from dcedge.units import format_rate, format_seconds
 
 _STYLES = {"ok": "green", "degraded": "bold yellow", "failed": "bold red", "unknown": "yellow", "skipped": "dim"}
@@ -75,8 +75,8 @@ def explanation_json(evidence: Evidence, explanation: Explanation) -> Explanatio
             "layer": finding.layer,
             "state": finding.state,
             "side": finding.side,
-            "text": told(finding.text),
-            "evidence": [told(text) for text in finding.evidence],
+            "text": safe_text(finding.text),
+            "evidence": [safe_text(text) for text in finding.evidence],
             "next_step": finding.advice,
             "next_step_by": "customer" if finding.side == "customer" else "provider",
         },
@@ -84,16 +84,16 @@ def explanation_json(evidence: Evidence, explanation: Explanation) -> Explanatio
         if daemon is None
         else {
             "verdict": daemon.verdict,
-            "reason": told(daemon.reason),
+            "reason": safe_text(daemon.reason),
             "layer": daemon.layer,
             "side": daemon.side,
             "since": daemon.since,
         },
         "steps": [
-            {"layer": step.layer, "title": step.title, "state": step.state, "text": told(step.text)}
+            {"layer": step.layer, "title": step.title, "state": step.state, "text": safe_text(step.text)}
             for step in explanation.steps
         ],
-        "not_seen": [told(text) for text in evidence.unseen],
+        "not_seen": [safe_text(text) for text in evidence.unseen],
         "ticket": ticket(evidence, explanation),
     }
 
@@ -104,7 +104,7 @@ def print_explanation(console: Console, evidence: Evidence, explanation: Explana
     head = Text(evidence.interface.name, "bold")
     if daemon is not None:
         since = f" for {format_seconds(max(1.0, evidence.at - daemon.since))}" if daemon.since is not None else ""
-        head.append(f"  {daemon.verdict}{since}: {told(daemon.reason)}", "")
+        head.append(f"  {daemon.verdict}{since}: {safe_text(daemon.reason)}", "")
     console.print(head)
     console.print()
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), show_header=False)
@@ -112,18 +112,18 @@ def print_explanation(console: Console, evidence: Evidence, explanation: Explana
         table.add_column(no_wrap=no_wrap, overflow="fold")
     for step in explanation.steps:
         dim = "dim" if step.state == "skipped" else ""
-        table.add_row(Text(step.state, _STYLES[step.state]), Text(step.title, dim), Text(told(step.text), dim))
+        table.add_row(Text(step.state, _STYLES[step.state]), Text(step.title, dim), Text(safe_text(step.text), dim))
     console.print(table)
     console.print()
     for text in evidence.unseen:
-        console.print(Text(f"not seen: {told(text)}", "yellow"))
+        console.print(Text(f"not checked: {safe_text(text)}", "yellow"))
     if finding is None:
         console.print(Text("Nothing is wrong.", "bold green"))
         return
-    console.print(Text.assemble(("Fault: ", "bold"), told(finding.text)))
+    console.print(Text.assemble(("Fault: ", "bold"), safe_text(finding.text)))
     console.print(Text.assemble(("Side: ", "bold"), SIDES[finding.side]))
     for text in finding.evidence:
-        console.print(Padding(Text(f"- {told(text)}"), (0, 0, 0, 2), expand=False))
+        console.print(Padding(Text(f"- {safe_text(text)}"), (0, 0, 0, 2), expand=False))
     who = "Next, here: " if finding.side == "customer" else "Next, for the provider: "
     console.print(Text.assemble((who, "bold"), finding.advice))
     if finding.side != "customer":
@@ -139,9 +139,9 @@ def ticket(evidence: Evidence, explanation: Explanation) -> str:
     return "" if finding is None else "\n".join(_ticket(evidence, explanation, finding))
 
 
-def _ticket(e: Evidence, explanation: Explanation, finding: Step) -> Iterator[str]:
+def _ticket(e: Evidence, explanation: Explanation, finding: LayerStep) -> Iterator[str]:
     circuit, vi = e.circuit, e.interface
-    identity = circuit.circuit_id or f"(no circuit ID on file; our name for it: {circuit.connection})"
+    identity = circuit.circuit_id or f"(no circuit ID known; our name for it: {circuit.connection})"
     about = f", {circuit.description}" if circuit.description else ""
     yield f"Circuit: {identity}{about}, {circuit.provider}"
     tags = f"VLAN {'.'.join(str(tag.vlan_id) for tag in vi.tags)}" if vi.tags else "untagged"
@@ -155,17 +155,17 @@ def _ticket(e: Evidence, explanation: Explanation, finding: Step) -> Iterator[st
         yield f"Since: {_utc(e.daemon.since)} ({e.daemon.verdict})"
         if e.daemon.transitions > 2:
             yield f"In the last 24 hours its state has changed {e.daemon.transitions} times."
-    yield f"Looked at: {_utc(e.at)}"
-    yield f"Fault: {told(finding.text)}"
+    yield f"Checked at: {_utc(e.at)}"
+    yield f"Fault: {safe_text(finding.text)}"
     yield f"Faulty side as seen from here: {SIDES[finding.side].replace('this router (', '').rstrip(')')}"
     measured = [text for text in finding.evidence if text != finding.text]
     if measured:
         yield "Measured:"
-        yield from (f"- {told(text)}" for text in measured)
+        yield from (f"- {safe_text(text)}" for text in measured)
     well = [step for step in explanation.steps if step.state == "ok" and step.layer not in {"order", "link", "frr"}]
     if well:
-        yield "In order below that:" if finding.state == "failed" else "In order besides:"
-        yield from (f"- {step.title}: {told(step.text)}" for step in well)
+        yield "Working below that:" if finding.state == "failed" else "Also working:"
+        yield from (f"- {step.title}: {safe_text(step.text)}" for step in well)
     yield f"{'To do here' if finding.side == 'customer' else 'Please'}: {finding.advice}"
 
 

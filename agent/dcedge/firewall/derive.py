@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from types import MappingProxyType
 
+from dcedge.firewall.nft_table import COUNTERS
 from dcedge.firewall.objects import (
     ANY,
     NEVER_SOURCES,
@@ -16,12 +17,12 @@ from dcedge.firewall.objects import (
     guard_key,
 )
 from dcedge.firewall.ranges import Range, merged, minus, of_prefix
-from dcedge.firewall.table import COUNTERS, clamp_chain, gateway_chain, reach_set
+from dcedge.firewall.ruleset import clamp_chain, gateway_chain, reach_set
 from dcedge.kernel.naming import interface_link
-from dcedge.order.kinds import Prefix
+from dcedge.order.field_types import Prefix
 from dcedge.order.model import AcceptedPrefix, Order
 from dcedge.order.resolve import ResolvedInterface
-from dcedge.resource import Key, Resource, State
+from dcedge.plan.resource import Key, Resource, State
 
 
 def derive_firewall(

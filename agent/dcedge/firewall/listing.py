@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterable, Iterator
 from dataclasses import replace
 from ipaddress import ip_address, ip_network
 
+from dcedge.firewall.nft_table import MARK, OWNER_CHAIN, Chain, Json, NftRule, SetHeader, SetKey, Table
 from dcedge.firewall.objects import (
     TABLE_KEY,
     Element,
@@ -16,44 +17,32 @@ from dcedge.firewall.objects import (
     guard_key,
 )
 from dcedge.firewall.ranges import Range, common, merged, minus, of_prefix
-from dcedge.firewall.table import (
-    MARK,
-    OWNER_CHAIN,
-    SHARED_SETS,
-    Chain,
-    Json,
-    Rule,
-    SetHeader,
-    SetKey,
-    Table,
-    render,
-    sources_set,
-)
-from dcedge.resource import Key, Resource, State
+from dcedge.firewall.ruleset import SHARED_SETS, render, sources_set
+from dcedge.plan.resource import Key, Resource, State
 
 
 def read_table(listing: Json) -> Table:
     """The table in what `nft -j list table` printed."""
     table = Table()
-    rules: dict[str, list[Rule]] = {}
-    for kind, body in _objects(listing):
+    rules: dict[str, list[NftRule]] = {}
+    for object_type, body in _objects(listing):
         name = str(body.get("name", ""))
-        if kind == "chain":
+        if object_type == "chain":
             hook = f"{body['type']} {body['hook']} {body['prio']} {body['policy']}" if "hook" in body else ""
             table.chains[name] = Chain(hook)
-        elif kind == "rule":
+        elif object_type == "rule":
             # Without our mark the place itself is what it differs by.
             mark = str(body.get("comment", ""))
             foreign = f"handle {body.get('handle')}"
-            rules.setdefault(str(body["chain"]), []).append(Rule(mark if mark.startswith(MARK) else foreign))
-        elif kind in {"set", "map"}:
+            rules.setdefault(str(body["chain"]), []).append(NftRule(mark if mark.startswith(MARK) else foreign))
+        elif object_type in {"set", "map"}:
             header = _header(body)
             table.add_set(name, header)
             if not header.timeout:
                 table.elements[name].update(_elements(body, header))
-        elif kind not in {"metainfo", "table"}:
-            table.headers[f"{kind} {name}"] = SetHeader((kind,))
-            table.elements[f"{kind} {name}"] = {}
+        elif object_type not in {"metainfo", "table"}:
+            table.headers[f"{object_type} {name}"] = SetHeader((object_type,))
+            table.elements[f"{object_type} {name}"] = {}
     for name, marked in rules.items():
         chain = table.chains.get(name, Chain())
         table.chains[name] = Chain(chain.hook, tuple(marked))
@@ -69,9 +58,9 @@ def is_ours(table: Table) -> bool:
 
 def read_counts(listing: Json) -> Iterator[tuple[str, str, int, int]]:
     """Set, link, packets and bytes of each counted element in a listing."""
-    for kind, body in _objects(listing):
+    for object_type, body in _objects(listing):
         entries = body.get("elem")
-        if kind != "set" or not isinstance(entries, list):
+        if object_type != "set" or not isinstance(entries, list):
             continue
         for entry in entries:
             element = entry.get("elem") if isinstance(entry, dict) else None
@@ -89,9 +78,9 @@ def _objects(listing: Json) -> Iterator[tuple[str, dict[str, Json]]]:
     entries = listing.get("nftables") if isinstance(listing, dict) else None
     for entry in entries if isinstance(entries, list) else ():
         if isinstance(entry, dict):
-            for kind, body in entry.items():
+            for object_type, body in entry.items():
                 if isinstance(body, dict):
-                    yield kind, body
+                    yield object_type, body
 
 
 def _header(body: dict[str, Json]) -> SetHeader:
@@ -142,7 +131,7 @@ def _range(value: Json) -> Range:
     return Range(address.version, int(address), int(address))
 
 
-def resources_of(table: Table, wanted: State) -> dict[Key, Resource]:
+def resources_of(table: Table, intended: State) -> dict[Key, Resource]:
     """The table as resources. Where one is as wanted, it is the very object that is wanted.
 
     A subnet in a gateway's sources belongs to the link that has it, as far as the intent (or, for a link that it does
@@ -158,24 +147,24 @@ def resources_of(table: Table, wanted: State) -> dict[Key, Resource]:
     guards: dict[str | None, list[Guard]] = {}
     state: dict[Key, Resource] = {}
     for link, found in by_link.items():
-        meant = wanted.get(guard_key(link))
+        meant = intended.get(guard_key(link))
         known = meant if isinstance(meant, Guard) else None
         gateway = next((e.data.removeprefix("from-") for e in found if e.set == "from"), None)
         elements = tuple(sorted(found))
         guard = Guard(link, gateway, elements, known.subnets if known else (), known.affects if known else ())
         guards.setdefault(gateway, []).append(known if known is not None and known == guard else guard)
     for name in [name.removeprefix("from-") for name in table.chains if name.startswith("from-")]:
-        meant = wanted.get(gateway_key(name))
+        meant = intended.get(gateway_key(name))
         sources = meant if isinstance(meant, GatewaySources) else GatewaySources(name, (), ())
-        sources, guards[name] = _attributed(table, sources, guards.get(name, []), wanted)
+        sources, guards[name] = _attributed(table, sources, guards.get(name, []), intended)
         state[sources.key] = sources
     state.update((guard.key, guard) for group in guards.values() for guard in group)
-    base = _base(table, state, wanted)
+    base = _base(table, state, intended)
     return {base.key: base, **state}
 
 
 def _attributed(
-    table: Table, meant: GatewaySources, guards: list[Guard], wanted: State
+    table: Table, meant: GatewaySources, guards: list[Guard], intended: State
 ) -> tuple[GatewaySources, list[Guard]]:
     """A gateway's sources and its links' guards, corrected to what the table lets in."""
     names = [sources_set(meant.name, version) for version in (4, 6)]
@@ -186,10 +175,10 @@ def _attributed(
     left = minus(there, (one for ranges in subnets.values() for one in ranges))
     extra = minus(left, meant.sources)
     for guard in guards:
-        if guard.key not in wanted:
+        if guard.key not in intended:
             peers = [_range(e.rest) for e in guard.elements if e.set in {"peers4", "peers6"}]
             subnets[guard.link] = merged(one for peer in peers for one in extra if common((peer,), (one,)))
-    mine = minus(left, (one for guard in guards if guard.key not in wanted for one in subnets[guard.link]))
+    mine = minus(left, (one for guard in guards if guard.key not in intended for one in subnets[guard.link]))
     sources = merged((*mine, *common(meant.sources, there)))
     return (
         meant if sources == meant.sources else replace(meant, sources=sources),
@@ -197,8 +186,8 @@ def _attributed(
     )
 
 
-def _base(table: Table, state: State, wanted: State) -> FirewallTable:
-    meant = wanted.get(TABLE_KEY)
+def _base(table: Table, state: State, intended: State) -> FirewallTable:
+    meant = intended.get(TABLE_KEY)
     known = meant if isinstance(meant, FirewallTable) else FirewallTable(False, ())
     problems: dict[bool, tuple[str, ...]] = {}
     for vrf in (known.vrf, not known.vrf):
@@ -224,9 +213,9 @@ def _damage(table: Table, expected: Table) -> Iterator[str]:
         elif found is None:
             yield f"set {name} is gone"
         elif header != found:
-            yield f"set {name} is of another kind"
+            yield f"set {name} is of another type"
         elif expected.elements[name] != table.elements[name]:
-            yield f"set {name} holds what it should not"
+            yield f"set {name} has unexpected elements"
 
 
 def table_of(state: State, *, vrf: bool | None = None) -> Table:

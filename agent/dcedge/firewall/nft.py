@@ -10,13 +10,16 @@ import errno
 import json
 import os
 import shutil
-import socket
-import struct
 import subprocess
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-from dcedge.errors import DcedgeError
+from pyroute2.netlink import NETLINK_NETFILTER
+from pyroute2.netlink.nfnetlink import NFNL_SUBSYS_NFTABLES, NFNLGRP_NFTABLES
+from pyroute2.netlink.nfnetlink.nftsocket import NFT_MSG_GETGEN, NFT_MSG_NEWGEN, nft_gen_msg, nft_table_msg
+
+from dcedge.errors import DcedgeError, KernelError
+from dcedge.firewall.difference import commands
 from dcedge.firewall.listing import (
     clamps_of,
     is_ours,
@@ -26,21 +29,23 @@ from dcedge.firewall.listing import (
     sources_of,
     table_of,
 )
+from dcedge.firewall.nft_table import CONTROL_PLANE, COUNTERS, ISOLATED, SPOOFED, Command, Json, Table
 from dcedge.firewall.objects import TABLE_KEY, TABLE_NAME, FirewallTable, GatewaySources, Guard
-from dcedge.firewall.table import CONTROL_PLANE, COUNTERS, ISOLATED, SPOOFED, Command, Json, Table, commands, render
-from dcedge.kernel.execute import Failure
-from dcedge.kernel.netlink import NLM_F_REQUEST, NLMSG_ERROR, attributes
-from dcedge.plan import Operation
-from dcedge.resource import Key, Resource, State
+from dcedge.firewall.ruleset import render
+from dcedge.kernel.context import Failure
+from dcedge.netlink.event_receiver import EventReceiver, EventsLostError, messages_in
+from dcedge.netlink.reader import Reader
+from dcedge.netlink.socket import RouteSocket
+from dcedge.netlink.templates import request
+from dcedge.plan.diff import Operation
+from dcedge.plan.resource import Key, Resource, State
 
 _TIMEOUT_SECONDS = 60.0
 _PLACES = os.pathsep.join(("/usr/sbin", "/sbin", os.defpath))
-_NETLINK_NETFILTER = 12
-_SUBSYSTEM = 10 << 8  # NFNL_SUBSYS_NFTABLES
-_NEWGEN, _GETGEN, _GEN_ID = _SUBSYSTEM | 15, _SUBSYSTEM | 16, 1
-_TABLE_ATTRIBUTE = 1  # NFTA_CHAIN_TABLE, NFTA_RULE_TABLE, ..., NFTA_TABLE_NAME: 1 in all of them
-_GROUP = 1 << (7 - 1)  # NFNLGRP_NFTABLES
-_HEADER = struct.Struct("=IHHII")
+_SUBSYSTEM, _SUBSYSTEM_MASK = NFNL_SUBSYS_NFTABLES << 8, 0xFF00
+_GENERATION = Reader(nft_gen_msg, "NFTA_GEN_ID")
+# NFTA_CHAIN_TABLE, NFTA_RULE_TABLE and all the others are the same attribute as NFTA_TABLE_NAME.
+_TABLE = Reader(nft_table_msg, "NFTA_TABLE_NAME")
 _GENERATION_MAX = 2**32 - 1
 _PERMANENT = {errno.EOPNOTSUPP, errno.EAFNOSUPPORT, errno.EPROTONOSUPPORT, errno.EPERM}
 
@@ -72,7 +77,7 @@ class Firewall:
     _unusable: str | None = None
     _tried: bool = False
 
-    def observe(self, wanted: State) -> dict[Key, Resource]:
+    def observe(self, intended: State) -> dict[Key, Resource]:
         """What is in force, as resources. Raises FirewallError where that cannot be had or looked at.
 
         Where nothing is wanted, a machine that cannot have it is fine.
@@ -80,12 +85,12 @@ class Firewall:
         try:
             self._require_nft()
         except FirewallError:
-            if wanted:
+            if intended:
                 raise
             return {}
         generation = ruleset_generation()
         if generation is None or generation != self._generation:
-            self._state = resources_of(table, wanted) if (table := _list_table()) is not None else {}
+            self._state = resources_of(table, intended) if (table := _list_table()) is not None else {}
             self._generation = generation
         return dict(self._state)
 
@@ -161,7 +166,7 @@ def _part(state: State, keys: set[Key], gateways: set[str]) -> Table:
 
 
 def _after(before: State, operations: Iterable[Operation]) -> dict[Key, Resource]:
-    """The resources once the operations are done; what stands on a removed one is gone with it."""
+    """The resources once the operations are done; the children of a removed one are gone with it."""
     operations = list(operations)
     state = dict(before)
     gone = {operation.key for operation in operations if operation.action in {"delete", "replace"}}
@@ -194,52 +199,36 @@ def read_firewall_counters() -> dict[str, Dropped]:
 
 def ruleset_generation() -> int | None:
     """The number of the kernel's ruleset, which every transaction raises; None where there is no nf_tables."""
-    with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, _NETLINK_NETFILTER) as sock:
-        sock.settimeout(_TIMEOUT_SECONDS)
-        sock.send(_HEADER.pack(20, _GETGEN, NLM_F_REQUEST, 1, 0) + bytes(4))
-        data = memoryview(sock.recv(4096))
-    length, kind, *_ = _HEADER.unpack_from(data)
-    if kind == NLMSG_ERROR:
-        return None
-    start, end = attributes(data, 20, length)[_GEN_ID]
-    return int.from_bytes(data[start:end], "big")
+    with RouteSocket(NETLINK_NETFILTER) as sock:
+        try:
+            return sock.get(request(nft_gen_msg, _SUBSYSTEM | NFT_MSG_GETGEN, 0, {}), _generation_number)
+        except KernelError as error:
+            if error.retryable:
+                raise
+            return None
 
 
-class FirewallEvents:
+def _generation_number(data: memoryview, start: int, end: int) -> int:
+    return int(_GENERATION.read(data, start, end)["NFTA_GEN_ID"])
+
+
+class FirewallEvents(EventReceiver):
     """A non-blocking socket that hears of changes to our table in this network namespace."""
 
     def __init__(self) -> None:
-        flags = socket.SOCK_RAW | socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK
-        self._socket = socket.socket(socket.AF_NETLINK, flags, _NETLINK_NETFILTER)
-        self._socket.bind((0, _GROUP))
-
-    def fileno(self) -> int:
-        """For an event loop."""
-        return self._socket.fileno()
-
-    def close(self) -> None:
-        """Close the socket."""
-        self._socket.close()
+        super().__init__(NETLINK_NETFILTER, 1 << (NFNLGRP_NFTABLES - 1))
 
     def changed(self) -> bool:
         """Whether something happened to our table (by our own hand too), or may have: events were lost."""
         ours = False
-        for _ in range(64):
-            try:
-                data = memoryview(self._socket.recv(65536))
-            except BlockingIOError:
-                break
-            except OSError as error:
-                if error.errno == errno.ENOBUFS:
-                    return True
-                raise
-            offset = 0
-            while offset + 20 <= len(data):
-                length, kind, *_ = _HEADER.unpack_from(data, offset)
-                if kind & 0xFF00 == _SUBSYSTEM and kind != _NEWGEN:
-                    name = attributes(data, offset + 20, offset + length).get(_TABLE_ATTRIBUTE)
-                    ours |= name is not None and bytes(data[slice(*name)]).rstrip(b"\0") == TABLE_NAME.encode()
-                offset += max((length + 3) & ~3, 16)
+        try:
+            for datagram in self.datagrams():
+                for message_type, start, end in messages_in(datagram):
+                    if message_type & _SUBSYSTEM_MASK == _SUBSYSTEM and message_type != _SUBSYSTEM | NFT_MSG_NEWGEN:
+                        said = _TABLE.read(memoryview(datagram), start, end)
+                        ours |= said.get("NFTA_TABLE_NAME") == TABLE_NAME
+        except EventsLostError:
+            return True
         return ours
 
 
@@ -273,7 +262,8 @@ def _nft(todo: Sequence[Command], *options: str) -> str:
             [nft, "-j", *options, "-f", "-"],
             input=json.dumps({"nftables": todo}),
             capture_output=True,
-            text=True,
+            encoding="utf-8",
+            errors="backslashreplace",
             timeout=_TIMEOUT_SECONDS,
             check=False,
         )

@@ -13,7 +13,7 @@ from ipaddress import ip_network
 from typing import NamedTuple
 
 from dcedge.firewall.ranges import Range, in_words, merged, minus, of_prefix
-from dcedge.resource import Change, Key, Plain
+from dcedge.plan.resource import Change, Key, Plain
 
 TABLE_NAME = "dcedge"
 TABLE_KEY = Key("firewall", TABLE_NAME)

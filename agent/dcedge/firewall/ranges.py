@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from ipaddress import IPv4Address, IPv6Address, summarize_address_range
 from typing import NamedTuple
 
-from dcedge.order.kinds import Prefix
+from dcedge.order.field_types import Prefix
 
 
 class Range(NamedTuple):
@@ -21,8 +21,8 @@ class Range(NamedTuple):
     @property
     def ends(self) -> tuple[str, str]:
         """The first and the last address, in text."""
-        kind = IPv4Address if self.version == 4 else IPv6Address
-        return str(kind(self.first)), str(kind(self.last))
+        address_class = IPv4Address if self.version == 4 else IPv6Address
+        return str(address_class(self.first)), str(address_class(self.last))
 
 
 def of_prefix(prefix: Prefix) -> Range:

@@ -3,14 +3,31 @@
 from __future__ import annotations
 
 import errno
-import struct
 from dataclasses import dataclass
 
-from dcedge.kernel import messages as m
-from dcedge.kernel.netlink import NLM_F_CREATE, NLM_F_REPLACE, Request, RouteSocket, attribute, nested, text
+from dcedge.kernel.queue import messages as q
+from dcedge.netlink.descriptions import cake_options, queue_message
+from dcedge.netlink.socket import RouteSocket
 
 _LOOPBACK_INDEX = 1
-_TCA_ACT_TAB = 1
+
+
+class _NarrowCake(cake_options):
+    """cake with a rate of half the size, which the kernel refuses."""
+
+    _nlmsg_base__compiled_nla = False
+    nla_map = tuple((name, "uint32" if name == q.CAKE["rate"] else form) for name, form in cake_options.nla_map)
+
+
+class _NarrowQueue(queue_message):
+    """A qdisc that is such a cake."""
+
+    _nlmsg_base__compiled_nla = False
+
+    @staticmethod
+    def get_options(*_: object, **__: object) -> type:
+        """Always that."""
+        return _NarrowCake
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,17 +56,9 @@ def capabilities(sock: RouteSocket) -> Capabilities:
     It is offered what is invalid in itself (no flows at all, a rate of half the size, an action without parameters),
     and says so before anything is put in place; where it has no such kind at all, it says that instead.
     """
-    fq_codel = nested(m.TCA_OPTIONS, struct.pack("=HHI", 8, m.FQ_CODEL["flows"], 0))
-    cake = nested(m.TCA_OPTIONS, attribute(m.CAKE["rate"], bytes(4)))
-    action = nested(1, text(m.TCA_ACT_KIND, "skbedit"), nested(m.TCA_ACT_OPTIONS))
     offers = [
-        _queue("fq_codel", fq_codel),
-        _queue("cake", cake),
-        Request(m.RTM_NEWACTION, NLM_F_CREATE, struct.pack("=Bxxx", m.AF_UNSPEC) + nested(_TCA_ACT_TAB, action)),
+        q.qdisc(_LOOPBACK_INDEX, "fq_codel", {"attrs": [(q.FQ_CODEL["flows"], 0)]}),
+        q.qdisc(_LOOPBACK_INDEX, "cake", {"attrs": [(q.CAKE["rate"], 0)]}, _NarrowQueue),
+        q.action("skbedit"),
     ]
     return Capabilities(*(answer.errno in {errno.EINVAL, errno.ERANGE} for answer in sock.execute(offers)))
-
-
-def _queue(kind: str, impossible: bytes) -> Request:
-    body = m.TC_BODY.pack(0, _LOOPBACK_INDEX, 0, m.TC_H_ROOT, 0) + text(m.TCA_KIND, kind) + impossible
-    return Request(m.RTM_NEWQDISC, NLM_F_CREATE | NLM_F_REPLACE, body)

@@ -2,25 +2,54 @@
 
 from __future__ import annotations
 
-import struct
 import sys
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from dcedge.kernel import messages as m
-from dcedge.kernel.bonding import BondMember, read_active_aggregator, read_member
-from dcedge.kernel.netlink import RouteSocket, Span, attributes, each_attribute, string_at, u32
-from dcedge.kernel.shaping import DATA
-from dcedge.kernel.view import dump
+from pyroute2.netlink.rtnl.ifinfmsg import IFF_LOWER_UP, IFF_MASTER, IFF_UP
+from pyroute2.netlink.rtnl.tcmsg import sched_cake, sched_fq_codel
+from pyroute2.netlink.rtnl.tcmsg.common import stats2
 
-_TCA_STATS_BASIC, _TCA_STATS_QUEUE, _TCA_STATS_APP = 1, 3, 4
-_TCA_CAKE_STATS_TIN_STATS, _TCA_CAKE_TIN_STATS_ECN_MARKED = 10, 8
-_LEAF_HANDLE = m.leaf_handle(DATA)
-_STATS64 = struct.Struct("=QQQQQQQQ")  # rtnl_link_stats64: packets, bytes, errors, dropped; each receive, transmit
-_BASIC = struct.Struct("=QI")  # gnet_stats_basic: bytes, packets
-_FQ_CODEL_MARKED = struct.Struct("=12xI")  # tc_fq_codel_xstats: type, maxpacket, drop_overlimit, ecn_mark
-_U32 = struct.Struct("=I")
-_QUEUE = struct.Struct("=IIIII")  # gnet_stats_queue: length, backlog, drops, requeues, overlimits
+from dcedge.kernel import questions
+from dcedge.kernel.bond.lacp import BondMember, read_active_aggregator, read_member
+from dcedge.kernel.dump import dump
+from dcedge.kernel.queue.handles import ROOT_HANDLE, leaf_handle
+from dcedge.kernel.queue.shaping import DATA
+from dcedge.netlink.descriptions import link_message, queue_message
+from dcedge.netlink.layout import fields_struct
+from dcedge.netlink.reader import ListReader, Reader
+from dcedge.netlink.socket import RouteSocket
+
+_LEAF_HANDLE = leaf_handle(DATA)
+_COUNTED = ["rx_packets", "tx_packets", "rx_bytes", "tx_bytes", "rx_errors", "tx_errors", "rx_dropped", "tx_dropped"]
+LINK = Reader(
+    link_message,
+    *("index", "flags", "IFLA_IFNAME", "IFLA_CARRIER_CHANGES", "IFLA_MASTER", "IFLA_LINKINFO"),
+    nests={"IFLA_STATS64": Reader(link_message.ifstats64, *_COUNTED)},
+)
+LINK_INFO = Reader(
+    link_message.ifinfo,
+    *("IFLA_INFO_KIND", "IFLA_INFO_DATA", "IFLA_INFO_SLAVE_KIND", "IFLA_INFO_SLAVE_DATA"),
+)
+QUEUE = Reader(
+    queue_message,
+    "TCA_KIND",
+    nests={
+        "TCA_STATS2": Reader(
+            stats2,
+            "TCA_STATS_APP",
+            nests={
+                "TCA_STATS_BASIC": Reader(stats2.basic, "bytes", "packets"),
+                "TCA_STATS_QUEUE": Reader(stats2.queue, "backlog", "drops", "requeues"),
+            },
+        )
+    },
+)
+_PLACE = fields_struct(queue_message, ("index", "handle"))
+_FQ_CODEL = Reader(sched_fq_codel.qdisc_stats, "ecn_mark")
+_CAKE_APP = sched_cake.stats2.stats_app
+_CAKE_TIN = Reader(_CAKE_APP.tca_parse_tins.tca_parse_tin_stats, "TCA_CAKE_TIN_STATS_ECN_MARKED_PACKETS")
+_CAKE = Reader(_CAKE_APP, nests={"TCA_CAKE_STATS_TIN_STATS": ListReader(_CAKE_TIN)})
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +98,6 @@ class Counters:
 
 def read_counters(sock: RouteSocket) -> Counters:
     """Dump the counters of every link and of every shaper of ours. Raises KernelError."""
-    body = m.LINK_BODY.pack(0, 0, 0, 0, 0) + u32(m.IFLA_EXT_MASK, 0)
     counters = Counters({}, {})
     names: dict[int, str] = {}
     roots: dict[int, _Root] = {}
@@ -81,43 +109,39 @@ def read_counters(sock: RouteSocket) -> Counters:
         counters.links[name] = found
 
     def queue(data: memoryview, start: int, end: int) -> None:
-        _, index, handle, _, _ = m.TC_BODY.unpack_from(data, start)
-        if handle == m.ROOT_HANDLE:
+        index, handle = _PLACE.unpack_from(data, start)
+        if handle == ROOT_HANDLE:
             roots[index] = _root(data, start, end)
         elif handle == _LEAF_HANDLE and index in roots and index in names:
             # A device's root is told before what is in it.
             counters.shapers[names[index]] = _shaper(data, start, end, roots.pop(index))
 
-    dump(sock, m.RTM_GETLINK, body, link)
-    dump(sock, m.RTM_GETQDISC, m.TC_BODY.pack(0, 0, 0, 0, 0), queue)
+    dump(sock, questions.links(counters=True), link)
+    dump(sock, questions.qdiscs(), queue)
     return counters
 
 
 def _link(data: memoryview, start: int, end: int) -> tuple[str, LinkCounters]:
-    _, _, index, flags, _ = m.LINK_BODY.unpack_from(data, start)
-    found = attributes(data, start + 16, end)
-    name = sys.intern(string_at(data, found[m.IFLA_IFNAME]))
-    rx_packets, tx_packets, rx_bytes, tx_bytes, rx_errors, tx_errors, rx_dropped, tx_dropped = _STATS64.unpack_from(
-        data, found[m.IFLA_STATS64][0]
+    said = LINK.read(data, start, end)
+    flags, counted, master = said["flags"], said["IFLA_STATS64"], said.get("IFLA_MASTER")
+    bonded = "IFLA_LINKINFO" in said and (master is not None or flags & IFF_MASTER)
+    info = LINK_INFO.read_bytes(said["IFLA_LINKINFO"]) if bonded else {}
+    return sys.intern(said["IFLA_IFNAME"]), LinkCounters(
+        receive_packets=counted["rx_packets"],
+        transmit_packets=counted["tx_packets"],
+        receive_bytes=counted["rx_bytes"],
+        transmit_bytes=counted["tx_bytes"],
+        receive_errors=counted["rx_errors"],
+        transmit_errors=counted["tx_errors"],
+        carrier=bool(flags & IFF_LOWER_UP),
+        carrier_changes=said.get("IFLA_CARRIER_CHANGES", 0),
+        up=bool(flags & IFF_UP),
+        receive_dropped=counted["rx_dropped"],
+        transmit_dropped=counted["tx_dropped"],
+        member=read_member(info, master) if master is not None else None,
+        active_aggregator=read_active_aggregator(info) if flags & IFF_MASTER else None,
+        index=said["index"],
     )
-    changes = found.get(m.IFLA_CARRIER_CHANGES)
-    info, master, member, aggregator = found.get(m.IFLA_LINKINFO), found.get(m.IFLA_MASTER), None, None
-    if info is not None:
-        if master is not None:
-            member = read_member(data, info, struct.unpack_from("=I", data, master[0])[0])
-        if flags & m.IFF_MASTER:
-            aggregator = read_active_aggregator(data, info)
-    return name, LinkCounters(
-        rx_packets, tx_packets, rx_bytes, tx_bytes, rx_errors, tx_errors,
-        carrier=bool(flags & m.IFF_LOWER_UP),
-        carrier_changes=struct.unpack_from("=I", data, changes[0])[0] if changes is not None else 0,
-        up=bool(flags & m.IFF_UP),
-        receive_dropped=rx_dropped,
-        transmit_dropped=tx_dropped,
-        member=member,
-        active_aggregator=aggregator,
-        index=index,
-    )  # fmt: skip
 
 
 class _Root(NamedTuple):
@@ -129,29 +153,28 @@ class _Root(NamedTuple):
 
 
 def _root(data: memoryview, start: int, end: int) -> _Root:
-    stats = attributes(data, *attributes(data, start + 20, end)[m.TCA_STATS2])
-    sent_bytes, sent_packets = _BASIC.unpack_from(data, stats[_TCA_STATS_BASIC][0])
-    return _Root(sent_bytes, sent_packets, _QUEUE.unpack_from(data, stats[_TCA_STATS_QUEUE][0])[3])
+    counted = QUEUE.read(data, start, end)["TCA_STATS2"]
+    sent = counted["TCA_STATS_BASIC"]
+    return _Root(sent["bytes"], sent["packets"], counted["TCA_STATS_QUEUE"]["requeues"])
 
 
 def _shaper(data: memoryview, start: int, end: int, root: _Root) -> ShaperCounters:
     """A shaper from its queue, where packets wait and are dropped, and its root."""
-    found = attributes(data, start + 20, end)
-    stats = attributes(data, *found[m.TCA_STATS2])
-    _, backlog, drops, _, _ = _QUEUE.unpack_from(data, stats[_TCA_STATS_QUEUE][0])
-    kind = sys.intern(string_at(data, found[m.TCA_KIND]))
-    marked = _marked(data, kind, stats.get(_TCA_STATS_APP))
-    return ShaperCounters(kind, root.sent_bytes, root.sent_packets, drops, backlog, marked, root.requeues)
+    said = QUEUE.read(data, start, end)
+    kind, counted = sys.intern(said["TCA_KIND"]), said["TCA_STATS2"]
+    queue, marked = counted["TCA_STATS_QUEUE"], _marked(kind, counted.get("TCA_STATS_APP"))
+    return ShaperCounters(
+        kind, root.sent_bytes, root.sent_packets, queue["drops"], queue["backlog"], marked, root.requeues
+    )
 
 
-def _marked(data: memoryview, kind: str, span: Span | None) -> int:
+def _marked(kind: str, counted: bytes | None) -> int:
     """The packets that a queue marked with ECN instead of dropping them."""
-    if span is None:
+    if counted is None:
         return 0
     if kind == "fq_codel":
-        return int(_FQ_CODEL_MARKED.unpack_from(data, span[0])[0])
+        return int(_FQ_CODEL.read_bytes(counted)["ecn_mark"])
     if kind == "cake":
-        tins = attributes(data, *span).get(_TCA_CAKE_STATS_TIN_STATS)
-        each = [attributes(data, *tin) for _, tin in each_attribute(data, tins)] if tins is not None else []
-        return sum(_U32.unpack_from(data, tin[_TCA_CAKE_TIN_STATS_ECN_MARKED][0])[0] for tin in each)
+        tins = _CAKE.read_bytes(counted).get("TCA_CAKE_STATS_TIN_STATS", ())
+        return sum(tin["TCA_CAKE_TIN_STATS_ECN_MARKED_PACKETS"] for tin in tins)
     return 0

@@ -7,7 +7,7 @@ import hashlib
 import sys
 from collections.abc import Collection, Iterable, Mapping
 
-from dcedge.order.kinds import IFNAME_MAX
+from dcedge.order.field_types import IFNAME_MAX
 from dcedge.order.resolve import ResolvedInterface, Tag
 
 ALIAS_PREFIX = "dcedge:"

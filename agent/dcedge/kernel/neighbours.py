@@ -5,25 +5,29 @@ from __future__ import annotations
 import struct
 from collections.abc import Mapping
 from enum import IntFlag
+from socket import AF_INET, AF_INET6
 
-from dcedge.kernel import messages as m
-from dcedge.kernel.netlink import RouteSocket, attributes
-from dcedge.kernel.view import dump
-from dcedge.order.kinds import Address
+from pyroute2.netlink.rtnl import ndmsg
+
+from dcedge.kernel import questions
+from dcedge.kernel.dump import dump
+from dcedge.netlink.reader import Reader
+from dcedge.netlink.socket import RouteSocket
+from dcedge.order.field_types import Address
 
 
 class NeighbourState(IntFlag):
     """A neighbour's state (NUD_*, linux/neighbour.h)."""
 
-    NONE = 0
-    INCOMPLETE = 0x01
-    REACHABLE = 0x02
-    STALE = 0x04
-    DELAY = 0x08
-    PROBE = 0x10
-    FAILED = 0x20
-    NOARP = 0x40
-    PERMANENT = 0x80
+    NONE = ndmsg.NUD_NONE
+    INCOMPLETE = ndmsg.NUD_INCOMPLETE
+    REACHABLE = ndmsg.NUD_REACHABLE
+    STALE = ndmsg.NUD_STALE
+    DELAY = ndmsg.NUD_DELAY
+    PROBE = ndmsg.NUD_PROBE
+    FAILED = ndmsg.NUD_FAILED
+    NOARP = ndmsg.NUD_NOARP
+    PERMANENT = ndmsg.NUD_PERMANENT
 
     @property
     def answers(self) -> bool | None:
@@ -36,11 +40,12 @@ class NeighbourState(IntFlag):
 
 
 # The first byte of a group's address (RFC 5771, RFC 4291 section 2.7).
-_MULTICAST = {m.AF_INET: range(0xE0, 0xF0), m.AF_INET6: range(0xFF, 0x100)}
+_MULTICAST = {AF_INET: range(0xE0, 0xF0), AF_INET6: range(0xFF, 0x100)}
 
 NeighbourKey = bytes  # a link's index and an address on it: there are thousands, and objects would be thrice as large
 Neighbours = Mapping[NeighbourKey, NeighbourState]
 _INDEX = struct.Struct("=i")
+NEIGHBOUR = Reader(ndmsg.ndmsg, "family", "ifindex", "state", "NDA_DST")
 
 
 def neighbour_key(index: int, address: Address) -> NeighbourKey:
@@ -53,13 +58,12 @@ def read_neighbours(sock: RouteSocket) -> dict[NeighbourKey, NeighbourState]:
 
     Of hosts only: the groups that a link listens to are in the table as well, and are most of it.
     """
-    body = m.NEIGHBOUR_BODY.pack(m.AF_UNSPEC, 0, 0, 0, 0)
-    return {key: state for key, state in dump(sock, m.RTM_GETNEIGH, body, _neighbour) if key}
+    return {key: state for key, state in dump(sock, questions.neighbours(), _neighbour) if key}
 
 
 def _neighbour(data: memoryview, start: int, end: int) -> tuple[NeighbourKey, NeighbourState]:
-    family, index, state, _, _ = m.NEIGHBOUR_BODY.unpack_from(data, start)
-    span = attributes(data, start + m.NEIGHBOUR_BODY.size, end).get(m.NDA_DST)
-    if family not in _MULTICAST or span is None or data[span[0]] in _MULTICAST[family]:
+    said = NEIGHBOUR.read(data, start, end)
+    family, address = said["family"], said.get("NDA_DST", b"")
+    if family not in _MULTICAST or not address or address[0] in _MULTICAST[family]:
         return b"", NeighbourState.NONE
-    return _INDEX.pack(index) + bytes(data[slice(*span)]), NeighbourState(state)
+    return _INDEX.pack(said["ifindex"]) + address, NeighbourState(said["state"])

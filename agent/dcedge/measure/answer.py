@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable
 
 from dcedge.errors import MeasureError
-from dcedge.measure.messages import BITS_A_CHUNK, PACKETS_MAX, TOKEN_BYTES, Kind, Message, chunk, decode, encode
+from dcedge.measure.protocol import BITS_A_CHUNK, PACKETS_MAX, TOKEN_BYTES, Message, MessageType, chunk, decode, encode
 
 MEASUREMENTS_MAX = 100  # of one start
 _ANSWERS_A_CHUNK = 16  # a lost answer is asked for again
@@ -49,17 +49,17 @@ class Answerer:
 
     def _answer(self, message: Message) -> bytes:
         number = message.number
-        match message.kind:
-            case Kind.DATA if number < self._expected:
+        match message.type:
+            case MessageType.DATA if number < self._expected:
                 self._came.add(number)
-            case Kind.HELLO if 0 < number <= PACKETS_MAX:
+            case MessageType.HELLO if 0 < number <= PACKETS_MAX:
                 self._begin(number)
-                return b"" if self.exhausted else encode(self._token, Kind.WELCOME, number)
-            case Kind.ASK if number * BITS_A_CHUNK < self._expected:
+                return b"" if self.exhausted else encode(self._token, MessageType.WELCOME, number)
+            case MessageType.ASK if number * BITS_A_CHUNK < self._expected:
                 self._answers[number] = self._answers.get(number, 0) + 1
                 if self._answers[number] <= _ANSWERS_A_CHUNK:
                     rest = chunk(self._came, number, self._drops() - self._drops_before)
-                    return encode(self._token, Kind.CHUNK, number, rest)
+                    return encode(self._token, MessageType.CHUNK, number, rest)
         return b""
 
     def _begin(self, expected: int) -> None:

@@ -14,11 +14,13 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address
 from pathlib import Path
 
-from dcedge.errors import MeasureError
-from dcedge.kernel.shaping import frame_bytes
-from dcedge.measure.messages import BITS_A_CHUNK, Kind, Message, decode, encode, question, read_chunk
+from pyroute2.protocols import ETH_P_IP
 
-_ETH_P_IP, _UDP = 0x0800, 17
+from dcedge.errors import MeasureError
+from dcedge.kernel.queue.shaping import frame_bytes
+from dcedge.measure.protocol import BITS_A_CHUNK, Message, MessageType, decode, encode, question, read_chunk
+
+_UDP = 17
 _SOL_PACKET, _PACKET_QDISC_BYPASS = 263, 20
 _IP_BYTES, _UDP_BYTES = 20, 8
 _ANSWER_SECONDS, _ATTEMPTS = 1.0, 3
@@ -29,7 +31,7 @@ SEND_FACTOR = 2.0  # how many times the ordered rate is sent
 
 
 @dataclass(frozen=True, slots=True)
-class Way:
+class BurstPath:
     """How packets leave: link, addresses, the cloud's hardware address is asked of the kernel."""
 
     link: str
@@ -59,44 +61,44 @@ def packets_within(volume_bytes: int, mtu: int) -> int:
     return max(0, volume_bytes - _TALK_BYTES) // (frame_bytes(mtu) + _TALK_BYTES_A_PACKET)
 
 
-def send_burst(way: Way, token: bytes, ordered_bps: int, mtu: int, volume_bytes: int) -> Sent:
+def send_burst(way: BurstPath, token: bytes, ordered_bps: int, mtu: int, volume_bytes: int) -> Sent:
     """Send full frames at twice the ordered rate, as many as the volume has; what came of them. Raises MeasureError."""
     count = packets_within(volume_bytes, mtu)
     size = frame_bytes(mtu)
-    with _Wire(way) as wire:
-        if wire.ask(token, Kind.HELLO, count, Kind.WELCOME) is None:
+    with _PacketSocket(way) as wire:
+        if wire.ask(token, MessageType.HELLO, count, MessageType.WELCOME) is None:
             raise MeasureError(
                 f"{way.target}:{way.port} does not answer: is `dcedge measure --answer` running there, with this token?"
             )
-        rest = bytes(mtu - _IP_BYTES - _UDP_BYTES - len(encode(token, Kind.DATA, 0)))
-        frames = [wire.frame(encode(token, Kind.DATA, number, rest)) for number in range(count)]
+        rest = bytes(mtu - _IP_BYTES - _UDP_BYTES - len(encode(token, MessageType.DATA, 0)))
+        frames = [wire.frame(encode(token, MessageType.DATA, number, rest)) for number in range(count)]
         at = wire.send_paced(frames, size * 8 / (ordered_bps * SEND_FACTOR))
         time.sleep(_SETTLING_SECONDS)
         came: set[int] = set()
         for number in range(-(-count // BITS_A_CHUNK)):
-            message = wire.ask(token, Kind.ASK, number, Kind.CHUNK)
+            message = wire.ask(token, MessageType.ASK, number, MessageType.CHUNK)
             if message is None:
-                raise MeasureError(f"{way.target} does not tell what came")
+                raise MeasureError(f"{way.target} did not report what it received")
             lost, part = read_chunk(number, message.rest)
             if lost:
-                raise MeasureError(f"{way.target} could not take {lost} packets itself: measure with a smaller volume")
+                raise MeasureError(f"{way.target} dropped {lost} packets itself: measure with a smaller volume")
             came |= part
     return Sent(tuple(at), frozenset(came), size)
 
 
-class _Wire:
+class _PacketSocket:
     """A packet socket on the link, and a UDP socket that keeps the port."""
 
-    def __init__(self, way: Way) -> None:
+    def __init__(self, way: BurstPath) -> None:
         self._way = way
         self._stack = contextlib.ExitStack()
 
-    def __enter__(self) -> _Wire:
+    def __enter__(self) -> _PacketSocket:
         way = self._way
         try:
             self._raw = self._stack.enter_context(socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0))
             self._raw.setsockopt(_SOL_PACKET, _PACKET_QDISC_BYPASS, 1)
-            self._raw.bind((way.link, _ETH_P_IP))
+            self._raw.bind((way.link, ETH_P_IP))
             # Without a socket on it the kernel would call the port unreachable.
             self._own = self._stack.enter_context(socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
             self._own.bind(("", 0))
@@ -105,7 +107,7 @@ class _Wire:
             raise MeasureError(f"cannot send on {way.link}: {error.strerror}") from error
         self._own_port: int = self._own.getsockname()[1]
         own_address: bytes = self._raw.getsockname()[4]
-        self._head = _hardware_address(way) + own_address + struct.pack("!H", _ETH_P_IP)
+        self._head = _hardware_address(way) + own_address + struct.pack("!H", ETH_P_IP)
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -122,7 +124,7 @@ class _Wire:
         # A UDP checksum of zero is none (RFC 768).
         return self._head + header + struct.pack("!HHHH", self._own_port, way.port, length - _IP_BYTES, 0) + payload
 
-    def ask(self, token: bytes, kind: Kind, number: int, expected: Kind) -> Message | None:
+    def ask(self, token: bytes, kind: MessageType, number: int, expected: MessageType) -> Message | None:
         """Send a message until its answer comes; None where none does."""
         for _ in range(_ATTEMPTS):
             self._raw.send(self.frame(question(token, kind, number)))
@@ -133,7 +135,7 @@ class _Wire:
                     message = self._payload(self._raw.recv(65535))
                 except TimeoutError:
                     break
-                if message is not None and (message.token, message.kind, message.number) == (token, expected, number):
+                if message is not None and (message.token, message.type, message.number) == (token, expected, number):
                     return message
         return None
 
@@ -161,7 +163,7 @@ class _Wire:
         return times
 
 
-def _hardware_address(way: Way) -> bytes:
+def _hardware_address(way: BurstPath) -> bytes:
     """The gateway's, from the kernel's table (proc(5), /proc/net/arp)."""
     for line in Path("/proc/thread-self/net/arp").read_text().splitlines()[1:]:
         fields = line.split()

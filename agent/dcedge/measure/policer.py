@@ -11,7 +11,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from dcedge.kernel.shaping import POLICER_SECONDS, burst_bytes, packet_bytes
+from dcedge.kernel.queue.shaping import POLICER_SECONDS, burst_bytes, packet_bytes
 
 DROPS_MIN = 20  # fewer say nothing of a slope
 PAUSE_SECONDS = 0.001  # a bucket holds longer than that
@@ -76,16 +76,16 @@ def advice(found: Policer, ordered_bps: int, mtu: int, overhead: int) -> list[st
     lines = []
     difference = found.rate_bps / ordered_bps - 1
     if abs(difference) <= FITS:
-        lines.append("the policer has the ordered rate: the shaper fits")
+        lines.append("the policer has the ordered rate: the shaper matches it")
     else:
         than = "less than" if difference < 0 else "more than"
         fitting = int(found.rate_bps * (1 - FITS) / 1000) * 1000
         lines.append(f"the policer has {abs(difference):.1%} {than} what is ordered")
-        lines.append(f"a shaper that just fits: bandwidth: {fitting // 1000}K")
+        lines.append(f"a shaper that just matches: bandwidth: {fitting // 1000}K")
     needs = burst_bytes(ordered_bps, mtu, overhead) + packet_bytes(ordered_bps, mtu, overhead)
     if found.burst_bytes < needs:
         lines.append(
-            f"it forgives {found.burst_bytes:.0f} bytes at once, the shaper may send {needs}: ask the provider for"
+            f"it allows a burst of {found.burst_bytes:.0f} bytes, the shaper may send {needs}: ask the provider for"
             f" {needs} bytes of burst ({POLICER_SECONDS * 1000:g} ms is usual)"
         )
     return lines

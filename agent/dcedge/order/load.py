@@ -11,16 +11,16 @@ import os
 import re
 import stat
 import sys
+import unicodedata
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import yaml
 
-from dcedge.errors import OrderInvalidError
-from dcedge.order import finding as found
+from dcedge.order import findings as found
 from dcedge.order.checks import check
-from dcedge.order.finding import Finding, Problem, path_text
+from dcedge.order.findings import Finding, OrderInvalidError, Problem, path_text
 from dcedge.order.model import Order
 from dcedge.order.validate import SECTIONS, Draft, TooManyProblemsError, Tree
 from dcedge.units import shown
@@ -28,6 +28,7 @@ from dcedge.units import shown
 MAX_BYTES = 8 * 1024 * 1024  # 4,000 virtual interfaces take 2 MB
 MAX_VALUES = 500_000  # 4,000 virtual interfaces have 130,000
 MAX_DEPTH = 32  # a good order has 7
+_TOO_DEEP = f"is nested deeper than {MAX_DEPTH} levels; an order never needs that"
 _MAX_INT_DIGITS = 18
 
 # What YAML 1.2 (section 5.1) lets stand in a file.
@@ -66,11 +67,16 @@ def load_order(path: Path, previous: Order | None = None) -> Loaded:
     return parse_order(content, source, previous)
 
 
+def digest_of(text: str) -> str:
+    """What identifies an order's contents: SHA-256 in hexadecimal."""
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+
+
 def digest_of_file(path: Path) -> str | None:
     """What identifies a file's contents, as `Loaded.digest` does; None where they cannot be read, or be an order's."""
     try:
         content = _read(path)
-        return hashlib.sha256(_decode(content, str(path)).encode()).hexdigest() if isinstance(content, bytes) else None
+        return digest_of(_decode(content, str(path))) if isinstance(content, bytes) else None
     except (OSError, OrderInvalidError):
         return None
 
@@ -92,7 +98,7 @@ def parse_order(text: str | bytes, source: str, previous: Order | None = None) -
     findings = sorted({*reader.findings, *_locate(decoded, source, problems)})
     if any(finding.severity == "error" for finding in findings):
         raise OrderInvalidError([finding for finding in findings if finding.severity == "error"])
-    digest = hashlib.sha256(decoded.encode()).hexdigest()
+    digest = digest_of(decoded)
     return Loaded(draft.order, tuple(findings), decoded, digest, reader.ended)
 
 
@@ -165,6 +171,8 @@ def _not_yaml(error: yaml.YAMLError, text: str, source: str) -> OrderInvalidErro
     mark = getattr(error, "problem_mark", None)
     problem = getattr(error, "problem", None) or "it cannot be parsed"
     line, column = _mark(mark)
+    if "maximum nesting depth" in problem:  # libyaml's own limit from 0.2.6 on; it reads ahead
+        return _refused(source, _TOO_DEEP, line, column)
     at = _character(text, line, column)
     if at == "\t":
         problem = "a tab; YAML is indented with spaces"
@@ -176,7 +184,18 @@ def _not_yaml(error: yaml.YAMLError, text: str, source: str) -> OrderInvalidErro
     context = getattr(error, "context", None)
     if begun is not None and context and "next token" not in context:
         problem += f" ({context} that began in line {begun.line + 1})"
+    if (blank := _odd_blank(text, {line, line - 1})) is not None:
+        problem += f"; {blank}, which is no space to YAML"
     return _refused(source, f"not YAML: {problem}", line, column)
+
+
+def _odd_blank(text: str, numbers: set[int]) -> str | None:
+    """The first character of these lines that looks like a space, as pasted text has it, and is none."""
+    for number, line in enumerate(text.split("\n"), 1):
+        for character in line if number in numbers else "":
+            if character != " " and unicodedata.category(character) == "Zs":
+                return f"line {number} has U+{ord(character):04X} ({unicodedata.name(character)})"
+    return None
 
 
 def _character(text: str, line: int, column: int) -> str:
@@ -283,8 +302,7 @@ class _Reader:
         if isinstance(event, yaml.ScalarEvent):
             value = _scalar(event.value) if event.implicit[0] else event.value
         elif len(path) >= MAX_DEPTH:
-            message = f"is nested deeper than {MAX_DEPTH} levels; an order never needs that"
-            raise _refused(self.source, message, *_mark(event.start_mark))
+            raise _refused(self.source, _TOO_DEEP, *_mark(event.start_mark))
         elif isinstance(event, yaml.MappingStartEvent):
             value = self._mapping(path, lambda key, event: self._node(event, (*path, key)))
         else:

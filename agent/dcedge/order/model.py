@@ -1,8 +1,8 @@
 """The order as frozen values; DESIGN's words, SI units, every default in sight.
 
 Sequences arrive as tuples (the loader makes them so); nothing is coerced from another type.
-What a single value may be is in `kinds`; what needs two values or a provider's profile is in `checks`; how the file's
-tree becomes these, and what is said of a wrong one, is in `validate`; positions in the file are in `load`.
+What a single value may be is in `field_types`; what needs two values or a provider's profile is in `checks`; how the
+file's tree becomes these, and what is said of a wrong one, is in `validate`; positions in the file are in `load`.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Annotated, Literal
 
-from dcedge.order.kinds import (
+from dcedge.order.field_types import (
     AbsolutePath,
     AddressField,
     Asn,
@@ -18,14 +18,15 @@ from dcedge.order.kinds import (
     Duration,
     Entries,
     Family,
+    FieldType,
     Flag,
     HostName,
     IfName,
     InterfaceField,
-    Kind,
     Listen,
     Mtu,
     Name,
+    PortName,
     PrefixField,
     ProviderName,
     RateBps,
@@ -67,12 +68,12 @@ class Agent:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Bond:
+class BondPort:
     """A port made of several: an LACP bond (IEEE 802.1AX)."""
 
     bond: IfName
     """The bond's interface name."""
-    members: tuple[IfName, ...] = ()
+    members: tuple[PortName, ...] = ()
     """The interfaces it is made from; none where the bond exists already."""
     lacp_rate: Literal["fast", "slow"] = "fast"
     """How often the partner is to send: every second or every 30."""
@@ -86,8 +87,8 @@ class Connection:
 
     provider: ProviderName
     """Whose line it is: the profile that fills in and limits the rest."""
-    port: Annotated[IfName | Bond | None, Kind("an interface name or {bond: NAME, members: [...]}")] = None
-    """The router's interface, or a bond; not on a hosted connection."""
+    port: Annotated[PortName | BondPort | None, FieldType("an interface name or {bond: NAME, members: [...]}")] = None
+    """The router's interface, by its name or an alternative one, or a bond; not on a hosted connection."""
     over: Name | None = None
     """The connection that this one is a share of (a circuit, a hosted connection, a partner's attachment)."""
     outer: Annotated[int, number(1, 4094, "a VLAN ID")] | None = None
@@ -113,7 +114,7 @@ class Connection:
     @property
     def port_name(self) -> str | None:
         """The port's interface name; None on a hosted connection."""
-        return self.port.bond if isinstance(self.port, Bond) else self.port
+        return self.port.bond if isinstance(self.port, BondPort) else self.port
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -127,7 +128,7 @@ class AcceptedPrefix:
 
 
 AcceptedField = Annotated[
-    AcceptedPrefix, Kind("a prefix, such as 10.0.0.0/16, or {prefix: 10.0.0.0/16, le: 24}"), Short("prefix")
+    AcceptedPrefix, FieldType("a prefix, such as 10.0.0.0/16, or {prefix: 10.0.0.0/16, le: 24}"), Short("prefix")
 ]
 
 
@@ -135,12 +136,12 @@ AcceptedField = Annotated[
 class VirtualGateway:
     """The cloud's logical gateway to a VPC."""
 
-    vpc: Annotated[Text | tuple[Text, ...], Kind("a VPC's name, or a list of them")]
+    vpc: Annotated[Text | tuple[Text, ...], FieldType("a VPC's name, or a list of them")]
     """The VPC behind it; a list where the provider lets one gateway serve several."""
     asn: Asn | None = None
     """The cloud's AS number; a virtual interface may say another (bgp.cloud_asn)."""
     accept: Annotated[
-        Literal["any"] | tuple[AcceptedField, ...], Kind("any, or a list of prefixes such as [10.0.0.0/16]")
+        Literal["any"] | tuple[AcceptedField, ...], FieldType("any, or a list of prefixes such as [10.0.0.0/16]")
     ]
     """The prefixes that the cloud may announce, exact unless they have `le`; or `any`."""
     advertise: tuple[PrefixField, ...] | None = None
@@ -174,7 +175,7 @@ class Credential:
 
 Password = Annotated[
     Credential | None,
-    Kind("{credential: NAME} or {file: PATH}: a password itself is never written in the order", secret=True),
+    FieldType("{credential: NAME} or {file: PATH}: a password itself is never written in the order", secret=True),
 ]
 
 
@@ -215,7 +216,7 @@ class Bgp:
     """The cloud's AS number; else the virtual gateway's `asn`, else the profile's."""
     password: Password = None
     """The TCP-MD5 key (RFC 2385) of the sessions."""
-    bfd: Annotated[BfdTimers | Flag | None, Kind("true, false or {interval: 300ms, multiplier: 3}")] = None
+    bfd: Annotated[BfdTimers | Flag | None, FieldType("true, false or {interval: 300ms, multiplier: 3}")] = None
     """BFD's timers; or true (the profile's timers) or false; else as the profile has it."""
     keepalive: Duration | None = None
     """How often a keepalive is sent, in whole seconds."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from dcedge.order.kinds import Prefix, Seconds
+from dcedge.order.field_types import Prefix, Seconds
 from dcedge.order.model import BfdTimers, Preference
 
 Demand = Literal["required", "optional", "unsupported"]
@@ -38,7 +38,9 @@ class Profile:
     bandwidth_max_bps: int
     bandwidth_per_vi: bool
     mtus: tuple[int, ...]  # the MTUs it offers; the first is the default
+    former_mtus: tuple[int, ...]  # no longer offered; virtual interfaces of old may still have them
     any_mtu: bool  # other MTUs are possible too
+    mtu_raise_interrupts: Seconds | None  # how long raising one may interrupt all of its connection's VIs
     bfd: BfdRange
     keepalive: int
     hold: int

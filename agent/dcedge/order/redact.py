@@ -2,7 +2,7 @@
 
 Whoever writes a password into an order has it refused, and the file still holds it: under a misspelt key, in a
 comment, in the place of `{credential: NAME}`. So a value is shown only where the order's schema knows its key there and
-the value is of that kind; with an alias, that goes for every place where it is used. Lines stay where they are, so that
+the value is of that type; with an alias, that goes for every place where it is used. Lines stay where they are, so that
 messages about the order still point at them. From where a file is no YAML on it is left out, and so is what is deeper
 or longer than any order.
 """
@@ -16,7 +16,7 @@ from typing import Any, TypeAlias
 
 import yaml
 
-from dcedge.masking import MASK
+from dcedge.logging.masking import MASK
 from dcedge.order.load import MAX_BYTES, MAX_DEPTH, MAX_VALUES
 from dcedge.order.schema import order_schema
 
@@ -50,7 +50,7 @@ def redact(text: str) -> str:
         end = stop
     if broken is None:
         return "".join((*told, _structure(text[end:])))
-    return "".join((*told, f"\n(from line {broken} on this is no order: left out)\n"))
+    return "".join((*told, f"\n(from line {broken} on this is not an order: omitted)\n"))
 
 
 def _structure(between: str) -> str:
@@ -91,7 +91,7 @@ class _Walk:
         self._seen: set[tuple[int, tuple[int, ...]]] = set()
 
     def whole(self) -> None:
-        """Everything, and what is aliased once more for each kind of place that it is put in."""
+        """Everything, and what is aliased once more for each type of place that it is put in."""
         root = (_schema(),)
         while self._at < len(self._events):
             event = self._events[self._at]
@@ -216,7 +216,7 @@ def _below(place: Place, key: str) -> Iterator[Mapping[str, Any]]:
 
 
 def _fits(event: yaml.ScalarEvent, place: Place) -> bool:
-    """Whether a value is of a kind that belongs there. No block of lines is, and its head may have a comment."""
+    """Whether a value is of a type that belongs there. No block of lines is, and its head may have a comment."""
     return event.tag is None and event.style not in {"|", ">"} and any(_is_of(event.value, schema) for schema in place)
 
 
@@ -226,6 +226,4 @@ def _is_of(value: str, schema: Mapping[str, Any]) -> bool:
     if "pattern" in schema and not re.search(schema["pattern"].replace("$", r"\Z"), value):
         return False
     types = schema.get("type", ())
-    return any(
-        _OF_TYPE[kind].match(value) for kind in ([types] if isinstance(types, str) else types) if kind in _OF_TYPE
-    )
+    return any(_OF_TYPE[one].match(value) for one in ([types] if isinstance(types, str) else types) if one in _OF_TYPE)

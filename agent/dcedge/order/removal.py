@@ -1,4 +1,4 @@
-"""What an order takes away from the one in force: more than a few virtual interfaces go only where that is meant.
+"""What an order removes from the one in force: more than a few virtual interfaces go only where that is meant.
 
 A file that was cut while it was copied is often a good order, with fewer virtual interfaces.
 """
@@ -33,12 +33,12 @@ class Removal:
     def objection(self) -> str | None:
         """Why these are too many to go unless somebody said so: more than a tenth, and at least two; None else."""
         mass = self.count >= 2 and self.count * 10 > self.in_force
-        return f"takes away {self}; {self.way_out}" if mass else None
+        return f"removes {self}; {self.way_out}" if mass else None
 
     @property
     def way_out(self) -> str:
         """What to do where they are to go."""
-        return f"if that is meant, say so: `dcedge apply --allow-removal {self.count}`"
+        return f"if that is intended: `dcedge apply --allow-removal {self.count}`"
 
     def __str__(self) -> str:
         of = f"of {counted(self.in_force, 'virtual interface')} in force"
@@ -58,7 +58,7 @@ def in_force(order: Order) -> frozenset[str]:
 
 
 def removal(before: Collection[str], after: Order) -> Removal:
-    """What an order takes away from the virtual interfaces in force."""
+    """What an order removes from the virtual interfaces in force."""
     gone: dict[str, list[str]] = {"removed": [], "set_down": [], "unrouted": []}
     for name in sorted(before):
         vi = after.virtual_interfaces.get(name)
@@ -78,10 +78,10 @@ def objection(before: Loaded | None, after: Loaded, allowed: int | None = None) 
     """
     going = removal(in_force(before.order) if before is not None else (), after.order)
     if allowed is not None:
-        return None if going.count == allowed else f"takes away {going}, and not {allowed}: {going.way_out}"
+        return None if going.count == allowed else f"removes {going}, and not {allowed}: {going.way_out}"
     if before is not None and (cut := _cut(before, after)):
         or_else = "" if after.ended else ", or end it with a line `...` if it is whole"
-        return f"{cut} (it takes away {going}); {going.way_out}{or_else}"
+        return f"{cut} (it removes {going}); {going.way_out}{or_else}"
     return going.objection
 
 

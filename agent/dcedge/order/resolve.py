@@ -6,17 +6,18 @@ interface; equal orders resolve to equal values.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from types import MappingProxyType
 from typing import Literal
 
-from dcedge.order.kinds import Address, Family, Interface, Prefix, Seconds
+from dcedge.order.field_types import Address, Family, Interface, Prefix, Seconds
 from dcedge.order.model import (
     AcceptedPrefix,
     AddressPair,
     BfdTimers,
     Bgp,
-    Bond,
+    BondPort,
     Connection,
     Credential,
     Order,
@@ -38,7 +39,7 @@ class Tag:
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class ConnectionRate:
     """A connection as something with a rate that its virtual interfaces share. `tags`: where its device stands."""
 
     connection: str
@@ -84,8 +85,8 @@ class ResolvedInterface:
     tags: tuple[Tag, ...]  # outermost first; empty: untagged
     mtu: int
     rate_bps: int | None  # None: bounded by its connection's rate only
-    port_line: Line  # the connection that has the port
-    hosted_line: Line | None  # the hosted connection that it is on, where it is on one
+    port_connection: ConnectionRate  # the connection that has the port
+    hosted_connection: ConnectionRate | None  # the hosted connection that it is on, where it is on one
     overhead: int
     queue: str
     ingress: bool
@@ -101,12 +102,12 @@ class ResolvedInterface:
     probe_interval: Seconds
     profile: Profile
     stamp: bool = False  # measured by STAMP as well
-    bond: Bond | None = None  # what the port is made from, where it is made
+    bond: BondPort | None = None  # what the port is made from, where it is made
 
     @property
     def shaped_bps(self) -> int:
         """The rate that it is held to: its own, else all of its connection's."""
-        return self.rate_bps or (self.hosted_line or self.port_line).rate_bps
+        return self.rate_bps or (self.hosted_connection or self.port_connection).rate_bps
 
 
 ETHERTYPES = {"802.1Q": 0x8100, "802.1ad": 0x88A8}
@@ -124,8 +125,8 @@ def root_connection(order: Order, name: str) -> tuple[str, Connection, tuple[Tag
     return name, connection, tuple(tags)
 
 
-def resolve_interface(order: Order, name: str) -> ResolvedInterface:
-    """Resolve one virtual interface of a checked order."""
+def resolve_interface(order: Order, name: str, ports: Mapping[str, str] = MappingProxyType({})) -> ResolvedInterface:
+    """Resolve one virtual interface of a checked order; `ports`: own names, by the alternative ones of the order."""
     vi = order.virtual_interfaces[name]
     gateway = order.virtual_gateways[vi.virtual_gateway]
     connection = order.connections[vi.connection]
@@ -142,12 +143,12 @@ def resolve_interface(order: Order, name: str) -> ResolvedInterface:
         name=name,
         connection=vi.connection,
         virtual_gateway=vi.virtual_gateway,
-        port=port,
+        port=ports.get(port, port),
         tags=tags,
         mtu=connection.mtu or root.mtu or profile.mtus[0],
         rate_bps=vi.bandwidth,
-        port_line=Line(root_name, root.bandwidth, (), root.oversubscribe),
-        hosted_line=Line(vi.connection, connection.bandwidth, outer, connection.oversubscribe)
+        port_connection=ConnectionRate(root_name, root.bandwidth, (), root.oversubscribe),
+        hosted_connection=ConnectionRate(vi.connection, connection.bandwidth, outer, connection.oversubscribe)
         if connection.hosted
         else None,
         overhead=profile.policer_overhead if overhead is None else overhead,
@@ -165,8 +166,17 @@ def resolve_interface(order: Order, name: str) -> ResolvedInterface:
         probe_interval=probe.interval,
         stamp=probe.stamp,
         profile=profile,
-        bond=root.port if isinstance(root.port, Bond) and root.port.members else None,
+        bond=_bond(root.port, ports),
     )
+
+
+def _bond(port: str | BondPort | None, ports: Mapping[str, str]) -> BondPort | None:
+    """The bond that a port is made as, its members by their own names."""
+    if not isinstance(port, BondPort) or not port.members:
+        return None
+    if ports.keys().isdisjoint(port.members):
+        return port
+    return replace(port, members=tuple(ports.get(member, member) for member in port.members))
 
 
 def _sessions(

@@ -8,7 +8,7 @@ from dataclasses import MISSING, fields, is_dataclass
 from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
-from dcedge.order.kinds import NAME_PATTERN, Duration, Entries, Kind, RateBps, Short
+from dcedge.order.field_types import NAME_PATTERN, Duration, Entries, FieldType, RateBps, Short
 from dcedge.order.model import Order
 from dcedge.order.profiles import PROFILES
 from dcedge.units import write_duration, write_rate
@@ -70,7 +70,7 @@ def _of(annotation: Any, definitions: dict[str, Any], metadata: tuple[Any, ...] 
     if origin is Annotated:
         return _of(parts[0], definitions, (*parts[1:], *metadata))
     for entry in metadata:
-        if isinstance(entry, Kind) and entry.schema:
+        if isinstance(entry, FieldType) and entry.schema:
             return dict(entry.schema)
         if isinstance(entry, Short):
             return {"anyOf": [_of(_short(annotation, entry), definitions), _of(annotation, definitions)]}

@@ -14,15 +14,15 @@ from difflib import get_close_matches
 from types import NoneType, UnionType
 from typing import Annotated, Any, Final, Literal, TypeAlias, TypeVar, Union, get_args, get_origin, get_type_hints
 
-from dcedge.order.finding import Path, Problem
-from dcedge.order.kinds import NAME_PATTERN, Entries, Kind, NotOfKindError, Short
+from dcedge.order.field_types import NAME_PATTERN, Entries, FieldType, NotOfTypeError, Short
+from dcedge.order.findings import Path, Problem
 from dcedge.order.model import (
     AcceptedPrefix,
     AddressPair,
     Agent,
     BfdTimers,
     Bgp,
-    Bond,
+    BondPort,
     Connection,
     Credential,
     Order,
@@ -48,7 +48,7 @@ _NOUNS: Mapping[type[Any], str] = {
     Router: "router",
     Agent: "agent",
     Connection: "connection",
-    Bond: "bond",
+    BondPort: "bond",
     VirtualGateway: "virtual gateway",
     VirtualInterface: "virtual interface",
     AcceptedPrefix: "accepted prefix",
@@ -158,13 +158,13 @@ class Draft:
         self.add(path, f"unknown key {shown(key)}{hint}", part="key")
         return meant
 
-    def model(self, cls: type[T], tree: Tree, path: Path, kind: Kind | None = None) -> T:
+    def model(self, cls: type[T], tree: Tree, path: Path, field_type: FieldType | None = None) -> T:
         """A model with what is right of a tree; attributes that are not are absent."""
         form = _form(cls)
         if not isinstance(tree, dict):
             needed = [name for name, field in form.items() if field.needed]
             keys = f" with the keys {', '.join(needed)}" if needed else ""
-            self.add(path, _is_not(tree, kind or Kind(f"a {_NOUNS[cls]}: a map{keys}")))
+            self.add(path, _is_not(tree, field_type or FieldType(f"a {_NOUNS[cls]}: a map{keys}")))
             return _lacking(cls)
         noted = len(self.problems)
         values, absent = self._values(cls, form, tree, path)
@@ -244,38 +244,38 @@ def _reader(annotation: Any, metadata: tuple[Any, ...] = ()) -> _Reader:
     if origin is Annotated:
         inner, *more = get_args(annotation)
         return _reader(inner, (*more, *metadata))
-    kind = next((entry for entry in metadata if isinstance(entry, Kind)), None)
-    if kind is not None and kind.read is not None:
-        return _leaf(kind, kind.read, annotation)
+    field_type = next((entry for entry in metadata if isinstance(entry, FieldType)), None)
+    if field_type is not None and field_type.read is not None:
+        return _leaf(field_type, field_type.read, annotation)
     if origin in {Union, UnionType}:
-        return _one_of(get_args(annotation), kind)
+        return _one_of(get_args(annotation), field_type)
     if origin is tuple:
         return _list(get_args(annotation)[0], next((entry for entry in metadata if isinstance(entry, Entries)), None))
     if origin is Literal:
         return _choice(get_args(annotation))
-    return _part(annotation, kind, next((entry.key for entry in metadata if isinstance(entry, Short)), None))
+    return _part(annotation, field_type, next((entry.key for entry in metadata if isinstance(entry, Short)), None))
 
 
-def _leaf(kind: Kind, make: Callable[[object], object], wanted: Any) -> _Reader:
+def _leaf(field_type: FieldType, make: Callable[[object], object], wanted: Any) -> _Reader:
     def read(draft: Draft, tree: Tree, path: Path) -> object:
         try:
             return make(tree)
         except ValueError as error:
-            own = not (isinstance(error, NotOfKindError) or kind.secret or tree is None)
-            draft.add(path, str(error) if own else _is_not(tree, kind, wanted))
+            own = not (isinstance(error, NotOfTypeError) or field_type.secret or tree is None)
+            draft.add(path, str(error) if own else _is_not(tree, field_type, wanted))
             return _BROKEN
 
     return read
 
 
 def _choice(options: tuple[str, ...]) -> _Reader:
-    kind = Kind(_or(options))
+    field_type = FieldType(_or(options))
 
     def read(draft: Draft, tree: Tree, path: Path) -> object:
         if tree in options:
             return tree
         meant = _closest(tree, options) if isinstance(tree, str) else None
-        draft.add(path, _is_not(tree, kind) + (f"; did you mean {meant}?" if meant else ""))
+        draft.add(path, _is_not(tree, field_type) + (f"; did you mean {meant}?" if meant else ""))
         return _BROKEN
 
     return read
@@ -287,7 +287,7 @@ def _list(item: Any, bounds: Entries | None) -> _Reader:
     def read(draft: Draft, tree: Tree, path: Path) -> object:
         if not isinstance(tree, tuple):
             one = "" if isinstance(tree, (dict, NoneType)) else "; a single entry is written in brackets: [...]"
-            draft.add(path, _is_not(tree, Kind(f"a list{one}")))
+            draft.add(path, _is_not(tree, FieldType(f"a list{one}")))
             return _BROKEN
         values = tuple(read_item(draft, value, (*path, index)) for index, value in enumerate(tree))
         if bounds is not None and not bounds.low <= len(tree) <= bounds.high:
@@ -298,23 +298,23 @@ def _list(item: Any, bounds: Entries | None) -> _Reader:
     return read
 
 
-def _part(cls: type[Any], kind: Kind | None, short: str | None) -> _Reader:
+def _part(cls: type[Any], field_type: FieldType | None, short: str | None) -> _Reader:
     form = _form(cls)
 
     def read(draft: Draft, tree: Tree, path: Path) -> object:
         if short is not None and isinstance(tree, str):
             value = form[short].read(draft, tree, path)
             return value if value is _BROKEN else cls(**{short: value})
-        return draft.model(cls, tree, path, kind)
+        return draft.model(cls, tree, path, field_type)
 
     return read
 
 
-def _one_of(members: tuple[Any, ...], kind: Kind | None) -> _Reader:
+def _one_of(members: tuple[Any, ...], field_type: FieldType | None) -> _Reader:
     """What reads one of several forms: a map and a list are told by their shape, the others are tried."""
     optional = NoneType in members
     forms = [member for member in members if member is not NoneType]
-    if kind is None:
+    if field_type is None:
         only = _reader(forms[0])
         return lambda draft, tree, path: None if optional and tree is None else only(draft, tree, path)
     shapes: dict[type, _Reader] = {}
@@ -338,26 +338,26 @@ def _one_of(members: tuple[Any, ...], kind: Kind | None) -> _Reader:
         for make in makers:
             try:
                 return make(tree)
-            except NotOfKindError:
+            except NotOfTypeError:
                 pass
             except ValueError as error:
                 words = str(error) if len(makers) == 1 and isinstance(tree, str) else None
-        draft.add(path, words or _is_not(tree, kind, wanted))
+        draft.add(path, words or _is_not(tree, field_type, wanted))
         return _BROKEN
 
     return read
 
 
 def _maker(annotation: Any) -> Callable[[object], object]:
-    """What makes a single value, and raises ValueError: of a Kind, or one of the words of a Literal."""
+    """What makes a single value, and raises ValueError: of a FieldType, or one of the words of a Literal."""
     for entry in getattr(annotation, "__metadata__", ()):
-        if isinstance(entry, Kind) and entry.read is not None:
+        if isinstance(entry, FieldType) and entry.read is not None:
             return entry.read
     options = get_args(annotation)
 
     def make(value: object) -> object:
         if value not in options:
-            raise NotOfKindError
+            raise NotOfTypeError
         return value
 
     return make
@@ -367,12 +367,12 @@ def _base(annotation: Any) -> Any:
     return get_args(annotation)[0] if get_origin(annotation) is Annotated else annotation
 
 
-def _is_not(tree: Tree, kind: Kind, wanted: Any = None) -> str:
+def _is_not(tree: Tree, field_type: FieldType, wanted: Any = None) -> str:
     """That a value is not what belongs here, and what may have gone wrong; `wanted` is the type of what does."""
     if tree is None:
-        return f"is empty; what belongs here is {kind.text}"
-    if kind.secret:
-        return f"this is not {kind.text}"
+        return f"is empty; what belongs here is {field_type.text}"
+    if field_type.secret:
+        return f"this is not {field_type.text}"
     if wanted is str and isinstance(tree, (bool, int)):
         return f"{shown(tree)} is read as a {'truth value' if isinstance(tree, bool) else 'number'}; put it in quotes"
     hint = ""
@@ -380,7 +380,7 @@ def _is_not(tree: Tree, kind: Kind, wanted: Any = None) -> str:
         hint = "; write it without quotes"
     if wanted is bool and isinstance(tree, str) and tree.lower() in {"yes", "no", "on", "off", "y", "n"}:
         hint = "; in YAML 1.2 that is mere text"
-    return f"{shown(tree)} is not {kind.text}{hint}"
+    return f"{shown(tree)} is not {field_type.text}{hint}"
 
 
 def _or(options: Sequence[str]) -> str:

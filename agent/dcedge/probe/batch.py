@@ -111,13 +111,13 @@ def ancillary(control: memoryview) -> Iterator[tuple[int, int, memoryview]]:
     """Level, type and data of each item of ancillary data (cmsg(3))."""
     at = 0
     while at + _CMSG.size <= len(control):
-        length, level, kind = _CMSG.unpack_from(control, at)
+        length, level, cmsg_type = _CMSG.unpack_from(control, at)
         if length < _CMSG.size:
             return
-        yield level, kind, control[at + _CMSG.size : at + length]
+        yield level, cmsg_type, control[at + _CMSG.size : at + length]
         at += (length + _ALIGN) & ~_ALIGN
 
 
-def pack_ancillary(level: int, kind: int, data: bytes) -> bytes:
+def pack_ancillary(level: int, cmsg_type: int, data: bytes) -> bytes:
     """One item of ancillary data."""
-    return _CMSG.pack(_CMSG.size + len(data), level, kind) + data + bytes(-len(data) & _ALIGN)
+    return _CMSG.pack(_CMSG.size + len(data), level, cmsg_type) + data + bytes(-len(data) & _ALIGN)

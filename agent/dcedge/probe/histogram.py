@@ -5,13 +5,12 @@ from __future__ import annotations
 from array import array
 from bisect import bisect_left
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 BOUNDS: tuple[float, ...] = tuple(50 * 2**n / 1e6 for n in range(18))
 
 
-@dataclass(frozen=True, slots=True)
-class HistogramCounts:
+class HistogramCounts(NamedTuple):
     """A histogram at one moment: observations per bucket (not cumulative; the last is +Inf), and their sum.
 
     `total` in seconds.

@@ -23,7 +23,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from dcedge.errors import KernelError
-from dcedge.order.kinds import Address, Family
+from dcedge.order.field_types import Address, Family
 from dcedge.probe.batch import BATCH, Datagrams, ancillary, pack_ancillary
 
 ECHO_REQUEST: dict[Family, int] = {"ipv4": 8, "ipv6": 128}
@@ -78,22 +78,22 @@ def encode_request(family: Family, identifier: int, key: int, cookie: bytes, seq
     """An echo request with its checksum. (For ICMPv6 the kernel puts in the right one: RFC 3542, 3.1.)"""
     sequence &= 0xFFFFFFFF
     short = sequence & 0xFFFF
-    kind = ECHO_REQUEST[family]
+    icmp_type = ECHO_REQUEST[family]
     high, low = _COOKIE_HALVES.unpack(cookie)
     # RFC 1071's sum of 16-bit words, taken over wider words at once: 2^16 is 1 modulo 0xFFFF.
-    total = (kind << 8) + identifier + short + key + high + low + sequence
+    total = (icmp_type << 8) + identifier + short + key + high + low + sequence
     checksum = 0xFFFF - total % 0xFFFF
-    return _ECHO.pack(kind, 0, checksum, identifier, short, key, cookie, sequence) + _PADDING
+    return _ECHO.pack(icmp_type, 0, checksum, identifier, short, key, cookie, sequence) + _PADDING
 
 
 def decode_echo(message: bytes | memoryview, offset: int = 0) -> Echo | None:
     """The echo in an ICMP message that begins at `offset`; None where it is too short or not of our making."""
     if len(message) < offset + _ECHO.size:
         return None
-    kind, code, _, identifier, short, key, cookie, sequence = _ECHO.unpack_from(message, offset)
+    icmp_type, code, _, identifier, short, key, cookie, sequence = _ECHO.unpack_from(message, offset)
     if code or short != sequence & 0xFFFF:
         return None
-    return Echo(kind, identifier, key, cookie, sequence)
+    return Echo(icmp_type, identifier, key, cookie, sequence)
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,7 +171,7 @@ class EchoSocket:
         """Send one echo request that makes an IP packet of `size` bytes; the errno, 0 where the kernel took it."""
         request = encode_request(self._family, self._identifier, self._key, path.cookie, sequence)
         request += bytes(max(0, size - _IP_HEADER[self._family] - len(request)))
-        control = [(level, kind, bytes(data)) for level, kind, data in ancillary(memoryview(path.ancillary))]
+        control = [(level, cmsg_type, bytes(data)) for level, cmsg_type, data in ancillary(memoryview(path.ancillary))]
         try:
             self._socket.sendmsg([request], control, socket.MSG_DONTWAIT, (path.destination, 0))
         except OSError as error:
@@ -189,12 +189,12 @@ class EchoSocket:
             if echo is None or echo[:3] != ours:
                 continue
             received = ifindex = 0
-            for level, kind, data in ancillary(control):
-                if level == socket.SOL_SOCKET and kind == _SO_TIMESTAMPING:
+            for level, cmsg_type, data in ancillary(control):
+                if level == socket.SOL_SOCKET and cmsg_type == _SO_TIMESTAMPING:
                     received = _nanoseconds(data)
-                elif level == socket.IPPROTO_IP and kind == _IP_PKTINFO:
+                elif level == socket.IPPROTO_IP and cmsg_type == _IP_PKTINFO:
                     ifindex = _PKTINFO4.unpack(data)[0]
-                elif level == socket.IPPROTO_IPV6 and kind == socket.IPV6_PKTINFO:
+                elif level == socket.IPPROTO_IPV6 and cmsg_type == socket.IPV6_PKTINFO:
                     ifindex = _PKTINFO6.unpack(data)[1]
             source = (
                 socket.inet_ntop(socket.AF_INET, sender[4:8])
@@ -212,8 +212,8 @@ class EchoSocket:
             echo = decode_echo(frame, len(frame) - ECHO_LENGTH) if len(frame) > ECHO_LENGTH else None
             if echo is None:
                 continue
-            for level, kind, data in ancillary(control):
-                if level == socket.SOL_SOCKET and kind == _SO_TIMESTAMPING:
+            for level, cmsg_type, data in ancillary(control):
+                if level == socket.SOL_SOCKET and cmsg_type == _SO_TIMESTAMPING:
                     departures.append((echo[3], echo[4], _nanoseconds(data)))
         return departures
 

@@ -17,9 +17,9 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from dcedge.order.kinds import Family, Seconds
+from dcedge.order.field_types import Family, Seconds
 from dcedge.probe.icmp import Arrival, Departure, EchoSocket, Path
-from dcedge.probe.schedule import Request, Slot, arrange
+from dcedge.probe.schedule import ProbeRequest, ProbeSlot, arrange
 from dcedge.probe.stream import LOST_AFTER, ProbeStats, Stream
 from dcedge.probe.target import Target
 
@@ -74,7 +74,7 @@ class Arrangement:
     """
 
     streams: Mapping[str, tuple[Stream, ...]]
-    retargeted: tuple[tuple[Stream, Target, Slot], ...]
+    retargeted: tuple[tuple[Stream, Target, ProbeSlot], ...]
     by_cookie: dict[bytes, Stream]
     due: list[Due]
 
@@ -127,7 +127,7 @@ class Prober:
     def arrange(self, targets: Iterable[Target], budgets: Mapping[str, float] | None = None) -> Arrangement | None:
         """The first and long part of `set_targets`, for any thread; None where nothing is to change."""
         wanted = {target.key: target for target in targets}
-        requests = (Request(key, target.connection, target.interval) for key, target in wanted.items())
+        requests = (ProbeRequest(key, target.connection, target.interval) for key, target in wanted.items())
         slots = arrange(requests, budgets or {})
         streams: dict[str, tuple[Stream, ...]] = {}
         retargeted = []
@@ -174,7 +174,7 @@ class Prober:
             raise RuntimeError("the prober has not been started")
         return self._started
 
-    def _due(self, streams: Iterable[tuple[Stream, Slot]]) -> list[Due]:
+    def _due(self, streams: Iterable[tuple[Stream, ProbeSlot]]) -> list[Due]:
         """When each is due by these slots, the soonest first (heapq)."""
         now = self._started.time() - self._epoch if self._started is not None else 0.0
         due = [(slot.next_after(_earliest(stream, slot, now)), n, stream) for n, (stream, slot) in enumerate(streams)]
@@ -302,7 +302,7 @@ class Prober:
             self._outstanding.append((now + LOST_AFTER, stream, sequence))
 
 
-def _earliest(stream: Stream, slot: Slot, now: float) -> float:
+def _earliest(stream: Stream, slot: ProbeSlot, now: float) -> float:
     """A changed schedule never brings a stream's next probe nearer than an interval to its last one."""
     return max(now, stream.last_due + slot.interval)
 

@@ -10,7 +10,7 @@ from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-from dcedge.order.kinds import Seconds
+from dcedge.order.field_types import Seconds
 
 K = TypeVar("K", bound=Hashable)
 
@@ -19,7 +19,7 @@ _GOLDEN = 0.618033988749895
 
 
 @dataclass(frozen=True, slots=True)
-class Request(Generic[K]):
+class ProbeRequest(Generic[K]):
     """A wish to probe every `interval` over one connection."""
 
     key: K
@@ -28,7 +28,7 @@ class Request(Generic[K]):
 
 
 @dataclass(frozen=True, slots=True)
-class Slot:
+class ProbeSlot:
     """When to probe: at `phase`, `phase + interval`, ... seconds after the schedule's epoch."""
 
     interval: Seconds
@@ -47,24 +47,24 @@ def stretch(intervals: Iterable[Seconds], budget: float | None) -> float:
     return max(1.0, sum(1 / interval for interval in intervals) / budget)
 
 
-def arrange(requests: Iterable[Request[K]], budgets: Mapping[str, float]) -> dict[K, Slot]:
+def arrange(requests: Iterable[ProbeRequest[K]], budgets: Mapping[str, float]) -> dict[K, ProbeSlot]:
     """One slot a request. Equal requests give equal slots, in whatever order they come.
 
     A connection over its budget has all its intervals stretched by the same factor.
     """
-    by_connection: dict[str, list[Request[K]]] = {}
+    by_connection: dict[str, list[ProbeRequest[K]]] = {}
     for request in requests:
         by_connection.setdefault(request.connection, []).append(request)
-    slots: dict[K, Slot] = {}
+    slots: dict[K, ProbeSlot] = {}
     for number, connection in enumerate(sorted(by_connection)):
         wanted = by_connection[connection]
         factor = stretch((request.interval for request in wanted), budgets.get(connection))
         shift = number * _GOLDEN % 1.0
-        by_interval: dict[Seconds, list[Request[K]]] = {}
+        by_interval: dict[Seconds, list[ProbeRequest[K]]] = {}
         for request in sorted(wanted, key=lambda r: repr(r.key)):
             by_interval.setdefault(request.interval, []).append(request)
         for interval, group in by_interval.items():
             stretched = interval * factor
             for place, request in enumerate(group):
-                slots[request.key] = Slot(stretched, stretched * (place + shift) / len(group))
+                slots[request.key] = ProbeSlot(stretched, stretched * (place + shift) / len(group))
     return slots

@@ -14,7 +14,7 @@ from collections import deque
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from dcedge.order.kinds import Seconds
+from dcedge.order.field_types import Seconds
 
 REFLECTOR_PORT = 862  # RFC 8762, 4.1
 # Of the dynamic range, and a fixed one, so that the firewall can know it.

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 
-from dcedge.order.kinds import Address, Seconds
+from dcedge.order.field_types import Address, Seconds
 from dcedge.order.resolve import ResolvedInterface
 from dcedge.probe.stamp import (
     REFLECTOR_PORT,
@@ -145,11 +145,11 @@ class _Path:
             except OSError:
                 return
             came, ttl = now_ns(), 0
-            for level, kind, data in control:
-                if (level, kind) == (socket.SOL_SOCKET, _SO_TIMESTAMPNS):
+            for level, cmsg_type, data in control:
+                if (level, cmsg_type) == (socket.SOL_SOCKET, _SO_TIMESTAMPNS):
                     seconds, nanoseconds = _TIMESPEC.unpack_from(data)
                     came = seconds * 1_000_000_000 + nanoseconds
-                elif (level, kind) in {(socket.IPPROTO_IP, _IP_TTL), (socket.IPPROTO_IPV6, _IPV6_HOPLIMIT)}:
+                elif (level, cmsg_type) in {(socket.IPPROTO_IP, _IP_TTL), (socket.IPPROTO_IPV6, _IPV6_HOPLIMIT)}:
                     (ttl,) = struct.unpack_from("=i", data)
             yield packet, came, ttl, sender[:2]
 

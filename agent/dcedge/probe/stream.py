@@ -9,10 +9,10 @@ import secrets
 from array import array
 from typing import NamedTuple
 
-from dcedge.order.kinds import Family, Seconds
+from dcedge.order.field_types import Family, Seconds
 from dcedge.probe.histogram import Histogram, HistogramCounts
 from dcedge.probe.icmp import path_to
-from dcedge.probe.schedule import Slot
+from dcedge.probe.schedule import ProbeSlot
 from dcedge.probe.target import Target
 
 LOST_AFTER: Seconds = 1.0
@@ -41,7 +41,8 @@ class ProbeStats(NamedTuple):
     Times in seconds; None where nothing was measured yet. `interval` is the one in force, `ordered_interval`
     the order's. `error` says why the last probe could not be sent; such a probe counts as lost in the window
     and not at all in `sent`. `mtu` is the size of the full-size probes (an IP packet, not to be fragmented), of which
-    the last one was answered or not, `full_size_misses` in a row not.
+    the last one was answered or not, `full_size_misses` in a row not. `router_late` is what this router waited for a
+    processor in a second of the window's: then its round trips and losses are no word on the line.
     """
 
     virtual_interface: str
@@ -70,12 +71,13 @@ class ProbeStats(NamedTuple):
     full_size_misses: int = 0
     full_size_sent: int = 0
     full_size_lost: int = 0
+    router_late: Seconds = 0.0
 
 
 class Stream:
     """The state of one target: a ring of recent probes, counters, and the window.
 
-    It reads as ProbeStats does, but lives on; read from another thread, its figures may be a probe apart.
+    Read from another thread, its figures may be a probe apart.
     """
 
     __slots__ = (
@@ -83,11 +85,11 @@ class Stream:
         "_window_sum",
         "busy", "duplicates", "error", "full_size_answered", "full_size_lost", "full_size_misses", "full_size_sent",
         "jitter",
-        "last_due", "late", "lost", "lost_in_a_row", "path", "received", "reordered", "rtt_last", "send_errors",
-        "sent", "sequence", "slot", "target", "window_lost",
+        "last_due", "late", "lost", "lost_in_a_row", "path", "received", "reordered", "router_late", "rtt_last",
+        "send_errors", "sent", "sequence", "slot", "target", "window_lost",
     )  # fmt: skip
 
-    def __init__(self, target: Target, slot: Slot) -> None:
+    def __init__(self, target: Target, slot: ProbeSlot) -> None:
         self.target = target
         self.slot = slot
         self.path = path_to(target.destination, target.source, target.ifindex, secrets.token_bytes(8))
@@ -115,12 +117,13 @@ class Stream:
         self.full_size_answered: bool | None = None
         self.full_size_misses = self.full_size_sent = self.full_size_lost = 0
         self.busy = False
+        self.router_late: Seconds = 0.0
 
-    def suits(self, slot: Slot) -> bool:
+    def suits(self, slot: ProbeSlot) -> bool:
         """Whether the ring is long enough for this slot's interval."""
         return len(self._probes) * slot.interval >= 2 * LOST_AFTER
 
-    def retarget(self, target: Target, slot: Slot) -> None:
+    def retarget(self, target: Target, slot: ProbeSlot) -> None:
         """Go on with another interface index, source or interval; the destination is the same."""
         if (target.ifindex, target.source) != (self.target.ifindex, self.target.source):
             self.path = path_to(target.destination, target.source, target.ifindex, self.path.cookie)
@@ -319,14 +322,37 @@ class Stream:
 
     def read(self) -> ProbeStats:
         """A copy that later probes leave alone."""
-        return ProbeStats(**{name: getattr(self, name) for name in ProbeStats._fields})
+        return ProbeStats(
+            virtual_interface=self.target.virtual_interface,
+            family=self.target.family,
+            destination=self.path.destination,
+            interval=self.slot.interval,
+            ordered_interval=self.target.interval,
+            sent=self.sent,
+            received=self.received,
+            lost=self.lost,
+            late=self.late,
+            duplicates=self.duplicates,
+            reordered=self.reordered,
+            send_errors=self.send_errors,
+            error=self.error,
+            window_probes=self.window_probes,
+            window_lost=self.window_lost,
+            rtt_last=self.rtt_last,
+            rtt_min=self.rtt_min,
+            rtt_average=self.rtt_average,
+            jitter=self.jitter,
+            histogram=self.histogram,
+            lost_in_a_row=self.lost_in_a_row,
+            mtu=self.target.mtu,
+            full_size_answered=self.full_size_answered,
+            full_size_misses=self.full_size_misses,
+            full_size_sent=self.full_size_sent,
+            full_size_lost=self.full_size_lost,
+        )
 
 
-# One stream as the rest of the program reads it: live, or as it was.
-Probed = Stream | ProbeStats
-
-
-def full_size_passes(probe: Probed) -> bool | None:
+def full_size_passes(probe: ProbeStats) -> bool | None:
     """Whether packets of full size get through: some misses in a row say no, fewer of them nothing."""
     if probe.full_size_misses:
         return False if probe.full_size_misses >= FULL_SIZE_MISSES else None

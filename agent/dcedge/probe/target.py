@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from dcedge.order.kinds import Address, Family, Seconds
+from dcedge.order.field_types import Address, Family, Seconds
 from dcedge.order.resolve import ResolvedInterface
 
 

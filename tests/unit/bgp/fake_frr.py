@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from dcedge.bgp.config import FrrConfig, Line
 from dcedge.errors import FrrUnavailableError
+from dcedge.frr.config import ConfigLine, FrrConfig
 
 OPENERS = ("router bgp ", "route-map ", "address-family ")
 # One value for each of these in a context; setting it again replaces it.
@@ -46,7 +46,7 @@ PROFILE_DEFAULTS = {"detect-multiplier 3", "transmit-interval 300", "receive-int
 class FakeFrr:
     """Holds lines; `load` takes configuration text as vtysh does and fails on what FRR would refuse."""
 
-    def __init__(self, lines: Iterable[Line] = ()) -> None:
+    def __init__(self, lines: Iterable[ConfigLine] = ()) -> None:
         self.lines = set(lines)
 
     def load(self, text: str) -> None:
@@ -65,22 +65,22 @@ class FakeFrr:
     def _line(self, path: tuple[str, ...], body: str) -> None:
         if body.startswith("no neighbor ") and body.endswith(" activate"):
             yes = body.removeprefix("no ")
-            self.lines.discard(Line(path, yes))
-            self.lines.add(Line(path, body))
+            self.lines.discard(ConfigLine(path, yes))
+            self.lines.add(ConfigLine(path, body))
         elif body.startswith("no "):
             self._undo(path, body.removeprefix("no "))
         elif body.startswith("neighbor "):
             self._neighbor(path, body)
         elif not body.startswith("address-family "):
             if len(path) == 1 and path[0].startswith("router bgp "):
-                assert Line((), path[0]) in self.lines, f"{body}: no {path[0]}"
+                assert ConfigLine((), path[0]) in self.lines, f"{body}: no {path[0]}"
             for word in (*SINGLE, *([body.rsplit(" ", 2)[0]] if body.startswith("network ") else [])):
                 self._replace(path, word, body)
             if " seq " in body:
                 name, _, entry = body.partition(" seq ")
                 self._replace(path, f"{name} seq {entry.partition(' ')[0]}", body)
             if body not in PROFILE_DEFAULTS:
-                self.lines.add(Line(path, body))
+                self.lines.add(ConfigLine(path, body))
         if body.startswith("network ") and " route-map " in body:
             self._needs_map(body.rsplit(" ", 1)[1])
 
@@ -112,7 +112,7 @@ class FakeFrr:
             both = {f"neighbor {peer} graceful-restart", f"neighbor {peer} graceful-restart-disable"}
             self.lines = {line for line in self.lines if line.path != path or line.text not in both}
         if rest == "activate":
-            self.lines.discard(Line(path, f"no {body}"))
+            self.lines.discard(ConfigLine(path, f"no {body}"))
         for word in SINGLE_OF_NEIGHBOR:
             if rest == word or rest.startswith(word + " "):
                 self.lines = {
@@ -123,7 +123,7 @@ class FakeFrr:
                     or (word == "timers" and " timers connect " in line.text)
                 }
                 break
-        self.lines.add(Line(path, body))
+        self.lines.add(ConfigLine(path, body))
 
     def _needs_map(self, name: str) -> None:
         assert any(line.text.startswith(f"route-map {name} ") for line in self.lines), f"no route-map {name}"
@@ -137,7 +137,7 @@ class FakeFrr:
             or line.path[: len(path) + 1] == (*path, what)
         }
         if what.startswith("router bgp "):
-            gone = {line for line in self.lines if line == Line((), what) or line.path[:1] == (what,)}
+            gone = {line for line in self.lines if line == ConfigLine((), what) or line.path[:1] == (what,)}
         elif words[0] == "neighbor" and len(words) == 2:
             gone = {
                 line

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from dcedge.bgp.render import derive_frr
-from dcedge.bgp.resources import FrrBlock
-from dcedge.credentials import Secret
+from dcedge.frr.render import derive_frr
+from dcedge.frr.resources import FrrBlock
+from dcedge.order.credentials import Secret
 from dcedge.order.model import Credential, Router
 from dcedge.order.resolve import ResolvedInterface, resolve_interface
-from dcedge.resource import Key
+from dcedge.plan.resource import Key
 from tests.unit.order.tree import order_of_tree
 
 SECRET = "s3cret"

@@ -7,8 +7,8 @@ from ipaddress import ip_address
 
 import pytest
 
-from dcedge.bgp.bfd import HELD_SECONDS, STUCK_SECONDS, TURN_SECONDS, BfdWaits, place_of, waits_for_bgp
-from dcedge.bgp.state import SessionState
+from dcedge.frr.bfd_waits import HELD_SECONDS, STUCK_SECONDS, TURN_SECONDS, BfdWaits, place_of, waits_for_bgp
+from dcedge.frr.state import SessionState
 
 PEER = "10.255.101.1"
 PLACE = place_of(None, PEER)

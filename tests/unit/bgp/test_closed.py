@@ -8,8 +8,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from dcedge.bgp import closed
-from dcedge.bgp.closed import ClosedConnections
+from dcedge.frr import closed
+from dcedge.frr.closed import ClosedConnections
 from tests.lab.wait import until
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="needs CAP_NET_ADMIN")

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dcedge.bgp.config import FrrConfig, Line, held_secrets, mask, parse_lines, render_lines
-from dcedge.masking import SecretValues, hide
+from dcedge.frr.config import ConfigLine, FrrConfig, held_secrets, mask, parse_lines, render_lines
+from dcedge.logging.masking import SecretValues, hide
 
 RUNNING = """Building configuration...
 
@@ -75,12 +75,12 @@ end
 def test_each_line_knows_the_contexts_it_stands_in() -> None:
     lines = FrrConfig.parse(RUNNING).lines
     family = ("router bgp 65010", "address-family ipv4 unicast")
-    assert Line(family, "network 192.0.2.0/24") in lines
-    assert Line(("router bgp 65010 vrf red",), "neighbor 10.0.0.1 remote-as 64513") in lines
-    assert Line(("bfd", "profile dcedge-1000-3"), "transmit-interval 1000") in lines
-    assert Line((), "route-map dcedge-origin permit 10") in lines
-    assert Line(("key chain office", "key 1"), "key-string hush") in lines
-    assert Line(("router bgp 65010", "address-family l2vpn evpn", "vni 100"), "rd 10.0.0.1:1") in lines
+    assert ConfigLine(family, "network 192.0.2.0/24") in lines
+    assert ConfigLine(("router bgp 65010 vrf red",), "neighbor 10.0.0.1 remote-as 64513") in lines
+    assert ConfigLine(("bfd", "profile dcedge-1000-3"), "transmit-interval 1000") in lines
+    assert ConfigLine((), "route-map dcedge-origin permit 10") in lines
+    assert ConfigLine(("key chain office", "key 1"), "key-string hush") in lines
+    assert ConfigLine(("router bgp 65010", "address-family l2vpn evpn", "vni 100"), "rd 10.0.0.1:1") in lines
 
 
 def test_what_closes_a_context_is_no_line() -> None:
@@ -171,7 +171,7 @@ def test_what_a_configuration_has_for_a_secret_is_hidden_from_then_on(line: str)
 
 def test_what_runs_keeps_its_secrets_hidden_for_as_long_as_it_is_known(monkeypatch: pytest.MonkeyPatch) -> None:
     known = SecretValues(past_max=0)
-    monkeypatch.setattr("dcedge.masking._known", known)
+    monkeypatch.setattr("dcedge.logging.masking._known", known)
     before = FrrConfig.parse(RUNNING)
     running = before.merged(before.context("bfd"))
     del before
@@ -210,9 +210,9 @@ def test_however_an_instance_is_shown_it_is_the_same_instance(opener: str, meant
     context = (meant, "address-family ipv4 unicast")
     assert FrrConfig.parse(shown) == FrrConfig.of(
         [
-            Line((), meant),
-            Line((meant,), "bgp router-id 10.0.0.1"),
-            Line((meant,), context[1]),
-            Line(context, "network 10.0.0.0/8"),
+            ConfigLine((), meant),
+            ConfigLine((meant,), "bgp router-id 10.0.0.1"),
+            ConfigLine((meant,), context[1]),
+            ConfigLine(context, "network 10.0.0.0/8"),
         ]
     )

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from dcedge.bgp.daemons_file import parse_daemons_file, read_daemons_file
+from dcedge.frr.daemons_file import parse_daemons_file, read_daemons_file
 
 DEBIAN = """\
 # This file tells the frr package which daemons to start.

@@ -7,12 +7,12 @@ from collections.abc import Iterable
 import pytest
 from hypothesis import given, settings
 
-from dcedge.bgp.config import FrrConfig, Line
-from dcedge.bgp.delta import block_delta, delta
-from dcedge.bgp.names import outbound_map_name
-from dcedge.bgp.observe import observe_frr, remember
-from dcedge.plan import plan
-from dcedge.resource import Disruption
+from dcedge.frr.config import ConfigLine, FrrConfig
+from dcedge.frr.delta import block_delta, delta
+from dcedge.frr.object_names import outbound_map_name
+from dcedge.frr.observe import observe_frr, remember
+from dcedge.plan.diff import plan
+from dcedge.plan.resource import Disruption
 from tests.unit.bgp.fake_frr import FakeFrr
 from tests.unit.bgp.generated import orders
 from tests.unit.bgp.orders import Derived, derived, keyed, vi
@@ -182,11 +182,11 @@ def test_another_asn_makes_the_instance_anew() -> None:
     assert "no neighbor 10.255.1.1\n" not in text
 
 
-def lines_of(order: Derived) -> set[Line]:
+def lines_of(order: Derived) -> set[ConfigLine]:
     return {line for block in order.blocks.values() for line in block.lines}
 
 
-def defaults_told(lines: Iterable[Line]) -> set[Line]:
+def defaults_told(lines: Iterable[ConfigLine]) -> set[ConfigLine]:
     """Without `no … activate` under IPv6, which FRR has anyway and does not print."""
     return {line for line in lines if not line.text.startswith("no neighbor ")}
 
@@ -205,7 +205,7 @@ def test_any_order_becomes_any_other_and_back(before: Derived, after: Derived) -
 def test_beside_an_operators_configuration_nothing_of_it_is_touched(before: Derived, after: Derived) -> None:
     operators = FrrConfig.parse(OPERATOR).lines
     frr = FakeFrr(operators)
-    owned: frozenset[Line] = frozenset()
+    owned: frozenset[ConfigLine] = frozenset()
     for order in (before, after, derived({})):
         running = FrrConfig.of(frr.lines)
         observed = observe_frr(running, order.blocks, owned)

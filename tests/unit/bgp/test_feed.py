@@ -8,9 +8,9 @@ from types import MappingProxyType
 
 import pytest
 
-from dcedge.bgp.feed import PIECE_LINES, FrrRejectedError, blocks_of, pieces_of
-from dcedge.bgp.vty import FrrClient
 from dcedge.errors import FrrUnavailableError
+from dcedge.frr.feed import PIECE_LINES, FrrRejectedError, blocks_of, pieces_of
+from dcedge.frr.vty import FrrClient
 from tests.unit.bgp.test_vty import daemon, says
 
 

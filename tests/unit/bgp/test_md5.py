@@ -5,11 +5,11 @@ from __future__ import annotations
 import struct
 from ipaddress import ip_address
 
-from dcedge.bgp.delta import delta
-from dcedge.bgp.md5 import KeyedPeer, hold_shut, keyed_peers
-from dcedge.bgp.md5 import _keys as keys_in
-from dcedge.credentials import Secret
-from dcedge.plan import plan
+from dcedge.frr.delta import delta
+from dcedge.frr.md5 import KeyedPeer, keyed_peers, shut_down_unsafe
+from dcedge.frr.md5 import _keys as keys_in
+from dcedge.order.credentials import Secret
+from dcedge.plan.diff import plan
 from tests.unit.bgp.orders import derived, keyed, pair, vi
 
 
@@ -33,9 +33,9 @@ def test_only_the_session_without_its_key_is_held_shut() -> None:
     order = derived({"a": vi(1, addresses=(pair(1), pair(1, 6)), bgp=keyed()), "b": vi(2, bgp=keyed())})
     unsafe = KeyedPeer("a", "router bgp 65010", None, ip_address("2001:db8:1::1"))
     gone = KeyedPeer("b", "router bgp 65010", None, ip_address("10.255.9.1"))  # b has another peer by now
-    (operation,) = plan(hold_shut(order.blocks, {unsafe, gone}), order.blocks).operations
+    (operation,) = plan(shut_down_unsafe(order.blocks, {unsafe, gone}), order.blocks).operations
     assert delta([operation]) == "router bgp 65010\n neighbor 2001:db8:1::1 shutdown\nexit\n"
-    assert hold_shut(order.blocks, ()) == order.blocks
+    assert shut_down_unsafe(order.blocks, ()) == order.blocks
 
 
 def test_more_keys_than_an_attributes_length_can_tell_are_all_read() -> None:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from dcedge.bgp.config import FrrConfig, Line
-from dcedge.bgp.delta import delta
-from dcedge.bgp.observe import FrrConflictError, observe_frr, remember, warnings
-from dcedge.bgp.resources import SESSION
-from dcedge.plan import plan
-from dcedge.resource import Key
+from dcedge.frr.config import ConfigLine, FrrConfig
+from dcedge.frr.delta import delta
+from dcedge.frr.observe import FrrConflictError, observe_frr, remember, warnings
+from dcedge.frr.resources import SESSION
+from dcedge.plan.diff import plan
+from dcedge.plan.resource import Key
 from tests.unit.bgp.orders import SECRET, derived, keyed, vi
 
 EMPTY = FrrConfig()
@@ -65,7 +65,7 @@ def test_our_instance_stays_when_the_operator_has_put_a_neighbour_into_it() -> N
 
 @pytest.mark.parametrize("theirs", ["router bgp 65000", "router bgp 65010\n bgp router-id 1.1.1.1"])
 def test_an_operators_other_asn_or_router_id_is_a_clear_error(theirs: str) -> None:
-    with pytest.raises(FrrConflictError, match="by the operator's hand"):
+    with pytest.raises(FrrConflictError, match="which dcedge did not configure"):
         observe_frr(running(theirs + "\n neighbor 192.168.0.1 remote-as 1\n"), derived({"a": vi(1)}).blocks)
 
 
@@ -86,13 +86,13 @@ def test_activation_is_the_same_whichever_default_the_operator_chose(default: st
         f" address-family ipv4 unicast\n{active}  neighbor 10.255.1.1 allowas-in\n exit-address-family\nexit\n"
     )
     lines = observe_frr(frr, derived({"a": vi(1)}).blocks)[Key(SESSION, "a")].lines
-    assert Line(("router bgp 65010", "address-family ipv4 unicast"), "neighbor 10.255.1.1 activate") in lines
-    assert Line(("router bgp 65010", "address-family ipv6 unicast"), "no neighbor 10.255.1.1 activate") in lines
+    assert ConfigLine(("router bgp 65010", "address-family ipv4 unicast"), "neighbor 10.255.1.1 activate") in lines
+    assert ConfigLine(("router bgp 65010", "address-family ipv6 unicast"), "no neighbor 10.255.1.1 activate") in lines
 
 
 def test_what_a_hand_added_to_our_neighbour_is_drift_and_goes() -> None:
     wanted = derived({"a": vi(1)}).blocks
-    extra = Line(("router bgp 65010", "address-family ipv4 unicast"), "neighbor 10.255.1.1 next-hop-self")
+    extra = ConfigLine(("router bgp 65010", "address-family ipv4 unicast"), "neighbor 10.255.1.1 next-hop-self")
     frr = FrrConfig.of({extra, *(line for block in wanted.values() for line in block.lines)})
     (operation,) = plan(wanted, observe_frr(frr, wanted)).operations
     assert operation.key == Key(SESSION, "a")

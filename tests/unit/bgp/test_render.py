@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from dcedge.bgp.config import FrrConfig, Line
-from dcedge.bgp.render import FrrRenderError, canonical_communities, community_value, numbered
-from dcedge.order.kinds import Community
+from dcedge.frr.blocks import FrrRenderError
+from dcedge.frr.communities import canonical_communities, community_value
+from dcedge.frr.config import ConfigLine, FrrConfig
+from dcedge.frr.policy import numbered
+from dcedge.order.field_types import Community
 from tests.unit.bgp.orders import Derived, derived, keyed, pair, vi
 
 IN_V4 = "ip prefix-list dcedge-prod-v4-in seq "
@@ -54,8 +56,8 @@ def test_an_ipv6_session_is_active_in_its_own_family_only() -> None:
     order = derived({"prod-a": vi(101, addresses=(pair(101, 6),))})
     lines = {line for block in order.blocks.values() for line in block.lines}
     router = "router bgp 65010"
-    assert Line((router, "address-family ipv6 unicast"), "neighbor 2001:db8:101::1 activate") in lines
-    assert Line((router, "address-family ipv4 unicast"), "no neighbor 2001:db8:101::1 activate") in lines
+    assert ConfigLine((router, "address-family ipv6 unicast"), "neighbor 2001:db8:101::1 activate") in lines
+    assert ConfigLine((router, "address-family ipv4 unicast"), "no neighbor 2001:db8:101::1 activate") in lines
     assert "no bgp default ipv4-unicast" not in order.texts  # the operator's neighbours would lose their family
 
 
@@ -205,7 +207,7 @@ def test_the_community_that_frr_once_called_internet_is_the_same_by_either_name(
     context = ("route-map dcedge-out-1 permit 10",)
     old, new = (FrrConfig.parse(f"{context[0]}\n set community {name} 100:1\nexit\n") for name in ("internet", "0:0"))
     assert old == new
-    assert Line(context, "set community 0:0 100:1") in old
+    assert ConfigLine(context, "set community 0:0 100:1") in old
 
 
 @pytest.mark.parametrize("bad", ["65536:1", "1:65536", "1", "", "a:b", "1:2\nno router bgp"])
@@ -239,9 +241,9 @@ def test_a_gateways_vrf_has_an_instance_of_its_own() -> None:
         gateways={"red": {"vpc": "v", "asn": 64513, "accept": ("10.9.0.0/16",), "vrf": "red"}},
     )
     lines = {line for block in order.blocks.values() for line in block.lines}
-    assert Line(("router bgp 65010 vrf red",), "neighbor 10.255.2.1 remote-as 64513") in lines
-    assert Line(("router bgp 65010",), "neighbor 10.255.1.1 remote-as 64512") in lines
-    assert Line(("router bgp 65010 vrf red",), "bgp router-id 10.255.0.1") in lines
+    assert ConfigLine(("router bgp 65010 vrf red",), "neighbor 10.255.2.1 remote-as 64513") in lines
+    assert ConfigLine(("router bgp 65010",), "neighbor 10.255.1.1 remote-as 64512") in lines
+    assert ConfigLine(("router bgp 65010 vrf red",), "bgp router-id 10.255.0.1") in lines
 
 
 def test_interfaces_that_need_the_same_share_their_route_maps() -> None:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
 
-from dcedge.bgp.started import Started, start_problems
+from dcedge.frr.started import Started, start_problems
 from dcedge.order.resolve import ResolvedInterface
 from tests.unit.kernel.orders import interfaces_of, vi
 
@@ -20,13 +20,13 @@ GRACEFUL = interfaces_of(a=vi(1, bgp={"graceful_restart": True}), b=vi(2, gatewa
 
 @dataclass
 class Router:
-    """A router's /proc and FRR's file; zebra and bgpd are processes 7 and 8."""
+    """A router's /proc and FRR's file; zebra, bgpd and bfdd are processes 7, 8 and 9."""
 
     folder: Path
 
     @property
     def started(self) -> Started:
-        return Started({"zebra": 7, "bgpd": 8}, self.folder / "frr" / "daemons", self.folder / "proc")
+        return Started({"zebra": 7, "bgpd": 8, "bfdd": 9}, self.folder / "frr" / "daemons", self.folder / "proc")
 
     def shows(self, process: int, name: str, text: str) -> None:
         (self.folder / "proc" / str(process)).mkdir(parents=True, exist_ok=True)
@@ -79,7 +79,10 @@ def test_zebras_options_are_seen_in_proc_or_in_the_file(
 
 
 def test_what_cannot_be_checked_is_said_plainly(router: Router) -> None:
-    for text, why in ((None, "cannot be read (`chmod g+x"), (". /etc/default/frr\n", "has more in it than settings")):
+    for text, why in (
+        (None, "cannot be read (`chmod g+x"),
+        (". /etc/default/frr\n", "has more than variable assignments"),
+    ):
         if text is not None:
             router.configured(text)
         for interfaces in (TWO_PATHS, GRACEFUL, many(1000)):
@@ -106,3 +109,59 @@ def test_too_few_descriptors_are_complained_of(router: Router) -> None:
     router.configured("bgpd=yes\n")
     (problem,) = router.said(many(1000))
     assert f"{router.started.file} gives FRR 1024 file descriptors" in problem
+
+
+LIMITS = "Limit                     Soft Limit           Hard Limit           Units\n"
+
+
+def vrfs(count: int) -> list[ResolvedInterface]:
+    """So many VRFs, a virtual interface with two sessions in each."""
+    (one,) = interfaces_of(a=vi(1))
+    return [replace(one, vrf=f"vrf-{number}") for number in range(count)]
+
+
+@pytest.mark.parametrize("shown", [True, False], ids=["shown", "hidden"])
+def test_bfdd_is_counted_too_a_vrf_takes_more_of_it_than_a_session(router: Router, shown: bool) -> None:
+    """With the default of 1,024 it aborts when it hears of the 169th VRF, and BFD is gone for the whole router."""
+    router.configured("zebra_options=--v6-rr-semantics\n" + ("" if shown else "MAX_FDS=1024\n"))
+    for process in (8, 9) if shown else ():
+        limit = 100_000 if process == 8 else 1024
+        router.shows(process, "limits", f"{LIMITS}Max open files            {limit}       1048576       files\n")
+    assert not [said for said in router.said(vrfs(100)) if "bfdd" in said or "BFD" in said]
+    (problem,) = (said for said in router.said(vrfs(300)) if "BFD" in said)
+    who = "bfdd runs with" if shown else f"{router.started.file} gives FRR"
+    assert problem == (
+        f"{who} 1024 file descriptors, too few for 0 BFD sessions in 300 VRFs:"
+        f" set MAX_FDS=2048 in {router.started.file} and restart FRR"
+    )
+
+
+@pytest.mark.parametrize("option", ["--limit-fds 256", "--limit-fds=256", "--limit-fds 9999 --limit-fds 256"])
+@pytest.mark.parametrize("shown", [True, False], ids=["shown", "hidden"])
+def test_a_daemons_own_option_may_leave_it_fewer(router: Router, option: str, shown: bool) -> None:
+    router.configured(f"bfdd_options='{option}'\nMAX_FDS=4096\n" if not shown else "MAX_FDS=4096\n")
+    if shown:
+        router.shows(9, "cmdline", "\0".join(("/usr/lib/frr/bfdd", *option.split())) + "\0")
+        router.shows(9, "limits", f"{LIMITS}Max open files            4096       1048576       files\n")
+    assert not [said for said in router.said(vrfs(20)) if "BFD" in said]
+    (problem,) = (said for said in router.said(vrfs(50)) if "BFD" in said)
+    assert problem == (
+        "--limit-fds gives bfdd 256 file descriptors, too few for 0 BFD sessions in 50 VRFs:"
+        f" set bfdd_options to --limit-fds 512 in {router.started.file} and restart FRR"
+    )
+
+
+def test_an_option_gives_a_daemon_no_more_than_its_process_may_have(router: Router) -> None:
+    router.configured("zebra_options=--v6-rr-semantics\n")
+    router.shows(9, "cmdline", "/usr/lib/frr/bfdd\0--limit-fds\x009999\0")
+    router.shows(9, "limits", f"{LIMITS}Max open files            1024       1048576       files\n")
+    assert any("bfdd runs with 1024 file descriptors" in said for said in router.said(vrfs(300)))
+
+
+def test_sessions_with_bfd_are_counted(router: Router) -> None:
+    router.configured("zebra_options=--v6-rr-semantics\nMAX_FDS=4096\n")
+    assert router.said(many(1900)) == []
+    fast = interfaces_of(a=vi(1, bgp={"bfd": True})) * 2500
+    assert any("too few for 5000 BFD sessions" in said for said in router.said(fast))
+    router.configured("zebra_options=--v6-rr-semantics\nMAX_FDS=16384\n")
+    assert router.said(fast) == []

@@ -8,8 +8,9 @@ from ipaddress import ip_address
 
 import pytest
 
-from dcedge.bgp.state import FamilyPrefixes, SessionReader, escape, parse_bfd, parse_sessions
 from dcedge.errors import FrrError
+from dcedge.frr.sessions import SessionReader
+from dcedge.frr.state import FamilyPrefixes, escape, parse_bfd, parse_sessions
 
 NEIGHBOR = {
     "remoteAs": 64512,

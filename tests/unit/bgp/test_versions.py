@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from dcedge.bgp.versions import version_warnings
+from dcedge.frr.versions import version_warnings
 from tests.unit.bgp.orders import derived, vi
 
 WITH_BFD = derived({"a": vi(1, bgp={"bfd": True}), "b": vi(2, bgp={"bfd": True})}).interfaces

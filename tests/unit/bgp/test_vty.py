@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from dcedge.bgp.vty import FrrClient
 from dcedge.errors import FrrError, FrrUnavailableError
+from dcedge.frr.vty import FrrClient
 
 Answer = Callable[[str], bytes | None]
 

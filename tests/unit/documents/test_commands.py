@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from typer.main import get_group
 
-from dcedge.cli import app
+from dcedge.cli.app import app
 from tests.fresh.hand import filled_in
 from tests.fresh.pages import ELSEWHERE, NOT_TYPED, PAGES, ROOT, Command, commands, every_command
 

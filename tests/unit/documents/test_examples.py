@@ -7,7 +7,7 @@ from pathlib import Path
 
 import bcrypt
 
-from dcedge.expose.web_config import WebConfig
+from dcedge.api.http.web_config import WebConfig
 from tests.fresh.pages import block_with
 
 

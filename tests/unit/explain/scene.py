@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from dcedge.explain.evidence import Circuit, DaemonSays, Evidence, PathLook, PortLook, RouteLook
-from dcedge.health.verdict import Facts, LinkFacts, PortFacts, ProbeFacts, SessionFacts
-from dcedge.kernel.ethtool import LinkMode
+from dcedge.explain.evidence import Circuit, DaemonSays, Evidence, PathCheck, PortEvidence
+from dcedge.kernel.port.ethtool import LinkMode
+from dcedge.monitor.health.facts import Facts, LinkFacts, PortFacts, ProbeFacts, RouteFacts, SessionFacts
 from dcedge.order.load import parse_order
 from dcedge.order.resolve import resolve_interface
 
@@ -34,6 +34,7 @@ UP = SessionFacts(
 ACTIVE = replace(UP, state="Active", received=0, advertised=0, bfd="down")
 ANSWERS = ProbeFacts(PEER, "ipv4", 3, 0, full_size=True, mtu=1500)
 SILENT = ProbeFacts(PEER, "ipv4", 4, 4, neighbour=False, lost_in_a_row=4, mtu=1500)
+ROUTE = RouteFacts("10.20.0.0/16", "ipv4", "eth1.101", ("eth1.101",))
 INTERFACE = resolve_interface(parse_order(ORDER, "order.yaml").order, "prod-a")
 WELL = Evidence(
     at=NOW,
@@ -41,10 +42,9 @@ WELL = Evidence(
     interface=INTERFACE,
     facts=Facts(
         "up", PortFacts("eth1"), LinkFacts("eth1.101", vlan=101, silent=0.0), sessions=(UP,), probes=(ANSWERS,),
-        ordered_bps=50_000_000,
+        ordered_bps=50_000_000, routes=(ROUTE,),
     ),
-    port=PortLook(carrier_changes=3, mode=LinkMode(1000, "full")),
-    paths=(PathLook(PEER, 3, 3, 0.0004, path_mtu=1500),),
-    routes=(RouteLook("10.20.0.0/16", "eth1.101", ("eth1.101",)),),
+    port=PortEvidence(carrier_changes=3, mode=LinkMode(1000, "full")),
+    paths=(PathCheck(PEER, 3, 3, 0.0004, path_mtu=1500),),
     daemon=DaemonSays("up", "as ordered", "none", "unknown", NOW - 3600),
 )  # fmt: skip

@@ -6,9 +6,10 @@ from ipaddress import ip_address
 
 import pytest
 
-from dcedge.bgp.state import SessionState
-from dcedge.explain.gather import dropping_chains, heard_reset, sessions_with_reasons
-from dcedge.health.verdict import kept_by_bfd
+from dcedge.explain.gather import heard_reset, sessions_with_reasons
+from dcedge.firewall.foreign import dropping_chains
+from dcedge.frr.state import SessionState
+from dcedge.monitor.health.rules.bfd import kept_by_bfd
 from tests.unit.explain.scene import INTERFACE, PEER
 
 CEASE = "BGP Notification received: Cease/Administrative Shutdown"

@@ -2,21 +2,34 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 import socket
-import struct
+import sysconfig
+import time
 from ipaddress import ip_address
+from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from scapy.contrib.bgp import BGPCapFourBytesASN, BGPCapMultiprotocol, BGPHeader, BGPOpen, BGPOptParam
 from scapy.layers.inet import ICMP, IP, TCP, UDP
-from scapy.layers.inet6 import ICMPv6EchoReply, ICMPv6ND_NA, ICMPv6ND_NS, ICMPv6ND_RS, IPv6
+from scapy.layers.inet6 import ICMPv6EchoReply, ICMPv6ND_NA, ICMPv6ND_NS, ICMPv6ND_RS, ICMPv6NDOptSrcLLAddr, IPv6
 from scapy.layers.l2 import ARP, Dot1Q, Ether
 from scapy.packet import Packet
 
-from dcedge.credentials import Secret
-from dcedge.explain.capture import Listener, Watched, filter_program, read_notification, read_open
-from dcedge.explain.evidence import OpenLook, TaggedSender
-from dcedge.explain.looks import internet_checksum, syn_segment
+from dcedge.errors import CaptureError
+from dcedge.explain.active_checks import internet_checksum, syn_segment
+from dcedge.explain.bgp_messages import read_notification, read_open
+from dcedge.explain.capture import Listener, Watched
+from dcedge.explain.evidence import OpenSeen, TaggedSender
+from dcedge.explain.frames import Frame, read_frame
+from dcedge.explain.port_capture import PortCapture
+from dcedge.explain.solicitation import solicitation
+from dcedge.order.credentials import Secret
+from dcedge_capture.frames import described
+from dcedge_capture.port import attach_filter, filter_program
 
 CLOUD_MAC, OUR_MAC = "00:1b:21:aa:bb:cc", "02:00:00:00:00:01"
 CUSTOMER, CLOUD = ip_address("10.255.101.2"), ip_address("10.255.101.1")
@@ -40,12 +53,21 @@ def listener(secret: Secret | None = SECRET) -> Listener:
     )
 
 
-def frame(payload: Packet, *tags: int, source: str = CLOUD_MAC) -> Packet:
-    """A frame as it comes off the wire, taken apart anew."""
+def raw(payload: Packet, *tags: int, source: str = CLOUD_MAC) -> bytes:
+    """A frame's bytes on the wire."""
     made = Ether(src=source, dst="ff:ff:ff:ff:ff:ff")
     for tag in tags:
         made /= Dot1Q(vlan=tag)
-    return Ether(bytes(made / payload))
+    return bytes(made / payload)
+
+
+def told(wire: bytes) -> Frame:
+    """A frame as dcedge-capture tells of it and explain reads it."""
+    return read_frame(json.dumps(described(wire)).encode())
+
+
+def frame(payload: Packet, *tags: int, source: str = CLOUD_MAC) -> Frame:
+    return told(raw(payload, *tags, source=source))
 
 
 def arp(sender: str, operation: int = 1) -> Packet:
@@ -75,7 +97,7 @@ def test_what_any_port_says_untagged_of_its_own_accord_tells_nothing_of_a_wrong_
     link_local = IPv6(src="fe80::1", dst="ff02::2")
     heard.hear(frame(link_local / ICMPv6ND_RS()))
     heard.hear(frame(IPv6(src="::", dst="ff02::16") / ICMPv6ND_NS()))
-    heard.hear(Ether(src=CLOUD_MAC, dst="01:80:c2:00:00:0e", type=0x88CC) / b"\x02\x07\x04")  # LLDP
+    heard.hear(told(bytes(Ether(src=CLOUD_MAC, dst="01:80:c2:00:00:0e", type=0x88CC) / b"\x02\x07\x04")))  # LLDP
     assert not heard.conclusive
     heard.hear(frame(link_local / ICMPv6ND_RS(), 111))
     heard.hear(frame(arp(str(CLOUD))))
@@ -150,7 +172,7 @@ def test_the_open_of_a_peer_is_read_with_its_four_byte_asn_and_families() -> Non
         BGPOptParam(param_type=2, param_value=BGPCapFourBytesASN(asn=4_200_000_001)),
     ]
     message = BGPHeader(type=1) / BGPOpen(my_as=23456, hold_time=90, bgp_id="10.20.0.1", opt_params=capabilities)
-    assert read_open(bytes(message)) == OpenLook(4_200_000_001, 90, "10.20.0.1", ("IPv6/unicast",))
+    assert read_open(bytes(message)) == OpenSeen(4_200_000_001, 90, "10.20.0.1", ("IPv6/unicast",))
     heard = listener()
     heard.hear(frame(segment(179, 50_123, "PA", bytes(message)), 101))
     assert heard.capture(3).opens[str(CLOUD)].asn == 4_200_000_001
@@ -192,17 +214,14 @@ def test_a_torn_open_never_raises() -> None:
         read_open(whole[:length])
 
 
-def passes(program: bytes, packet: Packet) -> bool:
+def passes(program: bytes, wire: bytes) -> bool:
     """Whether the kernel lets a frame through the program: a datagram socket runs it over what it is sent."""
-    import ctypes
-
     one, other = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
     with one, other:
-        code = ctypes.create_string_buffer(program, len(program))
-        other.setsockopt(socket.SOL_SOCKET, 26, struct.pack("@HP", len(program) // 8, ctypes.addressof(code)))
+        attach_filter(other, program)
         other.setblocking(False)
         try:
-            one.send(bytes(packet))
+            one.send(wire)
             return bool(other.recv(65536))
         except (BlockingIOError, PermissionError):
             return False
@@ -230,9 +249,9 @@ def test_the_kernel_sorts_out_what_is_not_looked_at() -> None:
     ]
     for tags in ((), (101,)):
         for packet in wanted:
-            assert passes(program, frame(packet, *tags)), packet.summary()
+            assert passes(program, raw(packet, *tags)), packet.summary()
         for packet in others:
-            assert not passes(program, frame(packet, *tags)), packet.summary()
+            assert not passes(program, raw(packet, *tags)), packet.summary()
 
 
 @pytest.mark.parametrize(("source", "destination"), [(CUSTOMER, CLOUD), (CUSTOMER6, CLOUD6)])
@@ -250,3 +269,101 @@ def test_our_syn_is_a_good_tcp_segment(source: object, destination: object) -> N
 
 def test_the_checksum_of_rfc_1071() -> None:
     assert internet_checksum(bytes.fromhex("0001f203f4f5f6f7")) == 0x220D
+
+
+@given(st.binary(max_size=120), st.sampled_from([0x0800, 0x0806, 0x8100, 0x86DD]))
+def test_whatever_is_on_the_wire_is_told_in_a_shape_that_can_be_read(body: bytes, ethertype: int) -> None:
+    wire = bytes.fromhex("ffffffffffff001b21aabbcc") + ethertype.to_bytes(2) + body
+    with contextlib.suppress(Exception):  # which costs the frame alone
+        listener().hear(told(wire))
+
+
+LINE = json.dumps(described(raw(segment(179, OUR_PORT, "SA"), 101)))
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "",
+        "[]",
+        "null",
+        '{"source": 1}',
+        LINE.replace('"tags": [101]', '"tags": [-1]'),
+        LINE.replace('"tags": [101]', '"tags": ["101"]'),
+        LINE.replace("10.255.101.1", "10.255.101.1\\n# dcedge: all is well"),
+        LINE.replace(CLOUD_MAC, CLOUD_MAC * 9),
+        LINE.replace('"segment": "', '"segment": "x'),
+        '{"listening":true}',
+    ],
+)
+def test_what_the_capture_program_cannot_have_said_is_refused(line: str) -> None:
+    read_frame(LINE.encode())
+    with pytest.raises(CaptureError):
+        read_frame(line.encode())
+
+
+@given(st.recursive(st.none() | st.booleans() | st.floats() | st.text(), st.lists, max_leaves=5))
+def test_any_value_in_the_place_of_another_is_a_frame_or_refused(value: object) -> None:
+    whole = json.loads(LINE)
+    for key in whole:
+        with contextlib.suppress(CaptureError):
+            listener().hear(read_frame(json.dumps(whole | {key: value}).encode()))
+
+
+@pytest.mark.parametrize(("source", "destination"), [(CUSTOMER, CLOUD), (CUSTOMER6, CLOUD6)])
+def test_a_peer_is_asked_for_its_hardware_address_as_the_rfcs_have_it(source: object, destination: object) -> None:
+    own = bytes.fromhex(OUR_MAC.replace(":", ""))
+    asked = Ether(solicitation(own, source, destination))  # type: ignore[arg-type]
+    assert asked.src == OUR_MAC
+    if source is CUSTOMER:
+        assert asked.dst == "ff:ff:ff:ff:ff:ff"
+        assert (asked[ARP].op, asked[ARP].hwsrc) == (1, OUR_MAC)
+        assert (asked[ARP].psrc, asked[ARP].pdst) == (str(CUSTOMER), str(CLOUD))
+    else:
+        assert asked.dst == "33:33:ff:00:00:01"
+        assert (asked[IPv6].src, asked[IPv6].dst, asked[IPv6].hlim) == (str(CUSTOMER6), "ff02::1:ff00:1", 255)
+        assert (asked[ICMPv6ND_NS].tgt, asked[ICMPv6NDOptSrcLLAddr].lladdr) == (str(CLOUD6), OUR_MAC)
+        checksum = asked[ICMPv6ND_NS].cksum
+        del asked[ICMPv6ND_NS].cksum
+        assert Ether(bytes(asked))[ICMPv6ND_NS].cksum == checksum
+
+
+PROGRAM = """#!/bin/sh
+{says}
+"""
+
+
+@pytest.mark.parametrize(
+    ("says", "error"),
+    [
+        ("exit 3", "dcedge-capture ended, status 3"),
+        ("echo hello; exec sleep 60", "unexpected first line"),
+        ("""echo '{"error":"no scapy here","errno":null}'""", "dcedge-capture: no scapy here"),
+        ("""echo '{"listening":true}'; echo '{"source":1}'; exec sleep 60""", "unreadable output"),
+        ("""echo '{"listening":true}'; exec tr '\\0' x </dev/zero""", "a line that is too long"),
+    ],
+)
+def test_a_capture_program_that_goes_wrong_is_told_and_ended(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, says: str, error: str
+) -> None:
+    program = tmp_path / "dcedge-capture"
+    program.write_text(PROGRAM.format(says=says))
+    program.chmod(0o755)
+    monkeypatch.setattr(sysconfig, "get_path", lambda _: str(tmp_path))
+    with pytest.raises(CaptureError, match=error), PortCapture("eth1", listener()) as capture:
+        capture.listen(time.monotonic() + 20)
+
+
+def test_where_the_capture_program_is_missing_it_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sysconfig, "get_path", lambda _: str(tmp_path))
+    with pytest.raises(CaptureError, match="dcedge-capture is not installed"):
+        PortCapture("eth1", listener())
+
+
+def test_an_error_of_the_kernels_comes_as_that(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    program = tmp_path / "dcedge-capture"
+    program.write_text(PROGRAM.format(says="""echo '{"error":"Network is down","errno":100}'"""))
+    program.chmod(0o755)
+    monkeypatch.setattr(sysconfig, "get_path", lambda _: str(tmp_path))
+    with pytest.raises(OSError, match="Network is down"):
+        PortCapture("eth1", listener())

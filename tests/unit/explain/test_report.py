@@ -8,7 +8,7 @@ from io import StringIO
 
 from rich.console import Console
 
-from dcedge.explain.evidence import Capture, DaemonSays, Evidence, PathLook, TaggedSender
+from dcedge.explain.evidence import Capture, DaemonSays, Evidence, PathCheck, TaggedSender
 from dcedge.explain.report import explanation_json, print_explanation, ticket
 from dcedge.explain.walk import explain
 from tests.unit.explain.scene import ACTIVE, NOW, PEER, SILENT, WELL
@@ -16,9 +16,9 @@ from tests.unit.explain.scene import ACTIVE, NOW, PEER, SILENT, WELL
 WRONG_VLAN = replace(
     WELL,
     facts=replace(WELL.facts, link=replace(WELL.facts.link, silent=4.0), sessions=(ACTIVE,), probes=(SILENT,)),
-    paths=(PathLook(PEER, 4, 0, neighbour=False),),
+    paths=(PathCheck(PEER, 4, 0, neighbour=False),),
     capture=Capture(4, strangers=(TaggedSender((111,), "00:1b:21:aa:bb:cc", PEER),)),
-    daemon=DaemonSays("down", "no frame comes in", "frames", "cloud", NOW - 3600, 64, 64, 2),
+    daemon=DaemonSays("down", "no frame is received", "frames", "cloud", NOW - 3600, 64, 64, 2),
 )
 
 
@@ -83,6 +83,6 @@ def test_programs_get_it_all_and_what_a_peer_said_is_escaped() -> None:
 
 
 def test_what_could_not_be_seen_is_said() -> None:
-    assert "not seen: the daemon is not running" in screen(
+    assert "not checked: the daemon is not running" in screen(
         replace(WELL, daemon=None, unseen=("the daemon is not running: no history, no loss over time",))
     )

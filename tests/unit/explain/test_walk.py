@@ -11,22 +11,23 @@ from dcedge.explain.evidence import (
     Capture,
     DaemonSays,
     Evidence,
-    OpenLook,
-    PathLook,
-    RouteLook,
+    OpenSeen,
+    PathCheck,
     TaggedSender,
-    TcpLook,
+    TcpCheck,
 )
 from dcedge.explain.walk import LAYERS, explain
-from dcedge.health.verdict import Facts, Layer, LightFacts, MemberFacts, PortFacts, Side, judge
-from dcedge.kernel.ethtool import LinkMode
-from dcedge.kernel.optics import Lane, Optics
-from tests.unit.explain.scene import ACTIVE, ANSWERS, NOW, PEER, SILENT, UP, WELL
+from dcedge.kernel.port.ethtool import LinkMode
+from dcedge.kernel.port.optics import Lane, Optics
+from dcedge.monitor.health.facts import Facts, LightFacts, MemberFacts, PortFacts
+from dcedge.monitor.health.judge import judge
+from dcedge.monitor.health.verdict import Layer, Side
+from tests.unit.explain.scene import ACTIVE, ANSWERS, NOW, PEER, ROUTE, SILENT, UP, WELL
 
 PORT = WELL.facts.port
 MAC = "00:1b:21:aa:bb:cc"
 QUIET = replace(WELL.facts.link, silent=4.0)
-DEAD = (PathLook(PEER, 4, 0, neighbour=False),)
+DEAD = (PathCheck(PEER, 4, 0, neighbour=False),)
 BOND = PortFacts("bond0", members=(MemberFacts("eth1"), MemberFacts("eth2", partner=False)))
 RECEIVED = "BGP Notification received: "
 SHUT, CAP = f"{RECEIVED}Cease/Administrative Shutdown", f"{RECEIVED}Cease/Maximum Number of Prefixes Reached"
@@ -103,7 +104,21 @@ ROWS = [
         evidence(facts(link=QUIET, sessions=(ACTIVE,), probes=(SILENT,)), paths=DEAD, capture=Capture(4)),
         "frames",
         "cloud",
-        "no frame comes in on VLAN 101",
+        "no frame is received on VLAN 101",
+    ),
+    Row(
+        "the route of its subnet taken away: pings are bound to the link, and answered",
+        evidence(facts(sessions=(ACTIVE,), astray={PEER: None})),
+        "tcp",
+        "customer",
+        f"this router has no route to {PEER}: somebody has taken away that of its subnet on eth1.101",
+    ),
+    Row(
+        "somebody's route to the cloud itself",
+        evidence(facts(sessions=(ACTIVE,), astray={PEER: "tun0"}), tcp={PEER: TcpCheck("accepted")}),
+        "tcp",
+        "customer",
+        f"packets to {PEER} leave by tun0 instead of eth1.101",
     ),
     Row(
         "cloud silent on ARP",
@@ -131,19 +146,19 @@ ROWS = [
         "a firewall here forbids to send",
         evidence(
             facts(sessions=(ACTIVE,)),
-            paths=(PathLook(PEER, 1, 0, refused="a firewall on this router forbids it"),),
+            paths=(PathCheck(PEER, 1, 0, refused="a firewall on this router blocks it"),),
             foreign_firewall=("nft table inet filter, chain output (hook output, policy drop)",),
         ),
         "ping",
         "customer",
-        "does not send",
+        "cannot send",
         agrees=False,
     ),
     Row(
         "a firewall here drops the answers",
         evidence(
             facts(sessions=(ACTIVE,), probes=(replace(SILENT, neighbour=True),)),
-            paths=(PathLook(PEER, 4, 0, neighbour=True),),
+            paths=(PathCheck(PEER, 4, 0, neighbour=True),),
             capture=Capture(4, replies=frozenset({PEER})),
         ),
         "ping",
@@ -154,7 +169,7 @@ ROWS = [
     Row(
         "MTU black hole",
         evidence(
-            facts(probes=(replace(ANSWERS, full_size=False),)), paths=(PathLook(PEER, 3, 3, 0.0004, path_mtu=1400),)
+            facts(probes=(replace(ANSWERS, full_size=False),)), paths=(PathCheck(PEER, 3, 3, 0.0004, path_mtu=1400),)
         ),
         "mtu",
         "cloud",
@@ -165,35 +180,35 @@ ROWS = [
     ),
     Row(
         "TCP 179 filtered",
-        evidence(facts(sessions=(ACTIVE,)), tcp={PEER: TcpLook("silence", "silence")}),
+        evidence(facts(sessions=(ACTIVE,)), tcp={PEER: TcpCheck("silence", "silence")}),
         "tcp",
         "cloud",
         "does not answer on TCP 179",
     ),
     Row(
         "nobody listens on TCP 179",
-        evidence(facts(sessions=(ACTIVE,)), tcp={PEER: TcpLook("refused", "refused")}),
+        evidence(facts(sessions=(ACTIVE,)), tcp={PEER: TcpCheck("refused", "refused")}),
         "tcp",
         "cloud",
-        "no BGP session is set up there",
+        "no BGP session is configured there",
     ),
     Row(
         "a firewall here eats the SYN-ACK",
-        evidence(facts(sessions=(ACTIVE,)), tcp={PEER: TcpLook("silence", "silence", answered_unheard=True)}),
+        evidence(facts(sessions=(ACTIVE,)), tcp={PEER: TcpCheck("silence", "silence", answered_unheard=True)}),
         "tcp",
         "customer",
         "answers on TCP 179, but a firewall on this router drops the answer",
     ),
     Row(
         "no password at the cloud, seen by its own SYN",
-        evidence(facts(sessions=(replace(ACTIVE, digest="missing"),)), tcp={PEER: TcpLook("silence", "silence")}),
+        evidence(facts(sessions=(replace(ACTIVE, digest="missing"),)), tcp={PEER: TcpCheck("silence", "silence")}),
         "md5",
         "cloud",
         "no password is set there",
     ),
     Row(
         "no password at the cloud, seen by its answer to ours",
-        evidence(facts(sessions=(ACTIVE,)), tcp={PEER: TcpLook("silence", "accepted")}),
+        evidence(facts(sessions=(ACTIVE,)), tcp={PEER: TcpCheck("silence", "accepted")}),
         "md5",
         "cloud",
         "no password is set there",
@@ -201,14 +216,14 @@ ROWS = [
     ),
     Row(
         "another password at the cloud",
-        evidence(facts(sessions=(replace(ACTIVE, digest="wrong"),)), tcp={PEER: TcpLook("silence", "silence")}),
+        evidence(facts(sessions=(replace(ACTIVE, digest="wrong"),)), tcp={PEER: TcpCheck("silence", "silence")}),
         "md5",
         "cloud",
         "another password is set there",
     ),
     Row(
         "shut down at the cloud, whose listener has forgotten the password",
-        evidence(facts(sessions=(replace(ACTIVE, last_reset=SHUT),)), tcp={PEER: TcpLook("silence", "accepted")}),
+        evidence(facts(sessions=(replace(ACTIVE, last_reset=SHUT),)), tcp={PEER: TcpCheck("silence", "accepted")}),
         "open",
         "cloud",
         "the cloud has shut the session down",
@@ -218,7 +233,7 @@ ROWS = [
         "removed at the cloud, where nobody listens any more",
         evidence(
             facts(sessions=(replace(ACTIVE, last_reset=f"{RECEIVED}Cease/Peer De-configured"),)),
-            tcp={PEER: TcpLook("silence", "refused")},
+            tcp={PEER: TcpCheck("silence", "refused")},
         ),
         "open",
         "cloud",
@@ -227,16 +242,16 @@ ROWS = [
     ),
     Row(
         "too many prefixes for the cloud, whose listener has forgotten the password",
-        evidence(facts(sessions=(replace(ACTIVE, last_reset=CAP),)), tcp={PEER: TcpLook("silence", "accepted")}),
+        evidence(facts(sessions=(replace(ACTIVE, last_reset=CAP),)), tcp={PEER: TcpCheck("silence", "accepted")}),
         "prefixes",
         "customer",
-        "we announce more prefixes than the cloud takes",
+        "we announce more prefixes than the cloud accepts",
     ),
     Row(
         "shut down at the cloud, and back with another password, as its own SYN shows",
         evidence(
             facts(sessions=(replace(ACTIVE, digest="missing", last_reset=SHUT),)),
-            tcp={PEER: TcpLook("silence", "accepted", digest="missing")},
+            tcp={PEER: TcpCheck("silence", "accepted", digest="missing")},
         ),
         "md5",
         "cloud",
@@ -247,7 +262,7 @@ ROWS = [
         "changed at the cloud, whose listener knows no password since",
         evidence(
             facts(sessions=(replace(ACTIVE, last_reset=f"{RECEIVED}Cease/Other Configuration Change"),)),
-            tcp={PEER: TcpLook("silence", "accepted")},
+            tcp={PEER: TcpCheck("silence", "accepted")},
         ),
         "md5",
         "cloud",
@@ -257,18 +272,18 @@ ROWS = [
     Row(
         "up again for a moment after the cloud shut it down, seen before its listener is asked",
         evidence(
-            facts(sessions=(replace(UP, duration=2, last_reset=SHUT),)), tcp={PEER: TcpLook("silence", "accepted")}
+            facts(sessions=(replace(UP, duration=2, last_reset=SHUT),)), tcp={PEER: TcpCheck("silence", "accepted")}
         ),
         "open",
         "cloud",
-        "is Established for 2 s, but was ended before: the cloud has shut the session down",
+        "is Established for 2 s, but was closed before: the cloud has shut the session down",
         agrees=False,
     ),
     Row(
         "up again for a moment after this router ended it, whatever its listener says",
         evidence(
             facts(sessions=(replace(UP, duration=2, last_reset=CAP.replace("received", "send")),)),
-            tcp={PEER: TcpLook("silence", "accepted")},
+            tcp={PEER: TcpCheck("silence", "accepted")},
         ),
         "prefixes",
         "cloud",
@@ -276,7 +291,7 @@ ROWS = [
     ),
     Row(
         "FRR does not try while BFD is down",
-        evidence(KEPT, tcp={PEER: TcpLook("accepted", "silence")}),
+        evidence(KEPT, tcp={PEER: TcpCheck("accepted", "silence")}),
         "bfd",
         "customer",
         "FRR 10.3 sets up no session while BFD is not up",
@@ -292,8 +307,8 @@ ROWS = [
         "FRR does not try while BFD is down, and pings are filtered",
         evidence(
             replace(KEPT, probes=(replace(SILENT, neighbour=True),)),
-            paths=(PathLook(PEER, 4, 0, neighbour=True),),
-            tcp={PEER: TcpLook("accepted", "silence")},
+            paths=(PathCheck(PEER, 4, 0, neighbour=True),),
+            tcp={PEER: TcpCheck("accepted", "silence")},
         ),
         "bfd",
         "unknown",
@@ -302,15 +317,15 @@ ROWS = [
     ),
     Row(
         "FRR does not try while BFD is down, and nobody would listen",
-        evidence(KEPT, tcp={PEER: TcpLook("refused", "refused")}),
+        evidence(KEPT, tcp={PEER: TcpCheck("refused", "refused")}),
         "tcp",
         "cloud",
-        "no BGP session is set up there",
+        "no BGP session is configured there",
         agrees=False,
     ),
     Row(
         "FRR does not try while BFD is down, and TCP 179 is filtered",
-        evidence(KEPT, tcp={PEER: TcpLook("silence", "silence")}),
+        evidence(KEPT, tcp={PEER: TcpCheck("silence", "silence")}),
         "tcp",
         "cloud",
         "BGP to 10.255.101.1 is Idle: the cloud does not answer on TCP 179",
@@ -320,7 +335,7 @@ ROWS = [
         "BFD down a moment ago",
         evidence(
             facts(sessions=(replace(ACTIVE, state="Idle", last_reset="BFD down received"),)),
-            tcp={PEER: TcpLook("accepted", "silence")},
+            tcp={PEER: TcpCheck("accepted", "silence")},
         ),
         "bfd",
         "unknown",
@@ -330,7 +345,7 @@ ROWS = [
         "the cloud refuses our ASN",
         evidence(
             facts(sessions=(replace(ACTIVE, last_reset="BGP Notification received: OPEN Message Error/Bad Peer AS"),)),
-            tcp={PEER: TcpLook("accepted", "silence")},
+            tcp={PEER: TcpCheck("accepted", "silence")},
         ),
         "open",
         "cloud",
@@ -340,7 +355,7 @@ ROWS = [
         "the cloud comes with another ASN",
         evidence(
             facts(sessions=(replace(ACTIVE, last_reset="BGP Notification send: OPEN Message Error/Bad Peer AS"),)),
-            capture=Capture(4, opens={PEER: OpenLook(65146, 90, "10.20.0.1", ("IPv4/unicast",))}),
+            capture=Capture(4, opens={PEER: OpenSeen(65146, 90, "10.20.0.1", ("IPv4/unicast",))}),
         ),
         "open",
         "cloud",
@@ -348,13 +363,19 @@ ROWS = [
     ),
     Row(
         "TCP is there and no session comes of it",
-        evidence(facts(sessions=(ACTIVE,)), tcp={PEER: TcpLook("accepted", "silence")}),
+        evidence(facts(sessions=(ACTIVE,)), tcp={PEER: TcpCheck("accepted", "silence")}),
         "open",
         "cloud",
         "BGP to 10.255.101.1 is Active",
         agrees=False,
     ),
-    Row("BFD off at the cloud", evidence(facts(sessions=(replace(UP, bfd="down"),))), "bfd", "cloud", "has it off"),
+    Row(
+        "BFD off at the cloud",
+        evidence(facts(sessions=(replace(UP, bfd="down"),))),
+        "bfd",
+        "cloud",
+        "has not enabled it",
+    ),
     Row(
         "too many prefixes for the cloud",
         evidence(
@@ -363,22 +384,22 @@ ROWS = [
                     replace(ACTIVE, last_reset="BGP Notification received: Cease/Maximum Number of Prefixes Reached"),
                 )
             ),
-            tcp={PEER: TcpLook("accepted", "silence")},
+            tcp={PEER: TcpCheck("accepted", "silence")},
         ),
         "prefixes",
         "customer",
-        "we announce more prefixes than the cloud takes",
+        "we announce more prefixes than the cloud accepts",
     ),
     Row(
         "too many prefixes for the cloud, at a moment at which the session is up again",
         replace(
             WELL,
             facts=facts(sessions=(replace(UP, duration=1, received=0),)),
-            daemon=DaemonSays("down", "we announce more prefixes than the cloud takes", "prefixes", "customer", NOW),
+            daemon=DaemonSays("down", "we announce more prefixes than the cloud accepts", "prefixes", "customer", NOW),
         ),
         "prefixes",
         "customer",
-        "we announce more prefixes than the cloud takes",
+        "we announce more prefixes than the cloud accepts",
         agrees=False,
     ),
     Row(
@@ -398,11 +419,39 @@ ROWS = [
     ),
     Row(
         "another route wins",
-        replace(WELL, routes=(RouteLook("10.20.0.0/16", "eth0", ("eth1.101",)),)),
+        evidence(facts(routes=(replace(ROUTE, link="eth0"),))),
         "forwarding",
         "customer",
-        "leaves by eth0 instead of eth1.101",
-        agrees=False,
+        "traffic for 10.20.0.0/16 leaves by eth0 instead of eth1.101",
+    ),
+    Row(
+        "a static route of others wins",
+        evidence(facts(routes=(replace(ROUTE, link="eth0", instead="kernel"),))),
+        "forwarding",
+        "customer",
+        "leaves by eth0 instead of eth1.101: a static route of others is preferred",
+    ),
+    Row(
+        "a route that leads nowhere wins",
+        evidence(facts(routes=(replace(ROUTE, link=None, instead="static"),))),
+        "forwarding",
+        "customer",
+        "traffic for 10.20.0.0/16 has no route instead of eth1.101: a static route of others",
+    ),
+    Row(
+        "the kernel refuses the route",
+        evidence(facts(routes=(replace(ROUTE, link="eth0", rejected=True, errors=3),))),
+        "forwarding",
+        "customer",
+        "zebra could not install 10.20.0.0/16, the kernel refused it: 3 route update errors in `show zebra dplane`; "
+        "traffic for it leaves by eth0",
+    ),
+    Row(
+        "a next hop that nobody knows",
+        evidence(facts(routes=(replace(ROUTE, link="eth0", unresolved=((PEER, "203.0.113.9"),)),))),
+        "forwarding",
+        "cloud",
+        f"FRR does not use 10.20.0.0/16 of {PEER}: there is no route to its next hop 203.0.113.9, which is not {PEER}",
     ),
     Row(
         "policed below the order",
@@ -463,7 +512,7 @@ def test_what_is_degraded_on_the_way_yields_to_what_fails_above() -> None:
 
 
 def test_filtered_icmp_is_no_fault_while_bgp_lives() -> None:
-    walked = explain(evidence(facts(probes=(replace(SILENT, neighbour=True),)), paths=(PathLook(PEER, 4, 0),)))
+    walked = explain(evidence(facts(probes=(replace(SILENT, neighbour=True),)), paths=(PathCheck(PEER, 4, 0),)))
     assert walked.finding is None
 
 
@@ -475,7 +524,7 @@ def test_policed_icmp_is_said_and_is_no_fault() -> None:
 
 
 def test_a_verdict_that_waits_for_good_news_to_last_is_told() -> None:
-    waiting = DaemonSays("down", "no carrier; it looks better now, waiting for that to last", "carrier", "line", NOW)
+    waiting = DaemonSays("down", "no carrier; it has recovered, waiting for that to last", "carrier", "line", NOW)
     finding = explain(replace(WELL, daemon=waiting)).finding
     assert finding is not None
     assert (finding.layer, finding.state) == ("carrier", "degraded")
@@ -496,6 +545,6 @@ def test_who_may_not_ask_frr_is_told_so_and_no_fault_is_made_of_it() -> None:
 
 
 def test_a_missing_look_is_unknown_and_no_finding() -> None:
-    walked = explain(replace(WELL, paths=(), facts=facts(probes=()), unseen=("pings were not tried: that takes root",)))
+    walked = explain(replace(WELL, paths=(), facts=facts(probes=()), unseen=("ping was not tested: this needs root",)))
     assert walked.finding is None
     assert {step.layer: step.state for step in walked.steps}["ping"] == "unknown"

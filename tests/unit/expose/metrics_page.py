@@ -9,17 +9,18 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from prometheus_client import Metric
-from prometheus_client.parser import text_string_to_metric_families
 
-from dcedge.expose.metrics import render
-from tests.unit.expose.scene import complete
+from dcedge.api.metrics.collector import SnapshotCollector
+from dcedge.api.metrics.exposition import TEXT
+from tests.unit.expose.scene import complete, own_metrics
 
 PAGE = Path(__file__).parents[3] / "config" / "metrics.md"
 
 INTRO = """\
 # Metrics
 
-What `http://127.0.0.1:9478/metrics` gives, in Prometheus' text format or, where the scraper prefers it, OpenMetrics.
+What `http://127.0.0.1:9478/metrics` gives, in Prometheus' text format or, where the scraper prefers it, OpenMetrics;
+packed with gzip where the scraper accepts that. `process_*` and `python_*` are prometheus_client's.
 Base units throughout. `virtual_interface`, `connection` and `virtual_gateway` are the order's names, `peer` is the
 cloud's address, `port` an interface of this router. What is not known is left out: a session that FRR does not tell of
 has no sample, rather than a zero.
@@ -39,13 +40,15 @@ SECTIONS = {
     "dcedge_connection": "Connections",
     "dcedge_": "The daemon",
     "process_": "Its process",
+    "python_": "Its interpreter",
 }
-_BUILD = "dcedge_build_info"
 
 
 def exported() -> list[Metric]:
-    """Every family of the complete scene, by its name in the text format."""
-    return list(text_string_to_metric_families(render(complete()).decode()))
+    """Every family of the complete scene."""
+    shown, own = complete(), own_metrics()
+    own.render(shown, TEXT.encoder)  # which takes the states over
+    return [*SnapshotCollector(lambda: shown).collect(), *own.registry.collect()]
 
 
 def names() -> set[str]:
@@ -64,16 +67,17 @@ def page() -> str:
 
 
 def _section(family: Metric) -> str:
-    if family.name == _BUILD:
+    if family.name == "dcedge_build":
         return SECTIONS["dcedge_"]
     return next(section for prefix, section in SECTIONS.items() if family.name.startswith(prefix))
 
 
 def _rows(family: Metric) -> Iterator[str]:
     labels = dict.fromkeys(name for sample in family.samples for name in sample.labels if name != "le")
-    name = f"{family.name}_total" if family.type == "counter" else family.name
+    name = family.name + {"counter": "_total", "info": "_info"}.get(family.type, "")
+    kind = "gauge" if family.type == "info" else family.type  # as the text format has it
     shown = ", ".join(f"`{label}`" for label in labels)
-    yield f"| `{name}` | {family.type} | {shown} | {family.documentation} |\n"
+    yield f"| `{name}` | {kind} | {shown} | {family.documentation} |\n"
 
 
 if __name__ == "__main__":

@@ -5,8 +5,13 @@ from __future__ import annotations
 from dataclasses import replace
 from ipaddress import ip_address, ip_interface
 
-from dcedge.expose.saturation import Saturated
-from dcedge.expose.snapshot import (
+from dcedge.api.metrics.exposition import OPENMETRICS, TEXT, exposition
+from dcedge.api.metrics.instruments import DaemonMetrics
+from dcedge.kernel.counters import LinkCounters, ShaperCounters
+from dcedge.kernel.port.optics import Lane, Optics
+from dcedge.monitor.health.verdict import Verdict
+from dcedge.monitor.saturation import Saturated
+from dcedge.monitor.snapshot import (
     ConnectionSnapshot,
     FrrSnapshot,
     OrderSnapshot,
@@ -16,12 +21,8 @@ from dcedge.expose.snapshot import (
     Snapshot,
     Used,
     VirtualInterfaceSnapshot,
-    read_process,
 )
-from dcedge.health.verdict import Verdict
-from dcedge.kernel.counters import LinkCounters, ShaperCounters
-from dcedge.kernel.optics import Lane, Optics
-from dcedge.order.kinds import Family
+from dcedge.order.field_types import Family
 from dcedge.order.model import BfdTimers
 from dcedge.order.resolve import Session
 from dcedge.probe.histogram import Histogram
@@ -103,6 +104,7 @@ def session(family: Family = "ipv4", state: str = "Established", bfd: str = "up"
         peer="10.0.0.1" if family == "ipv4" else "2001:db8::1",
         family=family,
         state=state,
+        up=state == "Established",
         uptime=7200.0 if state == "Established" else None,
         received=4,
         accepted=3,
@@ -148,8 +150,6 @@ def down(name: str = "prod-b") -> VirtualInterfaceSnapshot:
 
 
 def snapshot(*vis: VirtualInterfaceSnapshot, **more: object) -> Snapshot:
-    durations = Histogram()
-    durations.observe(0.02)
     parts: dict[str, object] = {
         "taken": TAKEN,
         "version": "1.2.3",
@@ -160,11 +160,8 @@ def snapshot(*vis: VirtualInterfaceSnapshot, **more: object) -> Snapshot:
             ConnectionSnapshot("fra-2", "azure", "eth2", 10**9, carrier=False),
         ),
         "virtual_interfaces": vis or (up(), down()),
-        "passes": PassSnapshot(
-            TAKEN - 5, 0.02, 3, durations.read(), (("address", 2), ("link", 1)), task_failures=(("polls", 1),)
-        ),
+        "passes": PassSnapshot(TAKEN - 5, 0.02, 3, (("address", 2), ("link", 1))),
         "order": OrderSnapshot("/etc/dcedge/order.yaml", TAKEN - 600),
-        "process": read_process(),
         "prober": ProberStats(strays=8, overflows=9),
         "stamps": (StampStats("prod-a", "10.0.0.1", 30, 25, 5, 3, 2, 0.007, 0.002, 0.005),),
     }
@@ -181,3 +178,18 @@ def complete() -> Snapshot:
     tried = up()._replace(probes=(probe("prod-a")._replace(full_size_answered=True, mtu=1500),))
     vis = (tried, *shown.virtual_interfaces[1:])
     return replace(shown, connections=(first._replace(optics=(("eth1", OPTICS),)), *others), virtual_interfaces=vis)
+
+
+def own_metrics() -> DaemonMetrics:
+    """A daemon's own metrics, after a pass, three repairs and an error in one of its tasks."""
+    metrics = DaemonMetrics("1.2.3")
+    metrics.pass_duration.observe(0.02)
+    metrics.drift_repaired.labels("address").inc(2)
+    metrics.drift_repaired.labels("link").inc()
+    metrics.task_failures.labels("polls").inc()
+    return metrics
+
+
+def rendered(shown: Snapshot, openmetrics: bool = False) -> bytes:
+    """The exposition of a scene."""
+    return b"".join(exposition(shown, own_metrics(), OPENMETRICS if openmetrics else TEXT))

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from dcedge.expose.hosts import Hosts
-from dcedge.expose.http import HttpEndpoint, ListenError
-from dcedge.expose.web_config import WebConfigError
+from dcedge.api.http.endpoint import HttpEndpoint, ListenError
+from dcedge.api.http.hosts import Hosts
+from dcedge.api.http.web_config import WebConfigError
 from tests.unit.expose.test_web_config import AUTH, TLS, answer, authorized, folder, router
 
 __all__ = ["folder"]  # a fixture

@@ -7,8 +7,8 @@ from dataclasses import replace
 
 import pytest
 
-from dcedge.expose.hour import POINTS, STEP_SECONDS, Curves, Hour
-from dcedge.expose.snapshot import VirtualInterfaceSnapshot
+from dcedge.monitor.last_hour import POINTS, STEP_SECONDS, Curves, Hour
+from dcedge.monitor.snapshot import VirtualInterfaceSnapshot
 from dcedge.probe.histogram import Histogram
 from tests.unit.expose.scene import COUNTERS, down, probe, up
 

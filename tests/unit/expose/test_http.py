@@ -16,17 +16,18 @@ from typing import Any
 
 import pytest
 
+from dcedge.api.http import chunks, server
+from dcedge.api.http import endpoint as module
+from dcedge.api.http.endpoint import HttpServer, parse_listen
+from dcedge.api.metrics.exposition import OPENMETRICS, ExpositionFormat, exposition, negotiate
+from dcedge.api.metrics.instruments import DaemonMetrics
+from dcedge.api.overview import MOST_ROWS
 from dcedge.errors import DcedgeError
-from dcedge.expose import chunks, server
-from dcedge.expose import http as module
-from dcedge.expose.hour import Hour
-from dcedge.expose.http import HttpServer, parse_listen, wants_openmetrics
-from dcedge.expose.metrics import render_chunks
-from dcedge.expose.overview import MOST_ROWS
-from dcedge.expose.snapshot import PassSnapshot, Snapshot
-from dcedge.health.tracker import Transition
-from dcedge.health.verdict import Verdict
-from tests.unit.expose.scene import down, snapshot, up
+from dcedge.monitor.health.tracker import Transition
+from dcedge.monitor.health.verdict import Verdict
+from dcedge.monitor.last_hour import Hour
+from dcedge.monitor.snapshot import PassSnapshot, Snapshot
+from tests.unit.expose.scene import down, own_metrics, snapshot, up
 
 
 class Router:
@@ -43,6 +44,9 @@ class Router:
 
     def snapshot(self) -> Snapshot:
         return self.shown
+
+    def metrics(self) -> DaemonMetrics:
+        return own_metrics()
 
     def hour(self) -> Hour:
         return Hour()
@@ -133,7 +137,8 @@ def test_metrics_in_openmetrics_for_a_scraper_that_asks_for_it() -> None:
     ],
 )
 def test_content_negotiation(accept: str, openmetrics: bool) -> None:
-    assert wants_openmetrics(accept) is openmetrics
+    assert (negotiate(accept) is OPENMETRICS) is openmetrics
+    assert openmetrics or negotiate(accept).content_type.startswith("text/plain")
 
 
 def test_healthy_while_passes_end() -> None:
@@ -191,6 +196,21 @@ def test_json_is_packed_for_who_accepts_that() -> None:
             writer.close()
             assert (b"Content-Encoding: gzip" in head) is packed
             assert json.loads(gzip.decompress(body) if packed else body)["verdicts"] == {"down": 1, "up": 1}
+
+    serve(scene)
+
+
+def test_metrics_are_packed_for_who_accepts_that() -> None:
+    async def scene(connect: Callable[[], Awaitable[Client]]) -> None:
+        for accepted, packed in (("gzip", True), ("gzip;q=0, identity", False)):
+            reader, writer = await connect()
+            writer.write(f"GET /metrics HTTP/1.0\r\nAccept-Encoding: {accepted}\r\n\r\n".encode())
+            head, _, body = (await asyncio.wait_for(reader.read(), 20)).partition(b"\r\n\r\n")
+            writer.close()
+            assert (b"Content-Encoding: gzip" in head) is packed
+            text = gzip.decompress(body) if packed else body
+            assert b"\ndcedge_virtual_interface_up{" in text
+            assert b"\nprocess_open_fds " in text
 
     serve(scene)
 
@@ -318,13 +338,13 @@ def test_a_client_that_does_not_read_is_cut_off_and_fills_no_log(
         writer.close()
 
     gone = asyncio.Event()
-    cut_off = server._Wire.cut_off
+    cut_off = server._ClientConnection.cut_off
 
-    def noted(wire: server._Wire) -> None:
+    def noted(wire: server._ClientConnection) -> None:
         cut_off(wire)
         gone.set()
 
-    monkeypatch.setattr(server._Wire, "cut_off", noted)
+    monkeypatch.setattr(server._ClientConnection, "cut_off", noted)
     serve(scene, Router(many))
     assert caplog.text == ""
 
@@ -379,12 +399,12 @@ def test_a_scrape_stands_back_while_a_pass_is_under_way(monkeypatch: pytest.Monk
     monkeypatch.setattr(chunks, "_COURTESY_SECONDS", 60.0)
     made: list[bytes] = []
 
-    def recorded(shown: Snapshot, openmetrics: bool) -> Iterator[bytes]:
-        for chunk in render_chunks(shown, openmetrics):
+    def recorded(shown: Snapshot, own: DaemonMetrics, wanted: ExpositionFormat) -> Iterator[bytes]:
+        for chunk in exposition(shown, own, wanted):
             made.append(chunk)
             yield chunk
 
-    monkeypatch.setattr(module, "render_chunks", recorded)
+    monkeypatch.setattr(module, "exposition", recorded)
     router = Router()
     router.pressed = True
 

@@ -7,15 +7,15 @@ import io
 import pytest
 from rich.console import Console
 
+from dcedge.api.detail import Detail, detail_json, percentile
+from dcedge.api.overview import Overview, Wanted, overview_json
+from dcedge.cli.print_detail import print_detail
+from dcedge.cli.top import frame, run_top, spark
 from dcedge.errors import DcedgeError
-from dcedge.expose.detail import Detail, detail_json, percentile
-from dcedge.expose.hour import Hour
-from dcedge.expose.one import print_detail
-from dcedge.expose.overview import Overview, Wanted, overview_json
-from dcedge.expose.snapshot import FrrSnapshot, Snapshot
-from dcedge.expose.top import frame, run_top, spark
-from dcedge.health.tracker import Transition
-from dcedge.health.verdict import Verdict
+from dcedge.monitor.health.tracker import Transition
+from dcedge.monitor.health.verdict import Verdict
+from dcedge.monitor.last_hour import Hour
+from dcedge.monitor.snapshot import FrrSnapshot, Snapshot
 from dcedge.probe.histogram import BOUNDS, Histogram
 from tests.unit.expose.scene import TAKEN, complete, down, session, snapshot, up
 from tests.unit.expose.town import Town
@@ -54,7 +54,7 @@ def test_it_tells_every_layer() -> None:
         "receives -15.2 dBm (alarm below -14.0 dBm)",
         "receive power low",
         "keepalive 20 s, hold 60 s",
-        "up, ordered 300.00 ms × 3; a dead path is noticed within 900.00 ms",
+        "up, ordered 300.00 ms × 3; detects a dead path within 900.00 ms",
         "3 of at most 200 accepted, 2 of at most 100 advertised",
         "5 packets dropped, 6 marked, 1500 bytes waiting",
         "12 s of the last minute",
@@ -76,8 +76,8 @@ def test_the_verdict_says_what_to_do_next() -> None:
 @pytest.mark.parametrize(
     ("last", "earlier", "told"),
     [
-        ("BFD down received", "Interface down", "1 time; the last time: BFD down received"),
-        (None, "Interface down", "1 time; an earlier time: Interface down"),
+        ("BFD down received", "Interface down", "1 time; last reset: BFD down received"),
+        (None, "Interface down", "1 time; earlier reset: Interface down"),
         (None, None, "1 time"),
     ],
 )

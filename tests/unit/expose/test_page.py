@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from dcedge.expose.http import HttpServer
-from dcedge.health.verdict import Verdict
+from dcedge.api.http.endpoint import HttpServer
+from dcedge.monitor.health.verdict import Verdict
 from tests.lab.browser import Browser, browser
 from tests.unit.expose.scene import down, snapshot
 from tests.unit.expose.test_http import Router

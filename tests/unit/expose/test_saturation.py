@@ -1,7 +1,7 @@
 """How long a virtual interface has been full."""
 
-from dcedge.expose.saturation import SaturationMeter
 from dcedge.kernel.counters import ShaperCounters
+from dcedge.monitor.saturation import SaturationMeter
 
 RATE = 8_000_000  # 1 MB a second
 

@@ -8,7 +8,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable
 
 import pytest
 
-from dcedge.expose.server import Handler, Limits, Request, Response, Routes, Server, TooLargeError, plain
+from dcedge.api.http.server import Handler, HttpRequest, Limits, Response, Routes, Server, TooLargeError, plain
 from tests.lab.wait import PATIENCE_SECONDS
 
 Client = tuple[asyncio.StreamReader, asyncio.StreamWriter]
@@ -17,7 +17,7 @@ LIMITS = Limits(clients=5, patience=PATIENCE_SECONDS, longest=PATIENCE_SECONDS)
 HOST = "Host: x\r\n"
 
 
-async def echo(request: Request) -> Response:
+async def echo(request: HttpRequest) -> Response:
     """Says what was asked."""
     return plain(
         200, f"{request.method} {request.path} {sorted(request.query.items())} {(await request.read(10)).decode()}"
@@ -29,7 +29,7 @@ async def pieces() -> AsyncGenerator[bytes, None]:
     yield b"two"
 
 
-async def piecemeal(_: Request) -> Response:
+async def piecemeal(_: HttpRequest) -> Response:
     return Response(body=pieces())
 
 
@@ -104,7 +104,7 @@ def test_the_head_alone_is_what_it_would_be_with_the_body(handler: Handler) -> N
 
 
 def test_who_asks_whether_to_send_a_body_is_told_when_somebody_wants_it() -> None:
-    async def refuse(_: Request) -> Response:
+    async def refuse(_: HttpRequest) -> Response:
         return plain(403, "no")
 
     async def scene(connect: Connect, _: Server) -> None:
@@ -121,7 +121,7 @@ def test_who_asks_whether_to_send_a_body_is_told_when_somebody_wants_it() -> Non
 
 
 def test_a_body_that_nobody_read_is_taken_for_no_request(caplog: pytest.LogCaptureFixture) -> None:
-    async def ignore(_: Request) -> Response:
+    async def ignore(_: HttpRequest) -> Response:
         return plain(200, "ignored")
 
     smuggled = f"GET /smuggled HTTP/1.1\r\n{HOST}\r\n"
@@ -131,7 +131,7 @@ def test_a_body_that_nobody_read_is_taken_for_no_request(caplog: pytest.LogCaptu
 
 
 def test_a_body_larger_than_the_handler_takes_is_read_no_further() -> None:
-    async def small(request: Request) -> Response:
+    async def small(request: HttpRequest) -> Response:
         try:
             await request.read(10)
         except TooLargeError:
@@ -171,7 +171,7 @@ def test_who_has_no_more_to_say_is_answered() -> None:
 
 
 def test_a_handler_that_fails_is_the_logs_business(caplog: pytest.LogCaptureFixture) -> None:
-    async def fail(_: Request) -> Response:
+    async def fail(_: HttpRequest) -> Response:
         raise RuntimeError("out of ideas")
 
     assert told(f"GET /a HTTP/1.1\r\n{HOST}\r\n", fail).startswith("HTTP/1.1 500 ")
@@ -183,7 +183,7 @@ def test_an_answer_that_cannot_be_finished_does_not_look_finished(caplog: pytest
         yield b"one"
         raise RuntimeError("out of pieces")
 
-    async def fail(_: Request) -> Response:
+    async def fail(_: HttpRequest) -> Response:
         return Response(body=breaking())
 
     try:
@@ -195,7 +195,7 @@ def test_an_answer_that_cannot_be_finished_does_not_look_finished(caplog: pytest
 
 
 def test_the_time_that_an_answer_takes_is_not_the_clients() -> None:
-    async def slow(_: Request) -> Response:
+    async def slow(_: HttpRequest) -> Response:
         await asyncio.sleep(0.4)
         return plain(200, "at last")
 
@@ -210,7 +210,7 @@ def test_the_time_that_an_answer_takes_is_not_the_clients() -> None:
 def test_what_was_begun_is_finished_though_the_client_be_gone() -> None:
     begun, go_on, done = asyncio.Event(), asyncio.Event(), asyncio.Event()
 
-    async def work(_: Request) -> Response:
+    async def work(_: HttpRequest) -> Response:
         begun.set()
         await go_on.wait()
         done.set()
@@ -231,7 +231,7 @@ def test_what_was_begun_is_finished_though_the_client_be_gone() -> None:
 def test_closing_waits_for_the_answer_under_way_and_for_nobody_else() -> None:
     begun, go_on = asyncio.Event(), asyncio.Event()
 
-    async def work(_: Request) -> Response:
+    async def work(_: HttpRequest) -> Response:
         begun.set()
         await go_on.wait()
         return plain(200, "done")
@@ -253,7 +253,7 @@ def test_closing_waits_for_the_answer_under_way_and_for_nobody_else() -> None:
 
 
 def test_a_path_leads_to_its_handler_decoded() -> None:
-    async def named(_: Request, name: str) -> Response:
+    async def named(_: HttpRequest, name: str) -> Response:
         return plain(200, f"it is {name}")
 
     routes = Routes({r"GET /of/([^/]+)\.json": named, "POST /of": named})

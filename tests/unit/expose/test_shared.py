@@ -7,7 +7,7 @@ import threading
 
 import pytest
 
-from dcedge.expose.shared import SharedAnswers
+from dcedge.api.http.shared import SharedAnswers
 
 
 class Kitchen:

@@ -9,12 +9,12 @@ from dataclasses import replace
 import pytest
 from rich.console import Console
 
-from dcedge.expose.document import status_chunks, status_json
-from dcedge.expose.snapshot import FrrSnapshot, OrderSnapshot, PassSnapshot, Snapshot
-from dcedge.expose.status import print_status
-from dcedge.health.verdict import Verdict
-from dcedge.kernel.ethtool import LinkMode
-from dcedge.kernel.optics import Lane, Optics
+from dcedge.api.status import status_chunks, status_json
+from dcedge.cli.print_status import print_status
+from dcedge.kernel.port.ethtool import LinkMode
+from dcedge.kernel.port.optics import Lane, Optics
+from dcedge.monitor.health.verdict import Verdict
+from dcedge.monitor.snapshot import FrrSnapshot, OrderSnapshot, PassSnapshot, Snapshot
 from tests.unit.expose.scene import TAKEN, down, session, snapshot, up
 
 

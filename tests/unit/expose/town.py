@@ -8,12 +8,13 @@ from bisect import bisect_left
 from collections.abc import Iterator
 from dataclasses import replace
 
-from dcedge.expose.hour import POINTS, STEP_SECONDS, Hour
-from dcedge.expose.snapshot import ConnectionSnapshot, PassSnapshot, Snapshot, Used, VirtualInterfaceSnapshot
-from dcedge.health.tracker import Transition
-from dcedge.health.verdict import Verdict
+from dcedge.api.metrics.instruments import DaemonMetrics
+from dcedge.monitor.health.tracker import Transition
+from dcedge.monitor.health.verdict import Verdict
+from dcedge.monitor.last_hour import POINTS, STEP_SECONDS, Hour
+from dcedge.monitor.snapshot import ConnectionSnapshot, PassSnapshot, Snapshot, Used, VirtualInterfaceSnapshot
 from dcedge.probe.histogram import BOUNDS, Histogram
-from tests.unit.expose.scene import COUNTERS, OPTICS, SHAPER, down, probe, snapshot, up
+from tests.unit.expose.scene import COUNTERS, OPTICS, SHAPER, down, own_metrics, probe, snapshot, up
 
 CONNECTIONS = (
     ConnectionSnapshot(
@@ -102,10 +103,12 @@ class Town:
             *self.interfaces(),
             taken=self.now,
             connections=CONNECTIONS,
-            passes=PassSnapshot(
-                self.now - 5, 0.02, 3, notes=("this kernel has no fq_codel: shapers queue with a pfifo",)
-            ),
+            passes=PassSnapshot(self.now - 5, 0.02, 3, notes=("this kernel has no fq_codel: shapers use pfifo",)),
         )
+
+    def metrics(self) -> DaemonMetrics:
+        """Of its daemon."""
+        return own_metrics()
 
     def hour(self) -> Hour:
         """Its hour."""

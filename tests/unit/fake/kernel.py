@@ -1,8 +1,8 @@
 """A kernel in miniature behind the netlink socket: links, addresses, routes, queues, rules, neighbours, events.
 
-It reads what dcedge sends with pyroute2 and answers in pyroute2's words, so it is a second witness of dcedge's own
-encoding; and it was written from what the kernel does, not from what dcedge expects of it: it refuses what the kernel
-refuses, takes along what the kernel takes along, and has addresses of its own.
+It stands below pyroute2's socket, in the place of the kernel's. It reads what dcedge sends by pyroute2's plain
+decoding, queues by structures of its own; and it was written from what the kernel does, not from what dcedge expects of
+it: it refuses what the kernel refuses, takes along what the kernel takes along, and has addresses of its own.
 """
 
 from __future__ import annotations
@@ -15,12 +15,13 @@ from pathlib import Path
 from typing import Any
 
 from pyroute2.netlink import rtnl
+from pyroute2.netlink.rtnl import TC_H_ROOT
 
 from dcedge.kernel.events import EventSocket
-from dcedge.kernel.netlink import RouteSocket
+from dcedge.netlink.socket import RouteSocket
 from tests.unit.fake.namespace import CHANGES, LOOKS, SYSCTLS, Namespace
-from tests.unit.fake.objects import Address, Link
-from tests.unit.fake.queues import TC_H_ROOT, HtbClass, Qdisc, Queues
+from tests.unit.fake.objects import TABLE_MAIN, Address, Link, Route, RouteKey
+from tests.unit.fake.queues import HtbClass, Qdisc, Queues
 from tests.unit.fake.wire import EventWire, Message, RefusedError, Wire
 
 _NAMES = {kind: rtnl.RTM_VALUES[kind] for kind in (*LOOKS, *CHANGES)}
@@ -141,7 +142,7 @@ class FakeKernel(Namespace):
         self._tell_link(link)
 
     def set_carrier(self, name: str, *, up: bool) -> None:
-        """The light on a port comes or goes; what stands on it follows."""
+        """The light on a port comes or goes; its children follow."""
         port = self.link(name)
         for link in self.links.values():
             if port.index in {link.index, link.below}:
@@ -174,11 +175,28 @@ class FakeKernel(Namespace):
         found = sorted((key.metric, route) for key, route in self.routes.items() if key.prefix == prefix)
         return [tuple(gateway for _, gateway in route.hops) for _, route in found]
 
-    def add_qdisc(self, name: str, kind: str, handle: int) -> None:
-        """Somebody puts a root qdisc on a link."""
+    def remove_vrf_rules(self) -> None:
+        """Somebody deletes the rules that lead into VRFs."""
+        for family in tuple(self.vrf_rules):
+            self.vrf_rules.discard(family)
+            self._tell(rtnl.RTM_DELRULE, lambda: b"\0" * 12)
+
+    def add_advertised_default(self, name: str) -> None:
+        """A router on a link has advertised itself as the IPv6 default."""
+        key = RouteKey("::/0", TABLE_MAIN, 1024)
+        self.routes[key] = Route(((self.link(name).index, ""),), rtnl.rt_proto["ra"])
+
+    def has_advertised_default(self) -> bool:
+        """Whether that is still so: it is not on a link that forwards and does not heed advertisements all the same."""
+        self._follow_forwarding()
+        return any(route.protocol == rtnl.rt_proto["ra"] for route in self.routes.values())
+
+    def add_qdisc(self, name: str, kind: str, handle: int, parent: int = TC_H_ROOT) -> None:
+        """Somebody puts a qdisc on a link: its root, unless told."""
         link = self.link(name)
-        self._remove_root(link)
-        made = Qdisc(kind, handle, TC_H_ROOT, {0: struct.pack("=I", 10)})
+        if parent == TC_H_ROOT:
+            self._remove_root(link)
+        made = Qdisc(kind, handle, parent, {0: struct.pack("=I", 10)})
         link.queues.qdiscs.append(made)
         self._tell(rtnl.RTM_NEWQDISC, lambda: link.queues.qdisc_body(made))
 
@@ -197,7 +215,8 @@ class FakeKernel(Namespace):
         }
         names = {link.index: link.name for link in self.links.values()}
         routes = {key: tuple((names[index], way) for index, way in r.hops) for key, r in self.routes.items()}
-        return {"links": links, "routes": routes, "sysctls": {path: self.sysctl(path) for path in SYSCTLS}}
+        sysctls = {path: self.sysctl(path) for path in SYSCTLS if (self.sysctls / path).exists()}
+        return {"links": links, "routes": routes, "sysctls": sysctls}
 
     def set_class(self, name: str, minor: int, *, rate: int) -> None:
         """Somebody changes an HTB class's rate, in bytes a second."""
@@ -221,17 +240,17 @@ class FakeKernel(Namespace):
 
     def _carry_out(self, request: Message) -> list[tuple[int, bytes]]:
         name = self.about(request)
-        if request.kind in LOOKS:
-            self.asked.append(Asked(_NAMES[request.kind], name))
+        if request.message_type in LOOKS:
+            self.asked.append(Asked(_NAMES[request.message_type], name))
             return list(self.answer(request))
         for refusal in self._refusals:
-            if refusal.times and request.kind in refusal.kinds and refusal.where in {None, name}:
+            if refusal.times and request.message_type in refusal.kinds and refusal.where in {None, name}:
                 refusal.times -= 1
                 if refusal.error is not None:
                     raise refusal.error
                 return []
         self.change(request)
-        self.done.append(f"{_NAMES[request.kind]} {self.about(request) or name}")
+        self.done.append(f"{_NAMES[request.message_type]} {self.about(request) or name}")
         while self._meanwhile:
             self._meanwhile.pop()()
         return []

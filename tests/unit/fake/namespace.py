@@ -12,23 +12,23 @@ import struct
 from collections.abc import Callable, Iterable, Iterator
 from ipaddress import ip_address, ip_interface, ip_network
 from pathlib import Path
+from socket import AF_INET, AF_INET6
 from typing import Any
 
-from pyroute2.netlink import rtnl
+from pyroute2.netlink import NLM_F_CREATE, NLM_F_EXCL, NLM_F_REPLACE, rtnl
+from pyroute2.netlink.rtnl import RTM_DELLINKPROP, RTM_NEWACTION, RTM_NEWLINKPROP
 from pyroute2.netlink.rtnl.fibmsg import fibmsg
 from pyroute2.netlink.rtnl.ifaddrmsg import ifaddrmsg
-from pyroute2.netlink.rtnl.ifinfmsg import ifinfmsg
+from pyroute2.netlink.rtnl.ifinfmsg import IFF_UP, ifinfmsg
 from pyroute2.netlink.rtnl.ndmsg import ndmsg
 from pyroute2.netlink.rtnl.rtmsg import rtmsg
 
 from tests.unit.fake.objects import (
-    AF_INET,
-    AF_INET6,
     CONF4_NUMBERS,
     CONF6,
-    IFF_UP,
     KERNEL_LINK_LOCAL,
     TABLE_MAIN,
+    UNREACHABLE,
     Address,
     Link,
     Route,
@@ -43,10 +43,9 @@ from tests.unit.fake.objects import (
     route_body,
     route_key,
 )
-from tests.unit.fake.queues import NLM_F_CREATE, NLM_F_EXCL, NLM_F_REPLACE, Queues
+from tests.unit.fake.queues import Queues
 from tests.unit.fake.wire import EventWire, Message, RefusedError
 
-RTM_NEWACTION, RTM_NEWLINKPROP, RTM_DELLINKPROP = 48, 108, 109
 RTEXT_FILTER_SKIP_STATS = 8
 # Before dcedge has seen to anything.
 SYSCTLS = {
@@ -61,6 +60,9 @@ SYSCTLS = {
     "net/core/optmem_max": 131072,
 }
 
+# struct netconfmsg, and NETCONFA_IFINDEX: all links (linux/netconf.h)
+NETCONF_ALL = struct.pack("=BxxxHHi", AF_INET, 8, 1, -1)
+
 Answers = Iterator[tuple[int, bytes]]
 
 
@@ -74,57 +76,79 @@ class Namespace:
         self.routes: dict[RouteKey, Route] = {}
         self.neighbours: list[tuple[int, str, int]] = []  # index, address, state
         self.listeners: list[EventWire] = []
+        self.vrf_rules: set[int] = set()  # address families
+        self._had_vrf = False
         for path, value in SYSCTLS.items():
             self.set_sysctl(path, value)
         for name, value in CONF6.items():
             self.set_sysctl(f"net/ipv6/conf/default/{name}", value)
-        self._forwarding = self.sysctl("net/ipv6/conf/all/forwarding")
+        self._forwarding = 0
 
     def set_sysctl(self, path: str, value: int) -> None:
-        """Somebody sets a sysctl."""
+        """Somebody sets a sysctl; of forwarding the kernel tells whoever listens."""
+        if path.startswith("net/ipv6") and "ipv6" in self.lacks:
+            return
         place = self.sysctls / path
         place.parent.mkdir(parents=True, exist_ok=True)
         place.write_text(f"{value}\n")
+        if path in {"net/ipv4/ip_forward", "net/ipv6/conf/all/forwarding", "net/ipv4/conf/all/rp_filter"}:
+            self._tell(rtnl.RTM_NEWNETCONF, lambda: NETCONF_ALL)
 
     def sysctl(self, path: str) -> int:
         """A sysctl."""
         return int((self.sysctls / path).read_text())
 
+    def _lacks_ipv6(self, link: str) -> bool:
+        place = self.sysctls / f"net/ipv6/conf/{link}/disable_ipv6"
+        return place.exists() and place.read_text().strip() == "1"
+
     def _follow_forwarding(self) -> None:
         """What is set for all links is set for each of them, and for new ones (ip-sysctl.txt)."""
+        if "ipv6" in self.lacks:
+            return
         forwarding = self.sysctl("net/ipv6/conf/all/forwarding")
         if forwarding != self._forwarding:
             self._forwarding = forwarding
+            if forwarding:
+                self._lose_advertised_defaults()
             for name in ("default", *(link.name for link in self.links.values())):
                 self.set_sysctl(f"net/ipv6/conf/{name}/forwarding", forwarding)
+
+    def _lose_advertised_defaults(self) -> None:
+        """rt6_purge_dflt_routers()."""
+        for key, route in list(self.routes.items()):
+            if route.protocol == rtnl.rt_proto["ra"]:
+                heeds = self.sysctl(f"net/ipv6/conf/{self.links[route.hops[0][0]].name}/accept_ra") == 2
+                if not heeds:
+                    del self.routes[key]
 
     def _told(self, link: Link, *, counters: bool = False) -> bytes:
         """A link's message."""
         self._follow_forwarding()
-        conf6 = CONF6
+        conf6 = CONF6 if "ipv6" not in self.lacks else {}
         if (self.sysctls / "net/ipv6/conf" / link.name).is_dir():  # else it is just going
             conf6 = {name: self.sysctl(f"net/ipv6/conf/{link.name}/{name}") for name in CONF6}
         return link_body(link, conf6, counters=counters)
 
     def answer(self, request: Message) -> Answers:
         """What a look is told."""
-        return LOOKS[request.kind](self, request)
+        return LOOKS[request.message_type](self, request)
 
     def change(self, request: Message) -> None:
         """Carry a change out. Raises RefusedError."""
-        if request.kind not in CHANGES:
+        if request.message_type not in CHANGES:
             raise RefusedError(errno.EOPNOTSUPP)
         self._follow_forwarding()
-        CHANGES[request.kind](self, request)
+        CHANGES[request.message_type](self, request)
 
     def about(self, request: Message) -> str | None:
         """The name of the link that a request is about: ifinfomsg, ifaddrmsg and tcmsg have its index at byte 4."""
-        if request.kind in _WITHOUT_INDEX or len(request.body) < 8:
+        if request.message_type in _WITHOUT_INDEX or len(request.body) < 8:
             return None
         (index,) = struct.unpack_from("=i", request.body, 4)
         if index in self.links:
             return self.links[index].name
-        if request.kind == rtnl.RTM_NEWLINK:
+        if request.message_type == rtnl.RTM_NEWLINK:
             return str(decode(ifinfmsg, request).get_attr("IFLA_IFNAME"))
         return None
 
@@ -147,8 +171,13 @@ class Namespace:
 
     def _enter(self, link: Link) -> None:
         self.links[link.index] = link
-        for name in CONF6:
+        if link.kind == "vrf" and not self._had_vrf:
+            self._had_vrf = True  # vrf_add_fib_rules()
+            self.vrf_rules |= {AF_INET} if "ipv6" in self.lacks else {AF_INET, AF_INET6}
+        for name in () if "ipv6" in self.lacks else CONF6:
             self.set_sysctl(f"net/ipv6/conf/{link.name}/{name}", self.sysctl(f"net/ipv6/conf/default/{name}"))
+        if self._lacks_ipv6("default"):
+            self.set_sysctl(f"net/ipv6/conf/{link.name}/disable_ipv6", 1)
         self._tell_link(link)
 
     def new_link(self, request: Message) -> None:
@@ -185,7 +214,7 @@ class Namespace:
         link.below = said.get_attr("IFLA_LINK")
         below = self._at(link.below)
         link.mtu = said.get_attr("IFLA_MTU") or below.mtu
-        if link.mtu > below.mtu:
+        if link.mtu > _mtu_for_vlans(below):
             raise RefusedError(errno.EINVAL)
         tag = data.get_attr("IFLA_VLAN_ID"), data.get_attr("IFLA_VLAN_PROTOCOL")
         for other in self.links.values():
@@ -232,7 +261,7 @@ class Namespace:
     def _set_mtu(self, link: Link, mtu: int) -> None:
         if mtu > link.mtu_max:
             raise RefusedError(errno.EINVAL, "mtu greater than device maximum")
-        if link.kind == "vlan" and mtu > self.links[link.below].mtu:
+        if link.kind == "vlan" and mtu > _mtu_for_vlans(self.links[link.below]):
             raise RefusedError(errno.ERANGE)
         link.mtu = mtu
         for above in self.links.values():
@@ -290,7 +319,7 @@ class Namespace:
                     self._enslave(slave, 0)
             del self.links[link.index]
             self._lose_ways(link)
-            shutil.rmtree(self.sysctls / "net/ipv6/conf" / link.name)
+            shutil.rmtree(self.sysctls / "net/ipv6/conf" / link.name, ignore_errors=True)
             self._tell_link(link, rtnl.RTM_DELLINK)
 
     def change_names(self, request: Message) -> None:
@@ -299,7 +328,7 @@ class Namespace:
         link = self._at(said["index"])
         for name in said.get_attr("IFLA_PROP_LIST").get_attrs("IFLA_ALT_IFNAME"):
             taken = any(name in {other.name, *other.altnames} for other in self.links.values())
-            if request.kind == RTM_NEWLINKPROP:
+            if request.message_type == RTM_NEWLINKPROP:
                 if taken:
                     raise RefusedError(errno.EEXIST)
                 link.altnames.append(name)
@@ -313,8 +342,18 @@ class Namespace:
         """RTM_GETLINK."""
         said = decode(ifinfmsg, request)
         counters = not (said.get_attr("IFLA_EXT_MASK") or 0) & RTEXT_FILTER_SKIP_STATS
-        for link in self.links.values() if request.is_dump else [self._at(said["index"])]:
+        for link in self.links.values() if request.is_dump else [self._asked(said)]:
             yield rtnl.RTM_NEWLINK, self._told(link, counters=counters)
+
+    def _asked(self, said: Any) -> Link:
+        """The one link that is asked for, by index or by a name; an alternative name is looked for among all names."""
+        name = said.get_attr("IFLA_IFNAME") or said.get_attr("IFLA_ALT_IFNAME")
+        if said["index"] or name is None:
+            return self._at(said["index"])
+        for link in self.links.values():
+            if name in {link.name, *link.altnames}:
+                return link
+        raise RefusedError(errno.ENODEV)
 
     # Addresses
 
@@ -325,6 +364,9 @@ class Namespace:
         address = Address(interface_of(said), said.get_attr("IFA_PROTO") or 0)
         if any(one.interface == address.interface for one in link.addresses):
             raise RefusedError(errno.EEXIST, "Address already assigned")
+        self._check_family(said["family"], errno.EOPNOTSUPP)
+        if ":" in address.interface and self._lacks_ipv6(link.name):
+            raise RefusedError(errno.EACCES, "IPv6 is disabled on this device")
         self._add_address(link, address)
 
     def _add_address(self, link: Link, address: Address) -> None:
@@ -357,6 +399,10 @@ class Namespace:
         """RTM_NEWROUTE."""
         said = decode(rtmsg, request)
         key = route_key(said)
+        if said["type"] == UNREACHABLE:
+            self._check_family(said["family"], errno.EOPNOTSUPP)
+            self.routes[key] = Route((), said["proto"], UNREACHABLE)
+            return
         ways = said.get_attr("RTA_MULTIPATH")
         if ways is None:
             hops: tuple[tuple[int, str], ...] = ((said.get_attr("RTA_OIF"), said.get_attr("RTA_GATEWAY")),)
@@ -380,6 +426,8 @@ class Namespace:
     def _lose_ways(self, link: Link) -> None:
         """A link went, or is down: a route that has no other way goes; IPv4 keeps the dead way, IPv6 does without."""
         for key, route in list(self.routes.items()):
+            if route.type == UNREACHABLE:
+                continue
             alive = tuple(hop for hop in route.hops if hop[0] in self.links and self.links[hop[0]].up)
             if not alive:
                 del self.routes[key]
@@ -391,6 +439,7 @@ class Namespace:
     def routes_asked(self, request: Message) -> Answers:
         """RTM_GETROUTE, of one protocol where it is given."""
         asked = decode(rtmsg, request)
+        self._check_family(asked["family"], errno.EOPNOTSUPP)
         for key, route in self.routes.items():
             network = ip_network(key.prefix)
             family = AF_INET if network.version == 4 else AF_INET6
@@ -398,13 +447,33 @@ class Namespace:
                 yield rtnl.RTM_NEWROUTE, route_body(key, route)
 
     def rules_asked(self, request: Message) -> Answers:
-        """RTM_GETRULE: those that every network namespace has."""
+        """RTM_GETRULE: those that every network namespace has, and the one that comes with its first VRF."""
         family = decode(fibmsg, request)["family"]
+        self._check_family(family, errno.EAFNOSUPPORT)
+        if family in self.vrf_rules:
+            yield (
+                rtnl.RTM_NEWRULE,
+                encode(fibmsg, {"family": family, "action": 1}, [("FRA_L3MDEV", 1), ("FRA_PRIORITY", 1000)]),
+            )
         for table in (255, TABLE_MAIN, 253):
             yield (
                 rtnl.RTM_NEWRULE,
                 encode(fibmsg, {"family": family, "table": table, "action": 1}, [("FRA_TABLE", table)]),
             )
+
+    def new_rule(self, request: Message) -> None:
+        """RTM_NEWRULE: the one for VRFs."""
+        said = decode(fibmsg, request)
+        self._check_family(said["family"], errno.EAFNOSUPPORT)
+        if not said.get_attr("FRA_L3MDEV"):
+            raise RefusedError(errno.EOPNOTSUPP)
+        if said["family"] in self.vrf_rules:
+            raise RefusedError(errno.EEXIST)
+        self.vrf_rules.add(said["family"])
+
+    def _check_family(self, family: int, code: int) -> None:
+        if family == AF_INET6 and "ipv6" in self.lacks:
+            raise RefusedError(code)
 
     def neighbours_asked(self, request: Message) -> Answers:
         """RTM_GETNEIGH."""
@@ -482,6 +551,11 @@ class Namespace:
         yield from self._queues(request).filter_messages(parent)
 
 
+def _mtu_for_vlans(below: Link) -> int:
+    """What a VLAN may have at most (vlan_dev_change_mtu() and netif_reduces_vlan_mtu())."""
+    return below.mtu - (4 if below.kind == "macsec" else 0)
+
+
 LOOKS: dict[int, Callable[[Namespace, Message], Answers]] = {
     rtnl.RTM_GETLINK: Namespace.links_asked,
     rtnl.RTM_GETADDR: Namespace.addresses_asked,
@@ -501,6 +575,7 @@ CHANGES: dict[int, Callable[[Namespace, Message], None]] = {
     rtnl.RTM_NEWADDR: Namespace.new_address,
     rtnl.RTM_DELADDR: Namespace.delete_address,
     rtnl.RTM_NEWROUTE: Namespace.new_route,
+    rtnl.RTM_NEWRULE: Namespace.new_rule,
     rtnl.RTM_DELROUTE: Namespace.delete_route,
     rtnl.RTM_NEWQDISC: Namespace.new_qdisc,
     rtnl.RTM_DELQDISC: Namespace.delete_qdisc,
@@ -510,4 +585,11 @@ CHANGES: dict[int, Callable[[Namespace, Message], None]] = {
     rtnl.RTM_DELTFILTER: Namespace.delete_filter,
     RTM_NEWACTION: Namespace.new_action,
 }
-_WITHOUT_INDEX = {rtnl.RTM_NEWROUTE, rtnl.RTM_DELROUTE, rtnl.RTM_GETROUTE, rtnl.RTM_GETRULE, RTM_NEWACTION}
+_WITHOUT_INDEX = {
+    rtnl.RTM_NEWROUTE,
+    rtnl.RTM_DELROUTE,
+    rtnl.RTM_GETROUTE,
+    rtnl.RTM_GETRULE,
+    rtnl.RTM_NEWRULE,
+    RTM_NEWACTION,
+}

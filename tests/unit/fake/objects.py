@@ -5,21 +5,23 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from ipaddress import IPv6Address, ip_interface, ip_network
+from socket import AF_INET, AF_INET6
 from typing import Any
 
-from pyroute2.netlink.rtnl.ifaddrmsg import ifaddrmsg
-from pyroute2.netlink.rtnl.ifinfmsg import ifinfmsg
-from pyroute2.netlink.rtnl.rtmsg import rtmsg
+from pyroute2.netlink.rtnl import rt_type
+from pyroute2.netlink.rtnl.ifaddrmsg import IFA_F_SECONDARY, ifaddrmsg
+from pyroute2.netlink.rtnl.ifinfmsg import IFF_LOWER_UP, IFF_RUNNING, IFF_UP, ifinfmsg
+from pyroute2.netlink.rtnl.rtmsg import RT_SCOPE_LINK, RT_SCOPE_UNIVERSE, rtmsg
 
 from tests.unit.fake.queues import Queues
-from tests.unit.fake.wire import Message, attributes
+from tests.unit.fake.wire import Message, attributes, number
 
-IFF_UP, IFF_RUNNING, IFF_LOWER_UP = 0x1, 0x40, 0x10000
-AF_INET, AF_INET6 = 2, 10
-SCOPE_UNIVERSE, SCOPE_LINK = 0, 253
+UNICAST, UNREACHABLE = rt_type["unicast"], rt_type["unreachable"]
 KERNEL_LINK_LOCAL = 3  # IFAPROT_KERNEL_LL
+LOOPBACK = 1
 TABLE_MAIN, TABLE_COMPAT = 254, 252
-IFLA_AF_SPEC, IFLA_INET_CONF = 26, 1
+IFLA_AF_SPEC = number(ifinfmsg, "IFLA_AF_SPEC")
+IFLA_INET_CONF = 1
 # pyroute2 takes struct ipv4_devconf for the whole of AF_INET, header of IFLA_INET_CONF included.
 CONF4_HEADER = 116 | IFLA_INET_CONF << 16
 CONF4 = {
@@ -92,6 +94,7 @@ class Route:
 
     hops: tuple[tuple[int, str], ...]
     protocol: int
+    type: int = UNICAST
 
 
 def decode(form: type, request: Message) -> Any:
@@ -111,8 +114,8 @@ def encode(form: type, head: dict[str, int], attrs: list[Any]) -> bytes:
 
 def conf4_of(request: Message) -> Iterator[tuple[int, int]]:
     families = attributes(attributes(request.body[16:]).get(IFLA_AF_SPEC, b""))
-    for number, value in attributes(attributes(families.get(AF_INET, b"")).get(IFLA_INET_CONF, b"")).items():
-        yield number, int.from_bytes(value, "little")
+    for kind, value in attributes(attributes(families.get(AF_INET, b"")).get(IFLA_INET_CONF, b"")).items():
+        yield kind, int.from_bytes(value, "little")
 
 
 def link_local(hardware: bytes) -> IPv6Address:
@@ -125,13 +128,21 @@ def interface_of(said: Any) -> str:
     return str(ip_interface(f"{said.get_attr('IFA_LOCAL') or said.get_attr('IFA_ADDRESS')}/{said['prefixlen']}"))
 
 
+def _is_secondary(link: Link, address: Address) -> bool:
+    """Whether an IPv4 address was added after another of its subnet (__inet_insert_ifa in net/ipv4/devinet.c)."""
+    network = ip_interface(address.interface).network
+    first = next((one for one in link.addresses if ip_interface(one.interface).network == network), address)
+    return network.version == 4 and first.interface != address.interface
+
+
 def address_body(link: Link, address: Address) -> bytes:
     interface = ip_interface(address.interface)
     head = {
         "family": AF_INET if interface.version == 4 else AF_INET6,
         "prefixlen": interface.network.prefixlen,
-        "scope": SCOPE_LINK if address.is_link_local else SCOPE_UNIVERSE,
+        "scope": RT_SCOPE_LINK if address.is_link_local else RT_SCOPE_UNIVERSE,
         "index": link.index,
+        "flags": IFA_F_SECONDARY if _is_secondary(link, address) else 0,
     }
     attrs: list[Any] = [("IFA_ADDRESS", str(interface.ip))]
     if interface.version == 4:
@@ -159,7 +170,7 @@ def link_body(link: Link, conf6: dict[str, int], *, counters: bool = False) -> b
         info.append(("IFLA_INFO_DATA", {"attrs": data}))
     families = [
         ("AF_INET", {"dummy": CONF4_HEADER, **link.conf4}),
-        ("AF_INET6", {"attrs": [("IFLA_INET6_CONF", conf6)]}),
+        *([("AF_INET6", {"attrs": [("IFLA_INET6_CONF", conf6)]})] if conf6 else []),
     ]
     attrs: list[Any] = [
         ("IFLA_IFNAME", link.name),
@@ -191,13 +202,17 @@ def route_body(key: RouteKey, route: Route) -> bytes:
         "family": AF_INET if network.version == 4 else AF_INET6,
         "dst_len": network.prefixlen,
         "proto": route.protocol,
-        "type": 1,
+        "type": route.type,
         "table": key.table if key.table < 256 else TABLE_COMPAT,
     }
     attrs: list[Any] = [("RTA_TABLE", key.table), ("RTA_PRIORITY", key.metric)]
     if network.prefixlen:
         attrs.append(("RTA_DST", str(network.network_address)))
-    if len(route.hops) == 1:
+    if route.type == UNREACHABLE:
+        attrs += [("RTA_OIF", LOOPBACK)] if network.version == 6 else []  # where IPv6 has it
+    elif len(route.hops) == 1 and not route.hops[0][1]:
+        attrs += [("RTA_OIF", route.hops[0][0])]
+    elif len(route.hops) == 1:
         attrs += [("RTA_OIF", route.hops[0][0]), ("RTA_GATEWAY", route.hops[0][1])]
     else:
         ways = [{"oif": oif, "attrs": [("RTA_GATEWAY", gateway)]} for oif, gateway in route.hops]

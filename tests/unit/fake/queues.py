@@ -11,23 +11,31 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from pyroute2.netlink.rtnl import RTM_NEWQDISC, RTM_NEWTCLASS, RTM_NEWTFILTER
-from pyroute2.netlink.rtnl.tcmsg import tcmsg
+from pyroute2.netlink import NLM_F_CREATE, NLM_F_EXCL, NLM_F_REPLACE
+from pyroute2.netlink.rtnl import RTM_NEWQDISC, RTM_NEWTCLASS, RTM_NEWTFILTER, TC_H_INGRESS, TC_H_ROOT
+from pyroute2.netlink.rtnl.tcmsg import cls_u32, sched_cake, sched_fq_codel, sched_htb, sched_tbf, tcmsg
+from pyroute2.netlink.rtnl.tcmsg.common import stats2
 
-from tests.unit.fake.wire import Message, RefusedError, attribute, attributes
+from tests.unit.fake.wire import Message, RefusedError, attribute, attributes, number
 
-NLM_F_REPLACE, NLM_F_EXCL, NLM_F_CREATE = 0x100, 0x200, 0x400
-TC_H_ROOT, TC_H_INGRESS = 0xFFFFFFFF, 0xFFFFFFF1
-TCA_KIND, TCA_OPTIONS, TCA_STATS2 = 1, 2, 7
-TCA_STATS_BASIC, TCA_STATS_QUEUE, TCA_STATS_APP = 1, 3, 4
-TCA_HTB_PARMS, TCA_HTB_INIT, TCA_HTB_RATE64, TCA_HTB_CEIL64 = 1, 2, 6, 7
-TCA_FQ_CODEL_TARGET, TCA_FQ_CODEL_INTERVAL, TCA_FQ_CODEL_FLOWS, TCA_FQ_CODEL_QUANTUM = 1, 3, 5, 6
-TCA_CAKE_BASE_RATE64 = 2
-TCA_TBF_PARMS, TCA_TBF_RATE64 = 1, 4
+TCA_KIND, TCA_OPTIONS, TCA_STATS2 = (number(tcmsg, f"TCA_{name}") for name in ("KIND", "OPTIONS", "STATS2"))
+TCA_STATS_BASIC, TCA_STATS_QUEUE, TCA_STATS_APP = (
+    number(stats2, f"TCA_STATS_{name}") for name in ("BASIC", "QUEUE", "APP")
+)
+TCA_HTB_PARMS, TCA_HTB_INIT, TCA_HTB_RATE64, TCA_HTB_CEIL64 = (
+    number(sched_htb.options, f"TCA_HTB_{name}") for name in ("PARMS", "INIT", "RATE64", "CEIL64")
+)
+TCA_FQ_CODEL_TARGET, TCA_FQ_CODEL_INTERVAL, TCA_FQ_CODEL_FLOWS, TCA_FQ_CODEL_QUANTUM = (
+    number(sched_fq_codel.options, f"TCA_FQ_CODEL_{name}") for name in ("TARGET", "INTERVAL", "FLOWS", "QUANTUM")
+)
+TCA_CAKE_BASE_RATE64 = number(sched_cake.options, "TCA_CAKE_BASE_RATE64")
+TCA_TBF_PARMS = number(sched_tbf.options, "TCA_TBF_PARMS")
+TCA_TBF_RATE64 = 4  # which pyroute2 does not have
 # target, limit, interval, ecn, flows, quantum, drop_batch, memory_limit
 FQ_CODEL_DEFAULTS = {1: 5000, 2: 10240, 3: 100_000, 4: 1, 5: 1024, 6: 1514, 8: 64, 9: 32 << 20}
 HTB_MAXDEPTH_LEVEL, QUANTUM_MIN, QUANTUM_MAX = 7, 1000, 200_000
-TCA_U32_DIVISOR = 4
+_DIRECTIONS = {0xFFF2, 0xFFF3}  # in, out (linux/pkt_sched.h: TC_H_MIN_INGRESS, TC_H_MIN_EGRESS)
+TCA_U32_DIVISOR = number(cls_u32.options, "TCA_U32_DIVISOR")
 
 _HTB_OPTIONS = struct.Struct("=BBHhHIBBHhHIIIIII")  # tc_htb_opt: rate and ceil (tc_ratespec), then its numbers
 _U32, _U64 = struct.Struct("=I"), struct.Struct("=Q")
@@ -149,7 +157,7 @@ class Queues:
             raise RefusedError(errno.ENOENT, "Specified class not found")
 
     def _change_qdisc(self, there: Qdisc, request: Message) -> Qdisc:
-        if there.kind in {"htb", "ingress"}:
+        if there.kind in {"htb", "ingress", "clsact"}:
             raise RefusedError(errno.EINVAL, "Change operation not supported by specified qdisc")
         options = _options(request)
         if there.kind == "fq_codel" and TCA_FQ_CODEL_FLOWS in attributes(options):
@@ -168,16 +176,18 @@ class Queues:
         there = self._at(said["parent"])
         if there is None:
             raise RefusedError(errno.ENOENT, "Failed to find qdisc with specified classid")
+        if said.get_attr("TCA_KIND") not in {None, there.kind}:
+            raise RefusedError(errno.EINVAL, "Invalid qdisc name")
         if said["handle"] not in {0, there.handle}:
             raise RefusedError(errno.EINVAL, "Invalid handle")
         self.drop(there)
         return there
 
     def drop(self, qdisc: Qdisc) -> None:
-        """A qdisc goes with all that stands on it."""
+        """A qdisc goes with all its children."""
         if qdisc in self.qdiscs:
             self.qdiscs.remove(qdisc)
-        self.filters = [one for one in self.filters if one.parent != qdisc.handle]
+        self.filters = [one for one in self.filters if one.parent & 0xFFFF0000 != qdisc.handle]
         self.classes = {handle: c for handle, c in self.classes.items() if handle & 0xFFFF0000 != qdisc.handle}
         for above in [
             one for one in self.qdiscs if one.parent & 0xFFFF0000 == qdisc.handle and one.parent < TC_H_INGRESS
@@ -232,9 +242,7 @@ class Queues:
     def set_filter(self, request: Message) -> Filter:
         """RTM_NEWTFILTER."""
         said = _decoded(request)
-        kind, parent, info = said.get_attr("TCA_KIND"), said["parent"], said["info"]
-        if self._by_handle(parent) is None:
-            raise RefusedError(errno.EINVAL, "Parent Qdisc doesn't exists")
+        kind, parent, info = said.get_attr("TCA_KIND"), self._block(said["parent"]), said["info"]
         handle = said["handle"] or (0x80000800 if kind == "u32" else 1)
         old = next((one for one in self.filters if (one.parent, one.info, one.handle) == (parent, info, handle)), None)
         if old is not None:
@@ -248,13 +256,19 @@ class Queues:
     def delete_filters(self, request: Message) -> Filter:
         """RTM_DELTFILTER: those of one preference, or all."""
         said = _decoded(request)
-        if self._by_handle(said["parent"]) is None:
-            raise RefusedError(errno.EINVAL, "Parent Qdisc doesn't exists")
-        gone = [one for one in self.filters if one.parent == said["parent"] and said["info"] in {0, one.info}]
+        parent = self._block(said["parent"])
+        gone = [one for one in self.filters if one.parent == parent and said["info"] in {0, one.info}]
         if not gone and said["info"]:
             raise RefusedError(errno.ENOENT, "Filter with specified priority/protocol not found")
         self.filters = [one for one in self.filters if one not in gone]
-        return gone[0] if gone else Filter("", 0, said["parent"], 0, b"")
+        return gone[0] if gone else Filter("", 0, parent, 0, b"")
+
+    def _block(self, parent: int) -> int:
+        """Where filters stand: at a qdisc; with ingress whatever is asked for, with clsact by direction alone."""
+        qdisc = self._by_handle(parent & 0xFFFF0000)
+        if qdisc is None or (qdisc.kind == "clsact" and parent & 0xFFFF not in _DIRECTIONS):
+            raise RefusedError(errno.EINVAL, "Parent Qdisc doesn't exists")
+        return qdisc.handle if qdisc.kind == "ingress" else parent
 
     # What is told
 
@@ -293,6 +307,10 @@ class Queues:
 
     def filter_messages(self, parent: int) -> Iterator[tuple[int, bytes]]:
         """Each filter at a qdisc; the head of a list of them goes before."""
+        try:
+            parent = self._block(parent)
+        except RefusedError:
+            return
         for kind, info in dict.fromkeys((one.kind, one.info) for one in self.filters if one.parent == parent):
             yield RTM_NEWTFILTER, _encoded(self.index, 0, parent, info, kind, None)
             if kind == "u32":

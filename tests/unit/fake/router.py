@@ -4,27 +4,29 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import cast
 
 import pytest
 
-from dcedge import frr_part, reconcile
-from dcedge.bgp import zebra
-from dcedge.bgp.md5 import KeySearch
-from dcedge.bgp.vty import FrrClient
 from dcedge.errors import FrrUnavailableError
 from dcedge.firewall.nft import Firewall, FirewallError
-from dcedge.kernel import sysctl, view
-from dcedge.kernel.execute import Failure
+from dcedge.frr import zebra
+from dcedge.frr.md5 import KeySearch
+from dcedge.frr.vty import FrrClient
+from dcedge.kernel import dump, proc_sys
+from dcedge.kernel.context import Failure
 from dcedge.order.model import Order
-from dcedge.pass_queue import Scope
-from dcedge.plan import Operation
-from dcedge.reconcile import PassResult, Reconciler, purge_intent
-from dcedge.resource import Key, Resource, State
+from dcedge.plan.diff import Operation
+from dcedge.plan.resource import Key, Resource, State
+from dcedge.reconcile import frr_keys, reconciler
+from dcedge.reconcile.queue import PassQueue
+from dcedge.reconcile.reconciler import Reconciler, purge_intent
+from dcedge.reconcile.result import DirtySet, Meanwhile, PassRequest, PassResult
+from dcedge.reconcile.state.formats import Runtime
+from dcedge.reconcile.state.store import Store
 from dcedge.settings import Settings
-from dcedge.store import Runtime, Store
 from tests.unit.bgp.fake_frr import FakeFrrClient
 from tests.unit.fake.kernel import FakeKernel
 
@@ -55,7 +57,7 @@ class FakeFirewall:
         return []
 
     def _remove(self, key: Key) -> None:
-        """What stands on it goes with it."""
+        """Its children go with it."""
         self.state.pop(key, None)
         for above in [one for one, resource in self.state.items() if resource.parent == key]:
             self._remove(above)
@@ -63,17 +65,24 @@ class FakeFirewall:
 
 @dataclass
 class FakeFrrOnKernel(FakeFrrClient):
-    """An FRR whose zebra hears of the kernel's links and addresses; `deaf`: not of those until they are made again."""
+    """An FRR whose zebra hears of the kernel's links and addresses; `deaf`: not of those until they are made again.
+
+    `asked` has what it was asked, and how many changes the kernel had made by then.
+    """
 
     kernel: FakeKernel | None = None
     deaf: bool = False
+    asked: list[tuple[str, int]] = field(default_factory=list)
 
     def ask(self, daemon: str, command: str, *, timeout: float | None = None) -> str:
-        """zebra's word on its links."""
+        """zebra's word on its links, or on the routes of a VRF."""
         assert self.kernel is not None
         assert daemon == "zebra"
         if self.absent:
             raise FrrUnavailableError("zebra is not running")
+        self.asked.append((command, len(self.kernel.done)))
+        if " summary " in command:
+            return json.dumps({"routes": []})
         hears = not self.deaf or any(done.startswith("RTM_DELADDR") for done in self.kernel.done)
         links = {
             link.name: {"index": link.index, "addresses": [one.interface for one in link.addresses if hears]}
@@ -115,15 +124,16 @@ class FakeRouter:
         self.firewall = FakeFirewall()
         self.kernel.add_link("eth1", up=True)
         self.kernel.add_link("eth2", up=True)
-        monkeypatch.setattr(sysctl, "ROOT", self.kernel.sysctls)
-        monkeypatch.setattr(reconcile, "time", self.clock)
-        monkeypatch.setattr(view, "time", self.clock)
+        monkeypatch.setattr(proc_sys, "ROOT", self.kernel.sysctls)
+        monkeypatch.setattr(reconciler, "time", self.clock)
+        monkeypatch.setattr(dump, "time", self.clock)
         monkeypatch.setattr(zebra, "time", self.clock)
-        monkeypatch.setattr(frr_part, "look_for_keys", lambda *_, **__: KeySearch(frozenset(), ""))
+        monkeypatch.setattr(frr_keys, "look_for_keys", lambda *_, **__: KeySearch(frozenset(), ""))
         self.start()
 
     def start(self) -> None:
         """A process of dcedge starts."""
+        self.queue = PassQueue(self.clock.monotonic)
         self.store = Store(self.folder / "state")
         settings = Settings(state_dir=self.folder / "state", credentials=self.folder / "credentials")
         self.reconciler = Reconciler(
@@ -139,11 +149,18 @@ class FakeRouter:
         """What FRR runs with, without contexts."""
         return {line.text for line in self.frr.frr.lines}
 
-    def run(self, order: Order, scope: Scope | None = None, runtime: Runtime | None = None) -> PassResult:
+    def run(self, order: Order, dirty: DirtySet | None = None, runtime: Runtime | None = None) -> PassResult:
         """One pass."""
         self.kernel.asked.clear()
         self.kernel.done.clear()
-        return self.reconciler.run(self.reconciler.intent(order, runtime or Runtime()), scope)
+        request = replace(self.queue.take(), dirty=dirty)
+        result = self.reconciler.run(self.reconciler.intent(order, runtime or Runtime()), request)
+        self.queue.ended(result)
+        return result
+
+    def resync(self, order: Order, meanwhile: Meanwhile) -> PassResult:
+        """A full resync, which gives way to passes meanwhile."""
+        return self.reconciler.run(self.reconciler.intent(order, Runtime()), PassRequest(), meanwhile)
 
     def purge(self) -> PassResult:
         """Take away all that is ours."""

@@ -8,16 +8,33 @@ import struct
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from typing import Any
 
-NLMSG_ERROR, NLMSG_DONE = 2, 3
+from pyroute2.netlink import (
+    NLM_F_ACK,
+    NLM_F_ACK_TLVS,
+    NLM_F_CAPPED,
+    NLM_F_DUMP,
+    NLM_F_DUMP_INTR,
+    NLM_F_MULTI,
+    NLMSG_DONE,
+    NLMSG_ERROR,
+    nlmsgerr,
+)
 
-NLM_F_MULTI, NLM_F_ACK, NLM_F_DUMP_INTR, NLM_F_DUMP = 0x2, 0x4, 0x10, 0x300
-NLM_F_CAPPED, NLM_F_ACK_TLVS = 0x100, 0x200
-NLMSGERR_ATTR_MSG = 1
 DATAGRAM_BYTES = 16 * 1024  # a dump comes in several
 
 _HEADER = struct.Struct("=IHHII")
 _ATTRIBUTE = struct.Struct("=HH")
+
+
+def number(message: Any, name: str) -> int:
+    """The number of an attribute, as pyroute2 counts them."""
+    names = [entry[0] for entry in message.nla_map]
+    return names.index(name)
+
+
+NLMSGERR_ATTR_MSG = number(nlmsgerr, "NLMSGERR_ATTR_MSG")
 
 
 class RefusedError(Exception):
@@ -33,7 +50,7 @@ class RefusedError(Exception):
 class Message:
     """One request as it came in."""
 
-    kind: int
+    message_type: int
     flags: int
     sequence: int
     frame: bytes
@@ -46,16 +63,16 @@ class Message:
     @property
     def is_dump(self) -> bool:
         """Whether a whole table is asked for."""
-        return self.flags & NLM_F_DUMP == NLM_F_DUMP
+        return bool(self.flags & NLM_F_DUMP == NLM_F_DUMP)
 
 
 def messages(data: bytes) -> Iterator[Message]:
     """The requests of one send."""
     at = 0
     while at + 16 <= len(data):
-        length, kind, flags, sequence, _ = _HEADER.unpack_from(data, at)
+        length, message_type, flags, sequence, _ = _HEADER.unpack_from(data, at)
         assert length >= 16
-        yield Message(kind, flags, sequence, data[at : at + length])
+        yield Message(message_type, flags, sequence, data[at : at + length])
         at += (length + 3) & ~3
 
 
@@ -94,7 +111,7 @@ def acknowledgement(request: Message, refusal: RefusedError | None) -> bytes:
 
 @dataclass
 class Wire:
-    """What stands in for a route-netlink socket: `send` and `recv_into`, as `socket.socket` has them.
+    """What stands in for the kernel's socket below pyroute2's: `send` and `recv_into`, as `socket.socket` has them.
 
     `carry_out` does one request and returns the messages that it asks for, as type and body; it may raise RefusedError.
     `interrupted` says whether the table that a dump goes over changes under it.
@@ -106,7 +123,7 @@ class Wire:
     fails: list[int] = field(default_factory=list)  # errnos that the next receptions fail with
     _waiting: deque[bytes] = field(default_factory=deque)
 
-    def send(self, data: bytes) -> int:
+    def send(self, data: bytes, flags: int = 0) -> int:
         """Have the requests carried out, one after the other."""
         for request in messages(data):
             self._waiting.extend(self._answer(request))
@@ -122,6 +139,15 @@ class Wire:
         datagram = self._waiting.popleft()
         buffer[: len(datagram)] = datagram
         return len(datagram)
+
+    def recv(self, size: int, flags: int = 0) -> bytes:
+        """One datagram, which is at most so long."""
+        buffer = bytearray(size)
+        return bytes(buffer[: self.recv_into(buffer)])
+
+    def fileno(self) -> int:
+        """There is none."""
+        return -1
 
     def close(self) -> None:
         """Close it."""
@@ -167,7 +193,17 @@ class EventWire:
         else:
             self._waiting.append(_frame(kind, 0, 0, body))
 
-    def recv(self, size: int) -> bytes:
+    def send(self, data: bytes, flags: int = 0) -> int:
+        """Nobody is asked anything here."""
+        raise AssertionError("the event socket only listens")
+
+    def recv_into(self, buffer: bytearray) -> int:
+        """One datagram."""
+        datagram = self.recv(len(buffer))
+        buffer[: len(datagram)] = datagram
+        return len(datagram)
+
+    def recv(self, size: int, flags: int = 0) -> bytes:
         """One datagram. Raises BlockingIOError where none waits, OSError (ENOBUFS) once where some were lost."""
         if self._overrun:
             self._overrun = False

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from dcedge.firewall.derive import derive_firewall
 from dcedge.order.model import Order
 from dcedge.order.resolve import resolve_interface
-from dcedge.resource import Key, Resource
+from dcedge.plan.resource import Key, Resource
 from tests.unit.order.tree import order_of_tree
 
 

@@ -6,20 +6,20 @@ from ipaddress import ip_network
 
 import pytest
 
-from dcedge.expose.document import NOT_GUARDED, NOT_ISOLATED
-from dcedge.expose.plan_document import notes
+from dcedge.api.plan import notes
+from dcedge.api.status import NOT_GUARDED, NOT_ISOLATED
 from dcedge.firewall import nft
 from dcedge.firewall.derive import derive_firewall
+from dcedge.firewall.difference import commands
 from dcedge.firewall.listing import read_table, table_of
 from dcedge.firewall.nft import Firewall, FirewallError
 from dcedge.firewall.objects import ANY, GatewaySources, gateway_key
 from dcedge.firewall.ranges import common, of_prefix
-from dcedge.firewall.table import commands
-from dcedge.intent import derive
 from dcedge.kernel.capabilities import EVERYTHING
 from dcedge.order.model import Order
-from dcedge.plan import Plan, plan
-from dcedge.store import Runtime
+from dcedge.plan.diff import Plan, plan
+from dcedge.reconcile.desired import derive
+from dcedge.reconcile.state.formats import Runtime
 from tests.unit.firewall.orders import DEV_A, PROD, PROD_A, PROD_B, Line, firewall_of, order_of
 
 BOTH = order_of(PROD_A, DEV_A)

@@ -7,9 +7,9 @@ import contextlib
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dcedge.bgp.config import FrrConfig, mask, render_lines
-from dcedge.bgp.observe import observe_frr, warnings
 from dcedge.errors import FrrError
+from dcedge.frr.config import FrrConfig, mask, render_lines
+from dcedge.frr.observe import observe_frr, warnings
 
 WORDS = st.sampled_from(
     [

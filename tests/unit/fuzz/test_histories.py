@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dcedge.errors import KernelError
-from dcedge.pass_queue import Scope
+from dcedge.reconcile.result import DirtySet
 from tests.unit.fake.router import FakeRouter
 from tests.unit.passes.orders import KINDS
 
@@ -42,7 +42,7 @@ class World:
         self.full()
 
     def full(self) -> None:
-        """A look at everything."""
+        """A full resync."""
         with contextlib.suppress(KernelError):
             self.router.run(KINDS[self.kind])
 
@@ -50,7 +50,7 @@ class World:
         """A pass where the kernel told of something."""
         changed = self.events.changed()
         with contextlib.suppress(KernelError):
-            self.router.run(KINDS[self.kind], Scope(changed.links, changed.queues) if changed is not None else None)
+            self.router.run(KINDS[self.kind], DirtySet(changed.links, changed.queues) if changed is not None else None)
 
     def harm_link(self, harm: Callable[[str], object], *, ports: bool = True) -> None:
         """Something happens to one of our links; with `ports` it may be an untagged virtual interface's, too."""

@@ -17,15 +17,16 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from dcedge.api.control.client import ControlClient
+from dcedge.api.control.control_server import Command, ControlServer, Reply
+from dcedge.api.http.endpoint import HttpServer
+from dcedge.api.metrics.instruments import DaemonMetrics
 from dcedge.errors import DcedgeError
-from dcedge.expose.control import ControlClient
-from dcedge.expose.control_server import Command, ControlServer, Reply
-from dcedge.expose.hour import Hour
-from dcedge.expose.http import HttpServer
-from dcedge.expose.snapshot import PassSnapshot, Snapshot
-from dcedge.health.tracker import Transition
-from dcedge.store import Store
-from tests.unit.expose.scene import snapshot
+from dcedge.monitor.health.tracker import Transition
+from dcedge.monitor.last_hour import Hour
+from dcedge.monitor.snapshot import PassSnapshot, Snapshot
+from dcedge.reconcile.state.store import Store
+from tests.unit.expose.scene import own_metrics, snapshot
 
 UNHURRIED = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture])
 PIECES = st.one_of(
@@ -56,6 +57,9 @@ class Router:
 
     def snapshot(self) -> Snapshot:
         return snapshot(passes=PassSnapshot(finished=time.time()))
+
+    def metrics(self) -> DaemonMetrics:
+        return own_metrics()
 
     def hour(self) -> Hour:
         return Hour()
@@ -163,6 +167,6 @@ def test_a_damaged_state_file_is_an_error_in_words(contents: bytes, name: str) -
     with tempfile.TemporaryDirectory() as folder:
         (Path(folder) / name).write_bytes(contents)
         store = Store(Path(folder))
-        for read in (store.owned, store.runtime, store.pending):
+        for read in (store.owned, store.runtime, store.pending_order.get):
             with contextlib.suppress(DcedgeError):
                 read()

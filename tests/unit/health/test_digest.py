@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from dcedge.health.digest import REMEMBERED, DigestCounts, DigestMeter, Suspect, read_digest_counts
+from dcedge.monitor.health.digest import REMEMBERED, DigestCounts, DigestMeter, Suspect, read_digest_counts
 
 KEYED, OTHER_KEYED, BARE = Suspect("10.0.0.1", True), Suspect("10.0.0.5", True), Suspect("10.0.0.9", False)
 

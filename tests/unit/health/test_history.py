@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from dcedge.errors import StateError
-from dcedge.health.history import HistoryFile
-from dcedge.health.tracker import KEPT, Tracker, Transition
-from dcedge.health.verdict import Verdict
+from dcedge.monitor.health.history import HistoryFile
+from dcedge.monitor.health.tracker import KEPT, Tracker, Transition
+from dcedge.monitor.health.verdict import Verdict
 
 UP = Verdict("up", "as ordered")
 DOWN = Verdict("down", "no carrier", "carrier", "line")

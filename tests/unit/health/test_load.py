@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dcedge.health.load import LoadMeter, ProbeTotals
-from dcedge.health.verdict import LoadFacts
+from dcedge.monitor.health.facts import LoadFacts
+from dcedge.monitor.health.loss_under_load import LoadMeter, ProbeTotals
 
 ORDERED = 50_000_000
 

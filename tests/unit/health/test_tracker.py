@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dcedge.health.tracker import KEPT, Tracker
-from dcedge.health.verdict import Verdict
+from dcedge.monitor.health.tracker import KEPT, Tracker
+from dcedge.monitor.health.verdict import Verdict
 
 UP = Verdict("up", "as ordered")
 DOWN = Verdict("down", "no carrier", "port", "line")
@@ -23,7 +23,7 @@ def test_bad_news_is_believed_at_once_and_recovery_once_it_lasts() -> None:
     tracker.feed("prod-a", UP, 0)
     assert tracker.feed("prod-a", DOWN, 10) == DOWN
     assert tracker.feed("prod-a", UP, 11).state == "down"
-    assert "looks better" in tracker.feed("prod-a", UP, 13).reason
+    assert "has recovered" in tracker.feed("prod-a", UP, 13).reason
     assert tracker.feed("prod-a", UP, 14) == UP
     assert [(t.at, t.before, t.after) for t in tracker.history("prod-a")] == [(10, "up", "down"), (14, "down", "up")]
 

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import pytest
 
-from dcedge.health.verdict import (
+from dcedge.monitor.health.facts import (
     Facts,
     LightFacts,
     LinkFacts,
@@ -16,10 +16,9 @@ from dcedge.health.verdict import (
     PortFacts,
     ProbeFacts,
     SessionFacts,
-    Side,
-    State,
-    judge,
 )
+from dcedge.monitor.health.judge import judge
+from dcedge.monitor.health.verdict import Side, State
 
 PEER = "10.255.101.1"
 PORT = PortFacts("eth1")
@@ -57,21 +56,21 @@ ROWS = [
         "drained, but the cloud does not heed it",
         replace(GOOD, drained=True, carries="3M in"),
         "drained",
-        "drained by an operator, but carries 3M in",
+        "drained by an operator, but still carries 3M in",
         "unknown",
     ),
     Row(
         "drained and static",
         replace(STATIC, drained=True),
         "drained",
-        "drained by an operator; it is static: the cloud cannot be told",
+        "drained by an operator; it is static, so the drain cannot be announced",
         "unknown",
     ),
     Row(
         "drained, then the fibre is cut",
         replace(GOOD, drained=True, port=replace(PORT, carrier=False)),
         "drained",
-        "besides it is down: port eth1 has no carrier",
+        "it is also down: port eth1 has no carrier",
         "line",
     ),
     Row(
@@ -79,7 +78,7 @@ ROWS = [
     ),
     Row("port set down", replace(GOOD, port=replace(PORT, admin_up=False)), "down", "eth1 is set down", "customer"),
     Row("fibre cut", replace(GOOD, port=replace(PORT, carrier=False)), "down", "no carrier", "line"),
-    Row("link not made", replace(GOOD, link=replace(LINK, present=False)), "pending", "not made yet", "customer"),
+    Row("link not made", replace(GOOD, link=replace(LINK, present=False)), "pending", "does not exist yet", "customer"),
     Row(
         "link refused by the kernel",
         replace(GOOD, link=replace(LINK, present=False), failing=("create link: Operation not supported",)),
@@ -133,7 +132,7 @@ ROWS = [
             probes=(replace(SILENT, neighbour=False),),
         ),
         "down",
-        "no frame comes in on VLAN 101 (eth1.101) for 42 s: another VLAN at the cloud",
+        "no frame is received on VLAN 101 (eth1.101) for 42 s: another VLAN at the cloud",
         "cloud",
     ),
     Row(
@@ -145,21 +144,21 @@ ROWS = [
             probes=(replace(ANSWERS, lost_in_a_row=11),),
         ),
         "down",
-        "no frame comes in on VLAN 101",
+        "no frame is received on VLAN 101",
         "cloud",
     ),
     Row(
         "a wrong MD5 password at the cloud",
         replace(GOOD, sessions=(replace(ACTIVE, digest="wrong", last_reset=SENT + "Cease/Hold Timer Expired"),)),
         "down",
-        "comes with a wrong MD5 digest: another password is set there",
+        "has a wrong MD5 digest: another password is set there",
         "cloud",
     ),
     Row(
         "no MD5 password at the cloud",
         replace(GOOD, sessions=(replace(ACTIVE, digest="missing"),)),
         "down",
-        "comes without MD5: no password is set there",
+        "has no MD5 digest: no password is set there",
         "cloud",
     ),
     Row(
@@ -173,14 +172,14 @@ ROWS = [
         "the cloud comes with another ASN",
         replace(GOOD, sessions=(replace(ACTIVE, last_reset=SENT + "OPEN Message Error/Bad Peer AS"),)),
         "down",
-        "does not come with the ordered AS 64512",
+        "does not use the ordered AS 64512",
         "cloud",
     ),
     Row(
         "the cloud's prefix cap exceeded",
         replace(GOOD, sessions=(replace(ACTIVE, last_reset=RECEIVED + "Cease/Maximum Number of Prefixes Reached"),)),
         "down",
-        "we announce more prefixes than the cloud takes",
+        "we announce more prefixes than the cloud accepts",
         "customer",
     ),
     Row(
@@ -221,7 +220,7 @@ ROWS = [
             ),
         ),
         "down",
-        "we announce more prefixes than the cloud takes",
+        "we announce more prefixes than the cloud accepts",
         "customer",
     ),
     Row(
@@ -268,21 +267,21 @@ ROWS = [
             probes=(replace(SILENT, neighbour=False),),
         ),
         "down",
-        "nothing set up there; before, the cloud has shut the session down",
+        "nothing configured there; before, the cloud has shut the session down",
         "cloud",
     ),
     Row(
         "ended by the cloud a moment ago, for a reason that names no fault",
         replace(GOOD, sessions=(replace(ACTIVE, state="Idle", duration=1, lost=1, last_reset=RESET),)),
         "down",
-        "is Idle for 1 s: the cloud has ended the session, and FRR is about to try again (last reset: ",
+        "is Idle for 1 s: the cloud has closed the session, and FRR is about to try again (last reset: ",
         "unknown",
     ),
     Row(
         "ended by the cloud for a reason that names no fault, and not answering since",
         replace(GOOD, sessions=(replace(ACTIVE, last_reset=RESET),)),
         "down",
-        "or no session set up there; before, the cloud has ended the session (BGP Notification received: Cease/Admin",
+        "or no session configured there; before, the cloud has closed the session (BGP Notification received: Cease",
         "cloud",
     ),
     Row(
@@ -369,7 +368,7 @@ ROWS = [
         "the cloud's BFD is slower",
         replace(GOOD, sessions=(replace(UP, bfd="up", bfd_detection_ms=6000, bfd_detection_ordered_ms=900),)),
         "degraded",
-        "takes 6000 ms to notice a failure, not 900 ms as ordered",
+        "takes 6000 ms to detect a failure, not 900 ms as ordered",
         "cloud",
     ),
     Row(
@@ -402,7 +401,7 @@ ROWS = [
             ),
         ),
         "down",
-        "we announce more prefixes than the cloud takes",
+        "we announce more prefixes than the cloud accepts",
         "customer",
     ),
     Row(
@@ -420,14 +419,14 @@ ROWS = [
             ),
         ),
         "down",
-        "we announce more prefixes than the cloud takes",
+        "we announce more prefixes than the cloud accepts",
         "customer",
     ),
     Row(
         "session that has just come up",
         replace(GOOD, sessions=(replace(UP, duration=2, received=0),)),
         "degraded",
-        "has just come up and has still to exchange prefixes",
+        "has just come up and is still exchanging prefixes",
         "unknown",
     ),
     Row(
@@ -582,7 +581,7 @@ ROWS = [
         "one LACP member without light",
         replace(GOOD, port=replace(BOND, members=(MEMBER, replace(MEMBER, name="eth3", carrier=False)))),
         "degraded",
-        "1 of the 2 members of bond0 carry: eth3 has no carrier",
+        "1 of the 2 members of bond0 carry traffic: eth3 has no carrier",
         "line",
     ),
     Row(
@@ -596,7 +595,7 @@ ROWS = [
         "one LACP member left out by the cloud",
         replace(GOOD, port=replace(BOND, members=(MEMBER, replace(MEMBER, name="eth3", in_use=False)))),
         "degraded",
-        "the cloud does not take eth3 into its bundle",
+        "the cloud does not aggregate eth3 into its bundle",
         "cloud",
     ),
     Row(
@@ -712,7 +711,7 @@ def test_the_verdict_names_what_is_wrong_and_on_whose_side(row: Row) -> None:
 def test_a_session_that_is_up_again_is_not_said_to_be_what_ended_it_before(direction: str, notification: str) -> None:
     verdict = judge(replace(GOOD, sessions=(replace(UP, duration=2, lost=1, last_reset=direction + notification),)))
     assert verdict.state == "down", "it may be refused again"
-    assert f"BGP to {PEER} is Established for 2 s, but was ended before: " in verdict.reason
+    assert f"BGP to {PEER} is Established for 2 s, but was closed before: " in verdict.reason
 
 
 def test_the_lowest_broken_layer_is_the_one_that_is_named() -> None:

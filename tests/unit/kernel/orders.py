@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import TypeVar
 
 from dcedge.order.resolve import ResolvedInterface, resolve_interface
-from dcedge.resource import Resource
+from dcedge.plan.resource import Resource
 from tests.unit.order.tree import order_of_tree
 
 R = TypeVar("R", bound=Resource)

@@ -11,7 +11,7 @@ from scapy.layers.inet6 import ICMPv6EchoRequest, ICMPv6ND_NS, IPv6
 from scapy.layers.l2 import ARP
 from scapy.packet import Packet
 
-from dcedge.kernel.classify import control_classifier
+from dcedge.kernel.queue.classify import control_classifier
 
 CONTROL = 0xDCE0002
 FOUR, SIX, HOST = "10.255.101.2", "2001:db8:101::2", "192.0.2.10"

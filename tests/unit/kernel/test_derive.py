@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from dcedge.kernel.derive import (
+from dcedge.kernel.bond.resource import Bond
+from dcedge.kernel.derive import shared_resources
+from dcedge.kernel.naming import VRF_TABLE_FIRST, VRF_TABLES, free_table, vrf_tables
+from dcedge.kernel.port.resource import Port
+from dcedge.kernel.route.derive import (
     DISTANCE_BACKUP,
     DISTANCE_BEFORE_BGP,
     DISTANCE_BEHIND_BGP,
     DISTANCE_DRAINED,
     DISTANCE_PREFERRED,
-    shared_resources,
 )
-from dcedge.kernel.naming import VRF_TABLE_FIRST, VRF_TABLES, free_table, vrf_tables
-from dcedge.kernel.objects import Bond, Port, Route, Vrf
-from dcedge.plan import plan
+from dcedge.kernel.route.resource import Route
+from dcedge.kernel.vrf.resource import Vrf
+from dcedge.plan.diff import plan
 from tests.unit.kernel.orders import interfaces_of, of_kind, vi
 
 TEN, SIX = "10.20.0.0/16", "2001:db8:20::/48"

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dcedge.kernel.limits import kernel_limits
-from dcedge.kernel.objects import Sysctl
+from dcedge.kernel.sysctl.limits import kernel_limits
+from dcedge.kernel.sysctl.resource import Sysctl
 from tests.unit.kernel.orders import interfaces_of, vi
 
 KEYED = {"password": {"credential": "key"}}

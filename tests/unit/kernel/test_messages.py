@@ -4,19 +4,23 @@ import struct
 from ipaddress import ip_address, ip_interface, ip_network
 from typing import Any
 
-from pyroute2.netlink.rtnl.ifaddrmsg import ifaddrmsg
+from pyroute2.netlink.rtnl.ifaddrmsg import IFA_F_NODAD, ifaddrmsg
 from pyroute2.netlink.rtnl.ifinfmsg import ifinfmsg
 from pyroute2.netlink.rtnl.rtmsg import rtmsg
 from pyroute2.netlink.rtnl.tcmsg import tcmsg
 
-from dcedge.kernel import messages as m
-from dcedge.kernel.netlink import Request
-from dcedge.kernel.shaping import DATA, fq_codel_parameters, interface_classes
+from dcedge.kernel import rtnl_messages as m
+from dcedge.kernel.queue import messages as q
+from dcedge.kernel.queue.handles import ROOT_HANDLE
+from dcedge.kernel.queue.shaping import DATA, fq_codel_parameters, interface_classes
+from dcedge.netlink.socket import Request
 from dcedge.order.resolve import Tag
 
 
 def decoded(request: Request, kind: type) -> Any:
-    message = kind(struct.pack("=IHHII", 16 + len(request.body), request.kind, request.flags, 1, 0) + request.body)
+    message = kind(
+        struct.pack("=IHHII", 16 + len(request.body), request.message_type, request.flags, 1, 0) + request.body
+    )
     message.decode()
     return message
 
@@ -37,22 +41,22 @@ def test_an_address_carries_our_protocol_number_and_skips_duplicate_detection() 
     message = decoded(m.address(7, ip_interface("2001:db8::2/126"), add=True), ifaddrmsg)
     assert message.get_attr("IFA_LOCAL") == "2001:db8::2"
     assert (message["prefixlen"], message["index"]) == (126, 7)
-    assert message.get_attr("IFA_FLAGS") & m.IFA_F_NODAD
+    assert message.get_attr("IFA_FLAGS") & IFA_F_NODAD
     assert message.get_attr("IFA_PROTO") in (0xDC, b"\xdc", "dc")
 
 
 def test_a_class_beyond_32_bits_carries_its_rate_in_64() -> None:
-    message = decoded(m.htb_class(7, interface_classes(100_000_000_000, 1500, 24)[0]), tcmsg)
+    message = decoded(q.htb_class(7, interface_classes(100_000_000_000, 1500, 24)[0]), tcmsg)
     options = message.get_attr("TCA_OPTIONS")
     assert options.get_attr("TCA_HTB_RATE64") == 12_500_000_000
     assert options.get_attr("TCA_HTB_PARMS")["rate"] == 2**32 - 1
-    assert (message["handle"], message["parent"]) == (m.ROOT_HANDLE | 1, m.ROOT_HANDLE)
+    assert (message["handle"], message["parent"]) == (ROOT_HANDLE | 1, ROOT_HANDLE)
 
 
 def test_changing_a_leaf_leaves_its_flows_as_they_are() -> None:
     queue = fq_codel_parameters(50_000_000, 1500)
-    made = decoded(m.leaf(7, DATA, queue, cut=True), tcmsg).get_attr("TCA_OPTIONS")
-    changed = decoded(m.leaf(7, DATA, queue, cut=True, change=True), tcmsg).get_attr("TCA_OPTIONS")
+    made = decoded(q.leaf(7, DATA, queue, cut=True), tcmsg).get_attr("TCA_OPTIONS")
+    changed = decoded(q.leaf(7, DATA, queue, cut=True, change=True), tcmsg).get_attr("TCA_OPTIONS")
     assert made.get_attr("TCA_FQ_CODEL_FLOWS") == 1024
     assert changed.get_attr("TCA_FQ_CODEL_FLOWS") is None
     assert changed.get_attr("TCA_FQ_CODEL_LIMIT") == 10_240

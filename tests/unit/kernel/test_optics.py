@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from dcedge.kernel.optics import Memory, read_optics
+from dcedge.kernel.port.optics import Memory, read_optics
 from tests.lab.transceivers import INTERNAL, put, sfp, text
 
 

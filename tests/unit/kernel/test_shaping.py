@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dcedge.kernel.shaping import (
+from dcedge.kernel.queue.shaping import (
     CONTROL,
     DATA,
     TICK_NS,

@@ -5,15 +5,15 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dcedge.intent import NOTHING, derive
 from dcedge.kernel.capabilities import EVERYTHING
-from dcedge.kernel.classify import Classifier
-from dcedge.kernel.objects import Shaper
-from dcedge.kernel.shaping import CONTROL, SHARED_MINORS, WHOLE, HtbClass, Share, shared_tree
-from dcedge.kernel.sharing import shared_shapers
+from dcedge.kernel.queue.classify import Classifier
+from dcedge.kernel.queue.resource import Shaper
+from dcedge.kernel.queue.shaping import CONTROL, SHARED_MINORS, WHOLE, HtbClass, Share, shared_tree
+from dcedge.kernel.queue.sharing import shared_shapers
 from dcedge.order.load import parse_order
-from dcedge.resource import Key
-from dcedge.store import Runtime
+from dcedge.plan.resource import Key
+from dcedge.reconcile.desired import NOTHING, derive
+from dcedge.reconcile.state.formats import Runtime
 from tests.unit.kernel.orders import interfaces_of, vi
 
 Connections = dict[str, dict[str, object]]

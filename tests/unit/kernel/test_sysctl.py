@@ -7,13 +7,13 @@ from pathlib import Path
 import pytest
 
 from dcedge.errors import KernelError
-from dcedge.kernel import sysctl
-from dcedge.kernel.derive import FORWARDING, SETTINGS
-from dcedge.kernel.limits import kernel_limits
-from dcedge.kernel.objects import Sysctl
-from dcedge.reconcile import purge_intent
-from dcedge.resource import Key
-from dcedge.store import Owned
+from dcedge.kernel import proc_sys
+from dcedge.kernel.sysctl.derive import IPV4_FORWARDING, IPV6_FORWARDING, SETTINGS
+from dcedge.kernel.sysctl.limits import kernel_limits
+from dcedge.kernel.sysctl.resource import Sysctl
+from dcedge.plan.resource import Key
+from dcedge.reconcile.reconciler import purge_intent
+from dcedge.reconcile.state.formats import Owned
 
 
 @pytest.fixture
@@ -24,14 +24,14 @@ def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         (root / name).parent.mkdir(parents=True)
         (root / name).write_text("0")
     (tmp_path / "passwd").write_text("0")
-    monkeypatch.setattr(sysctl, "ROOT", root)
+    monkeypatch.setattr(proc_sys, "ROOT", root)
     return root
 
 
 def test_a_setting_of_the_networks_is_read_and_set(settings: Path) -> None:
-    sysctl.write("net/ipv4/ip_forward", 1)
-    assert sysctl.read("net/ipv4/ip_forward") == 1
-    assert sysctl.read("net/ipv4/ip_forwarding") is None
+    proc_sys.write("net/ipv4/ip_forward", 1)
+    assert proc_sys.read("net/ipv4/ip_forward") == 1
+    assert proc_sys.read("net/ipv4/ip_forwarding") is None
 
 
 @pytest.mark.parametrize(
@@ -48,13 +48,18 @@ def test_a_setting_of_the_networks_is_read_and_set(settings: Path) -> None:
         "",
         "net/link",
         "net/folder/passwd",
+        "net/folder/sys/kernel/core_pattern",
+        "net/ipv4/folder/passwd",
     ],
 )
 def test_nothing_else_can_be_named(settings: Path, path: str) -> None:
     (settings / "net" / "link").symlink_to(settings.parent / "passwd")
-    (settings / "net" / "folder").symlink_to(settings.parent)
+    for above in ("net", "net/ipv4"):
+        (settings / above / "folder").symlink_to(settings.parent)
     with pytest.raises(KernelError):
-        sysctl.write(path, 1)
+        proc_sys.write(path, 1)
+    with pytest.raises(KernelError):
+        proc_sys.read(path)
     for untouched in (settings.parent / "passwd", settings / "kernel" / "core_pattern"):
         assert untouched.read_text() == "0"
 
@@ -80,7 +85,8 @@ def test_a_purge_puts_back_no_setting_that_no_order_makes(
 
 
 def test_every_setting_that_an_order_makes_can_be_put_back() -> None:
-    made = {setting.path for setting in (*FORWARDING, *kernel_limits(pairs=10_000, keys=10_000))}
+    settings = (IPV4_FORWARDING, IPV6_FORWARDING, *kernel_limits(pairs=10_000, keys=10_000))
+    made = {setting.path for setting in settings}
     assert made == SETTINGS
     before = dict.fromkeys(made, 7)
     assert {r.path for r in purge_intent(Owned(sysctl_before=before)).kernel.values() if isinstance(r, Sysctl)} == made

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dcedge.errors import OrderInvalidError
-from dcedge.order.finding import Finding
+from dcedge.order.findings import Finding, OrderInvalidError
 from dcedge.order.load import parse_order
 
 GOOD = """\

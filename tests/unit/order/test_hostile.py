@@ -8,8 +8,7 @@ from collections.abc import Sequence
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from dcedge.errors import OrderInvalidError
-from dcedge.order.finding import Finding
+from dcedge.order.findings import Finding, OrderInvalidError
 from dcedge.order.load import parse_order
 from dcedge.order.resolve import resolve_interface
 from dcedge.units import format_rate, parse_duration, parse_rate, write_duration, write_rate

@@ -10,8 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from dcedge.errors import OrderInvalidError
-from dcedge.order.finding import Finding
+from dcedge.order.findings import Finding, OrderInvalidError
 from dcedge.order.load import MAX_BYTES, load_order, parse_order
 from tests.unit.order.orders import GOOD, broken, findings, lines
 
@@ -71,6 +70,11 @@ def test_every_mistake_is_a_line_of_one_run() -> None:
     ]
 
 
+def test_nesting_without_end_is_refused_however_far_the_parser_reads_ahead() -> None:
+    (said,) = lines("x: " + "[" * 50_000)
+    assert re.fullmatch(r"order\.yaml:1:\d+: is nested deeper than 32 levels; an order never needs that", said)
+
+
 @pytest.mark.parametrize(
     ("contents", "expected"),
     [
@@ -95,7 +99,7 @@ def test_every_mistake_is_a_line_of_one_run() -> None:
             "order.yaml:2:6: not YAML: did not find expected ',' or '}' "
             "(while parsing a flow mapping that began in line 1)",
         ),
-        ("x: " + "[" * 50_000, "order.yaml:1:35: is nested deeper than 32 levels; an order never needs that"),
+        ("x: " + "[" * 500, "order.yaml:1:35: is nested deeper than 32 levels; an order never needs that"),
         ("x: &a [*a]\n", "order.yaml:1:8: the alias *a contains itself"),
         (
             "x: [" + "a," * 600_000 + "]\n",
@@ -273,3 +277,39 @@ def test_what_was_loaded_is_handed_on(tmp_path: Path) -> None:
     assert re.fullmatch("[0-9a-f]{64}", loaded.digest)
     assert list(loaded.order.virtual_interfaces) == ["prod-a", "prod-b", "prod-c", "blue-a", "prod-d"]
     assert isinstance(loaded.order.virtual_interfaces["prod-a"].addresses, tuple)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Frankfurt\N{NO-BREAK SPACE}A",
+        "\u7dda\u8def\N{IDEOGRAPHIC SPACE}B",
+        "ki\N{ZERO WIDTH NON-JOINER}ta",
+        "Süd – Ost",
+        "\U0001fae8",  # newer than some Pythons
+    ],
+)
+def test_ordinary_text_of_any_script_is_taken(text: str) -> None:
+    good = broken(("port: eth4,", f'port: eth4, description: "{text}", circuit_id: "{text}",'))
+    loaded = parse_order(good, "order.yaml")
+    assert (loaded.order.connections["fra-3"].description, loaded.warnings) == (text, ())
+
+
+@pytest.mark.parametrize(
+    ("character", "name"),
+    [
+        ("\\u202e", "U+202E (RIGHT-TO-LEFT OVERRIDE)"),
+        ("\\n", "U+000A (a control character)"),
+        ("\\u2028", "U+2028 (LINE SEPARATOR)"),
+    ],
+)
+def test_what_would_change_how_the_rest_is_shown_is_named(character: str, name: str) -> None:
+    (line,) = lines(broken(("port: eth4,", f'port: eth4, description: "a{character}b",')))
+    assert "connections.fra-3.description: " in line
+    assert name in line
+
+
+@pytest.mark.parametrize("change", [("    vlan: 101", "\xa0\xa0\xa0\xa0vlan: 101"), ("vlan: 101", "vlan:\xa0101")])
+def test_a_pasted_blank_that_is_no_space_is_named(change: tuple[str, str]) -> None:
+    (line,) = lines(broken(change))
+    assert "has U+00A0 (NO-BREAK SPACE), which is no space to YAML" in line

@@ -114,9 +114,9 @@ def test_what_does_not_belong_into_an_order_is_not_shown(place: str, value: str)
         ("%YAML 1.1\n---\nrouter: {asn: 1}\n--- # hunter2\nhunter2\n", " \n---\nrouter: {asn: 1}\n--- \n***\n"),
         ("", ""),
         # Where it is no YAML any more the rest goes.
-        ("router:\n  asn: 1\n\tkey: hunter2\n", "router:\n  asn\n(from line 3 on this is no order: left out)\n"),
-        ("router: {asn: 'hunter2\n", "router: {asn\n(from line 2 on this is no order: left out)\n"),
-        ("router: {asn: 1}\n\0hunter2", "\n(from line 1 on this is no order: left out)\n"),
+        ("router:\n  asn: 1\n\tkey: hunter2\n", "router:\n  asn\n(from line 3 on this is not an order: omitted)\n"),
+        ("router: {asn: 'hunter2\n", "router: {asn\n(from line 2 on this is not an order: omitted)\n"),
+        ("router: {asn: 1}\n\0hunter2", "\n(from line 1 on this is not an order: omitted)\n"),
     ],
 )
 def test_what_is_shown(text: str, shown: str) -> None:
@@ -168,7 +168,7 @@ def test_what_is_deeper_or_longer_than_any_order_is_left_out(text: str, monkeypa
     monkeypatch.setattr("dcedge.order.redact.MAX_VALUES", 1000)
     shown = redact(text)
     assert "hunter2" not in shown
-    assert shown.endswith("on this is no order: left out)\n")
+    assert shown.endswith("on this is not an order: omitted)\n")
 
 
 @pytest.mark.parametrize("sample", sorted(CONFIG.glob("order*.yaml")), ids=lambda sample: sample.name)

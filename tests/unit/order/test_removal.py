@@ -1,4 +1,4 @@
-"""What an order takes away from the one in force: cut files, and virtual interfaces that go by mistake."""
+"""What an order removes from the one in force: cut files, and virtual interfaces that go by mistake."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dcedge.errors import OrderInvalidError
+from dcedge.order.findings import OrderInvalidError
 from dcedge.order.load import Loaded, parse_order
 from dcedge.order.removal import Removal, in_force, objection, removal
 from tests.unit.order.orders import GOOD, broken
@@ -138,8 +138,8 @@ def test_what_goes_is_named_by_how_it_goes() -> None:
     before = ordered(dict.fromkeys(range(10), "bgp"))
     after = ordered({0: "down", 1: "planned", 2: "static"})
     assert told(before, after) == (
-        "takes away 8 of 10 virtual interfaces in force (removed: vi-03, vi-04, vi-05, vi-06, vi-07 and 2 more; "
-        "now `admin: down`: vi-00); if that is meant, say so: `dcedge apply --allow-removal 8`"
+        "removes 8 of 10 virtual interfaces in force (removed: vi-03, vi-04, vi-05, vi-06, vi-07 and 2 more; "
+        "now `admin: down`: vi-00); if that is intended: `dcedge apply --allow-removal 8`"
     )
 
 
@@ -147,12 +147,12 @@ def test_another_number_is_refused_with_the_right_one() -> None:
     before, after = ordered(dict.fromkeys(range(3), "bgp")), ordered({0: "bgp", 7: "bgp"})
     for allowed in (0, 1, 3, 50):
         assert told(before, after, allowed) == (
-            "takes away 2 of 3 virtual interfaces in force (removed: vi-01, vi-02), and not "
-            f"{allowed}: if that is meant, say so: `dcedge apply --allow-removal 2`"
+            "removes 2 of 3 virtual interfaces in force (removed: vi-01, vi-02), and not "
+            f"{allowed}: if that is intended: `dcedge apply --allow-removal 2`"
         )
     assert told(before, before, 1) == (
-        "takes away none of 3 virtual interfaces in force, and not 1: "
-        "if that is meant, say so: `dcedge apply --allow-removal 0`"
+        "removes none of 3 virtual interfaces in force, and not 1: "
+        "if that is intended: `dcedge apply --allow-removal 0`"
     )
 
 
@@ -196,8 +196,8 @@ def test_a_cut_is_told_with_what_it_lacks_and_what_it_takes_away() -> None:
     before = ordered(dict.fromkeys(range(4), "static"))
     after = ordered(dict.fromkeys(range(2), "static"))
     assert told(before, after) == (
-        "is cut: it is the last good order without the last 16 lines (it takes away 2 of 4 virtual interfaces in force "
-        "(removed: vi-02, vi-03)); if that is meant, say so: `dcedge apply --allow-removal 2`, or end it with a line "
+        "is cut: it is the last good order without the last 16 lines (it removes 2 of 4 virtual interfaces in force "
+        "(removed: vi-02, vi-03)); if that is intended: `dcedge apply --allow-removal 2`, or end it with a line "
         "`...` if it is whole"
     )
     assert told(before, after, 2) is None
@@ -209,15 +209,15 @@ def test_a_cut_is_one_whatever_it_removes(rest: str) -> None:
     before = ordered({0: "static"})
     said = told(before + rest, before) or "taken"
     assert said.startswith("is cut: ")
-    assert "takes away none of 1 virtual interface in force" in said
+    assert "removes none of 1 virtual interface in force" in said
     assert told(before + rest, before, 0) is None
 
 
 def test_a_file_that_lost_its_end_is_cut_whatever_else_was_changed() -> None:
     before = ordered({0: "static", 1: "static"})
     assert told(before + "...\n", "# edited\n" + before) == (
-        "is cut: the last good order ends with `...`, and this one does not (it takes away none of 2 virtual "
-        "interfaces in force); if that is meant, say so: `dcedge apply --allow-removal 0`, or end it with a line "
+        "is cut: the last good order ends with `...`, and this one does not (it removes none of 2 virtual "
+        "interfaces in force); if that is intended: `dcedge apply --allow-removal 0`, or end it with a line "
         "`...` if it is whole"
     )
     assert told(before + "...\n", "# edited\n" + before + "...") is None

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import pytest
+from pyroute2.netlink.rtnl import TC_H_INGRESS
+
+from dcedge.api.plan import preview_notes
+from dcedge.netlink.descriptions import INGRESS_HANDLE
 from dcedge.order.model import Order
+from dcedge.reconcile.state.formats import Runtime
 from tests.unit.fake.router import FakeRouter
 from tests.unit.kernel.orders import vi
-from tests.unit.passes.orders import FASTER, ONE, TWO, order
+from tests.unit.passes.orders import FASTER, KINDS, ONE, TWO, order
 
 UNTAGGED = order({"a": vi(1, vlan=0)})
 
@@ -94,10 +100,39 @@ def test_once_theirs_is_gone_ours_takes_its_place(router: FakeRouter) -> None:
     assert router.kernel.link("eth1.1").alias == "dcedge:a"
 
 
-def test_a_vlan_that_others_have_under_another_name_is_said_in_the_kernels_words(router: FakeRouter) -> None:
+def test_a_vlan_that_others_have_under_another_name_is_said_with_that_name(router: FakeRouter) -> None:
     router.kernel.add_link("uplink", below="eth1", vlan=1)
-    assert "VLAN device already exists" in refuses(router, ONE, "link eth1.1")
+    assert "VLAN 1 on eth1 is uplink already, which is not dcedge's" in refuses(router, ONE, "link eth1.1")
     assert router.kernel.names == {"eth1", "eth2", "uplink"}
+
+
+@pytest.mark.parametrize(("master", "kind"), [("br0", "bridge"), ("bond7", "bond"), ("team0", "team"), ("red", "vrf")])
+def test_a_port_that_another_device_has_is_not_torn_out_of_it(router: FakeRouter, master: str, kind: str) -> None:
+    router.kernel.add_link(master, kind=kind, up=True)
+    router.kernel.set_link("eth1", master=router.kernel.link(master).index)
+    before = router.kernel.picture()
+    told = refuses(router, UNTAGGED, "link eth1")
+    assert told == f"eth1 is a member of {master} ({kind}): take it out there, or order another port"
+    assert router.kernel.link("eth1").master == router.kernel.link(master).index
+    preview = router.reconciler.preview(router.reconciler.intent(UNTAGGED, Runtime()))
+    assert told in [operation.refusal for operation in preview.plan.operations]
+    router.purge()
+    assert router.kernel.picture() == before
+
+
+def test_a_bond_does_not_take_what_another_device_has(router: FakeRouter) -> None:
+    router.kernel.add_link("br0", kind="bridge", up=True)
+    router.kernel.set_link("eth1", master=router.kernel.link("br0").index)
+    before = router.kernel.picture()
+    told = refuses(router, KINDS["a bond"], "member eth1")
+    assert told == "eth1 is a member of br0 (bridge): take it out there, or order another port"
+    assert router.kernel.link("eth1").master == router.kernel.link("br0").index
+    assert router.kernel.link("eth2").master == router.kernel.link("bond0").index, "the bond has its other member"
+    router.kernel.set_link("eth1", master=0)
+    assert router.run(KINDS["a bond"]).complete
+    router.kernel.set_link("eth1", master=router.kernel.link("br0").index)
+    router.purge()
+    assert router.kernel.picture() == before
 
 
 def test_a_queue_that_others_have_on_our_port_stays(router: FakeRouter) -> None:
@@ -116,6 +151,18 @@ def test_an_untagged_port_keeps_what_others_have_on_it(router: FakeRouter) -> No
     router.purge()
     assert router.kernel.addresses("eth1") == {"203.0.113.1/24"}
     assert (router.kernel.link("eth1").alias, router.kernel.link("eth1").altnames) == ("", [])
+
+
+def test_however_many_untagged_ports_are_given_up_their_queues_are_asked_for_at_once(router: FakeRouter) -> None:
+    asked = []
+    both = {"a": vi(1, vlan=0), "b": vi(2, vlan=0, connection="fra-2")}
+    for interfaces in ({"a": both["a"]}, both):
+        assert router.run(order(interfaces)).complete
+        router.kernel.asked.clear()
+        router.purge()
+        assert router.kernel.root("eth1") is None
+        asked.append(sum(look.what == "RTM_GETQDISC" for look in router.kernel.asked))
+    assert asked[0] == asked[1]
 
 
 def test_a_vrf_of_somebody_elses_is_used_and_left(router: FakeRouter) -> None:
@@ -144,3 +191,70 @@ def test_a_link_that_lost_its_mark_is_known_by_the_state_file(router: FakeRouter
     router.kernel.set_link("eth1.1", alias="")
     assert router.run(ONE).complete
     assert router.kernel.link("eth1.1").alias == "dcedge:a"
+
+
+@pytest.mark.parametrize(("name", "vlan"), [("eth1", 0), ("eth1.1", 1)], ids=["untagged", "a VLAN"])
+@pytest.mark.parametrize("kind", ["clsact", "ingress"])
+def test_what_others_have_on_the_way_in_goes_together_with_ours(
+    router: FakeRouter, kind: str, name: str, vlan: int
+) -> None:
+    """Programs of Cilium and of many others stand at a clsact."""
+    plain, wanted = (order({"a": vi(1, vlan=vlan, shaping={"ingress": shaped})}) for shaped in (False, True))
+    router.run(plain)
+    router.kernel.add_qdisc(name, kind, INGRESS_HANDLE, TC_H_INGRESS)
+    result = router.run(wanted)
+    assert result.complete, result.failures
+    assert not router.run(wanted).done.operations
+    router.run(plain)
+    kinds = [qdisc.kind for qdisc in router.kernel.link(name).queues.qdiscs if qdisc.parent == TC_H_INGRESS]
+    assert kinds == (["clsact"] if kind == "clsact" else [])
+    assert not [one for one in router.kernel.link(name).queues.filters if one.kind == "u32"]
+
+
+@pytest.mark.parametrize("kind", ["bond", "team"])
+@pytest.mark.parametrize("ordered", [ONE, TWO], ids=["one", "two"])
+def test_vlans_on_one_member_of_somebodys_bond_are_said_to_miss_what_comes_by_the_others(
+    router: FakeRouter, kind: str, ordered: Order
+) -> None:
+    router.kernel.add_link("lag0", kind=kind, up=True)
+    router.kernel.set_link("eth1", master=router.kernel.link("lag0").index)
+    (said,) = router.run(ordered).warnings
+    assert said == (
+        f"port eth1 is a member of lag0 ({kind}): what the other end sends over other members"
+        " does not come in here; order port lag0"
+    )
+    preview = router.reconciler.preview(router.reconciler.intent(ordered, Runtime()))
+    assert said in preview_notes(preview)
+    router.kernel.set_link("eth1", master=0)
+    assert not router.run(ordered).warnings
+
+
+@pytest.mark.parametrize("kind", ["bridge", "vrf"])
+def test_vlans_on_a_port_that_is_in_a_bridge_or_a_vrf_are_none_of_its(router: FakeRouter, kind: str) -> None:
+    """The kernel gives a port's VLANs their packets before the bridge has them (__netif_receive_skb_core)."""
+    router.kernel.add_link("m0", kind=kind, up=True)
+    router.kernel.set_link("eth1", master=router.kernel.link("m0").index)
+    result = router.run(ONE)
+    assert result.complete
+    assert not result.warnings
+
+
+def test_the_members_of_an_ordered_bond_are_no_warning(router: FakeRouter) -> None:
+    assert router.run(KINDS["a bond"]).complete
+    assert not router.run(KINDS["a bond"]).warnings
+
+
+def test_somebodys_address_in_our_subnet_that_was_there_first_is_said(router: FakeRouter) -> None:
+    """The kernel has it as the primary one, whose address BGP would begin with."""
+    router.kernel.add_address("eth1", "10.255.1.3/30")
+    result = router.run(UNTAGGED)
+    assert result.complete
+    assert result.warnings == (
+        "10.255.1.2/30 on eth1 comes after somebody's address in its subnet, which is the source of what this router"
+        " sends to the cloud: see `ip address show dev eth1`, and remove that one",
+    )
+    assert not router.run(UNTAGGED).done.operations
+    router.kernel.remove_address("eth1", "10.255.1.3/30")
+    router.kernel.add_address("eth1", "10.255.1.3/30")
+    router.kernel.add_address("eth1", "198.51.100.1/24")
+    assert not router.run(UNTAGGED).warnings, "what came later has no say"

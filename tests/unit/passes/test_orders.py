@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from dcedge.reconcile import PassResult
-from dcedge.store import Runtime
+from dcedge.reconcile.result import PassResult
+from dcedge.reconcile.state.formats import Runtime
 from tests.unit.fake.router import FakeRouter
 from tests.unit.kernel.orders import vi
 from tests.unit.passes.orders import FASTER, KINDS, ONE, TWO, order
@@ -85,14 +85,14 @@ def test_what_is_ordered_no_more_goes_and_its_peer_hears_first(router: FakeRoute
 
 
 def test_nobody_can_hold_the_same_thing_of_a_link_twice(router: FakeRouter) -> None:
-    """What stands on a link is remembered by it: each once, however often it is looked at."""
+    """The children of a link are remembered by it: each once, however often it is observed."""
     for ordered in (KINDS["untagged, alone on its port"], TWO):
         for _ in range(3):
             result = router.run(ordered)
         seen = router.reconciler.kernel.seen
         for name in result.indices:
-            upon = list(seen.upon(name))
-            assert len(upon) == len(set(upon)), f"{name}: {upon}"
+            children = list(seen.children(name))
+            assert len(children) == len(set(children)), f"{name}: {children}"
 
 
 def test_a_kernel_that_lacks_queues_and_marks_gets_what_it_has(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -129,7 +129,7 @@ def test_a_withdrawn_path_takes_no_traffic_and_comes_back(router: FakeRouter) ->
     router.run(ordered)
     assert router.kernel.gateways("10.20.0.0/16") == [("10.255.1.1", "10.255.2.1")]
     result = router.run(ordered, runtime=Runtime(withdrawn=frozenset({"b"})))
-    assert [str(o.key.kind) for o in result.done.operations] == ["route"]
+    assert [str(o.key.type) for o in result.done.operations] == ["route"]
     assert router.kernel.gateways("10.20.0.0/16") == [("10.255.1.1",)]
     assert router.run(ordered).complete
     assert router.kernel.gateways("10.20.0.0/16") == [("10.255.1.1", "10.255.2.1")]

@@ -9,13 +9,12 @@ import pytest
 
 from dcedge.errors import KernelError
 from dcedge.kernel.events import Changed
-from dcedge.pass_queue import Scope
-from dcedge.reconcile import PassResult
+from dcedge.reconcile.result import DirtySet, PassResult
 from tests.unit.fake.router import FakeRouter
 from tests.unit.kernel.orders import vi
 from tests.unit.passes.orders import FASTER, KINDS, STATIC, TWO, order
 
-TOLD_NOTHING = Scope()
+TOLD_NOTHING = DirtySet()
 
 
 def failed(result: PassResult) -> dict[str, str]:
@@ -95,7 +94,7 @@ def test_a_port_that_takes_no_jumbo_frames_is_named_with_those_that_need_them(ro
 def test_what_the_kernel_acknowledged_and_did_not_do_is_a_failure(kind: str, key: str, router: FakeRouter) -> None:
     router.kernel.pretend(kind, where="eth1.1")
     result = router.run(TWO)
-    assert failed(result)[key].startswith("was done but is not so: ")
+    assert failed(result)[key].startswith("was acknowledged, but had no effect: ")
     router.kernel.behave()
     assert router.run(TWO).complete
 
@@ -104,14 +103,14 @@ def test_a_rate_that_was_acknowledged_and_not_set_is_a_failure(router: FakeRoute
     router.run(TWO)
     router.kernel.pretend("RTM_NEWTCLASS", where="eth1.1")
     result = router.run(FASTER, TOLD_NOTHING)
-    assert failed(result)["shaper eth1.1"].startswith("was done but is not so: ")
+    assert failed(result)["shaper eth1.1"].startswith("was acknowledged, but had no effect: ")
     assert router.kernel.htb_class("eth1.1", 1).rate == 6_250_000
 
 
 def test_a_route_that_was_acknowledged_and_not_made_is_a_failure(router: FakeRouter) -> None:
     router.kernel.pretend("RTM_NEWROUTE")
     (text,) = failed(router.run(order({"a": vi(1, static=STATIC)}))).values()
-    assert text.startswith("was done but is not so: ")
+    assert text.startswith("was acknowledged, but had no effect: ")
 
 
 def test_what_is_gone_already_is_no_failure(router: FakeRouter) -> None:
@@ -157,7 +156,7 @@ def test_after_a_lost_acknowledgement_everything_is_looked_at_again(router: Fake
     router.kernel.remove_address("eth1.1", "10.255.1.2/30")
     router.kernel.meanwhile(router.kernel.overrun)
     with pytest.raises(KernelError, match="No buffer space available"):
-        router.run(TWO, Scope(frozenset({router.kernel.link("eth1.1").index})))
+        router.run(TWO, DirtySet(frozenset({router.kernel.link("eth1.1").index})))
     result = router.run(TWO, TOLD_NOTHING)
     assert {str(o.key) for o in result.done.operations} == {"address 10.255.2.2/30 on eth2.2"}
     assert router.kernel.addresses("eth1.1") == {"10.255.1.2/30", "2001:db8:1::2/126"}
@@ -169,7 +168,7 @@ def test_events_that_were_lost_are_known_to_be_lost(router: FakeRouter) -> None:
     for _ in range(3):
         router.kernel.remove_root("eth1.1")
         router.run(TWO)
-    assert events.changed() is None, "look at everything"
+    assert events.changed() is None, "full resync"
     events.forget()
     router.kernel.remove_root("eth2.2")
     changed = events.changed()

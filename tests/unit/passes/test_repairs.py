@@ -1,4 +1,4 @@
-"""What others undo is put right: by a look at everything, and by a prompt pass where the kernel told of it."""
+"""What others undo is repaired: by a full resync, and by an incremental pass where the kernel sent an event."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from collections.abc import Callable
 
 import pytest
 
-from dcedge.fights import PAUSE_SECONDS, REPAIRS
 from dcedge.kernel.events import EventSocket
-from dcedge.pass_queue import Scope
-from dcedge.reconcile import PassResult
+from dcedge.order.model import Order
+from dcedge.reconcile.drift import PAUSE_SECONDS, REPAIRS
+from dcedge.reconcile.result import DirtySet, PassRequest, PassResult
 from tests.unit.fake.kernel import FakeKernel
 from tests.unit.fake.router import FakeRouter
 from tests.unit.kernel.orders import vi
@@ -45,7 +45,7 @@ SILENT: dict[str, tuple[Callable[[FakeKernel], object], set[str]]] = {
 
 
 def repaired(result: PassResult) -> set[str]:
-    return {operation.key.kind for operation in result.done.operations}
+    return {operation.key.type for operation in result.done.operations}
 
 
 @pytest.mark.parametrize("harm", [*HARM, *SILENT])
@@ -57,18 +57,82 @@ def test_a_look_at_everything_puts_it_right(harm: str, router: FakeRouter) -> No
     result = router.run(ORDER)
     assert result.complete
     assert repaired(result) == kinds
-    assert all("b" not in o.affects for o in result.done.operations if o.key.kind != "sysctl")
+    assert all("b" not in o.affects for o in result.done.operations if o.key.type != "sysctl")
     assert router.kernel.picture() == before
     assert router.kernel.htb_class("eth1.1", 1).rate == 6_250_000
     assert router.kernel.link("eth1.1").conf4["rp_filter"] == 0
     assert not router.run(ORDER).done
 
 
-def prompt(router: FakeRouter, events: EventSocket) -> PassResult:
+def prompt(router: FakeRouter, events: EventSocket, ordered: Order | None = None) -> PassResult:
     """A pass where the kernel says that something happened."""
     changed = events.changed()
     assert changed is not None
-    return router.run(ORDER, Scope(changed.links, changed.queues))
+    return router.run(ordered or ORDER, DirtySet(changed.links, changed.queues, settings=changed.settings))
+
+
+class During:
+    """Something happens at so many questions of a full resync, and an incremental pass is due."""
+
+    def __init__(self, router: FakeRouter, questions: int, harmful: Callable[[FakeKernel], object]) -> None:
+        self.router, self.questions, self.harmful = router, questions, harmful
+        self.events = router.kernel.events()
+        self.refused: DirtySet | None = None
+        self.repair: PassResult | None = None
+
+    def take(self, accept: Callable[[DirtySet], bool]) -> PassRequest | None:
+        """See `Meanwhile`."""
+        self.questions -= 1
+        if self.questions:
+            return None
+        self.harmful(self.router.kernel)
+        changed = self.events.changed()
+        assert changed is not None
+        dirty = DirtySet(changed.links, changed.queues, settings=changed.settings)
+        if accept(dirty):
+            return PassRequest(dirty)
+        self.refused = dirty
+        return None
+
+    def ended(self, result: PassResult) -> None:
+        """See `Meanwhile`."""
+        self.repair = result
+
+
+@pytest.mark.parametrize("questions", [1, 2, 3, 4])
+@pytest.mark.parametrize("harm", HARM)
+def test_what_happens_during_a_full_resync_is_repaired_before_its_end(
+    harm: str, questions: int, router: FakeRouter
+) -> None:
+    harmful, kinds = HARM[harm]
+    assert router.run(ORDER).complete
+    before = router.kernel.picture()
+    during = During(router, questions, harmful)
+    result = router.resync(ORDER, during)
+    assert during.repair is not None
+    assert kinds <= repaired(during.repair)
+    assert during.repair.complete
+    assert result.complete
+    assert not result.done, "the full resync took what it had seen before for what is so"
+    assert router.kernel.picture() == before
+    assert not router.run(ORDER).done
+
+
+def test_what_many_links_feel_waits_for_the_end_of_a_full_resync(router: FakeRouter) -> None:
+    ordered = KINDS["a VRF"]
+    assert router.run(ordered).complete
+    during = During(router, 2, lambda kernel: kernel.remove_link("blue"))
+    router.resync(ordered, during)
+    assert during.refused is not None
+    assert during.repair is None
+    assert router.run(ordered, during.refused).complete
+    assert not router.run(ordered).done
+
+
+def test_a_new_order_gives_way_to_nothing(router: FakeRouter) -> None:
+    during = During(router, 1, lambda kernel: kernel.set_link("eth1", up=False))
+    assert router.resync(ORDER, during).complete
+    assert during.questions == 1
 
 
 @pytest.mark.parametrize("harm", HARM)
@@ -80,7 +144,7 @@ def test_a_prompt_pass_puts_it_right_and_the_events_of_its_own_work_find_nothing
     done = prompt(router, events).done.operations
     for _ in range(3):
         done += prompt(router, events).done.operations
-    assert {operation.key.kind for operation in done} == kinds
+    assert {operation.key.type for operation in done} == kinds
     assert router.kernel.picture() == before
     assert not prompt(router, events).done
     assert not router.run(ORDER).done
@@ -166,9 +230,9 @@ def test_somebody_who_keeps_undoing_is_left_alone_for_a_while(router: FakeRouter
         assert repaired(router.run(ONE)) == {"shaper"}
     router.kernel.remove_root("eth1.1")
     router.kernel.remove_address("eth1.1", "10.255.1.2/30")
-    assert repaired(router.run(ONE)) == {"address"}, "only what is fought over is left alone"
-    (told,) = router.reconciler.fights.told(router.clock.now)
-    assert told.startswith("shaper eth1.1 is undone by somebody else again and again")
+    assert repaired(router.run(ONE)) == {"address"}, "only what something else keeps undoing is suppressed"
+    (told,) = router.queue.drift_notes()
+    assert told.startswith("repair of shaper eth1.1 is suppressed for")
     router.clock.now += PAUSE_SECONDS + 1
     assert repaired(router.run(ONE)) == {"shaper"}
     assert router.kernel.root("eth1.1") == ("htb", "dce:")
@@ -187,7 +251,7 @@ def test_what_happens_behind_a_pass_is_said_to_have_changed_meanwhile(router: Fa
     """It happens after the look and before the verification, whose look lets go of the kernel's word on it."""
     router.run(ORDER)
     router.kernel.remove_link("eth1.1")
-    router.kernel.set_sysctl("net/ipv4/ip_forward", 0)  # what makes the verification a look at everything
+    router.kernel.set_sysctl("net/ipv4/ip_forward", 0)  # what makes the verification a full resync
     router.kernel.meanwhile(lambda: router.kernel.remove_root("eth2.2"))
     result = router.run(ORDER)
     assert (result.complete, result.changed_meanwhile) == (True, True)

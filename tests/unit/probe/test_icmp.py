@@ -7,7 +7,7 @@ import struct
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dcedge.order.kinds import Family
+from dcedge.order.field_types import Family
 from dcedge.probe.icmp import ECHO_LENGTH, ECHO_REQUEST, decode_echo, encode_request
 
 FAMILIES: list[Family] = ["ipv4", "ipv6"]

@@ -10,7 +10,7 @@ from ipaddress import ip_address
 
 import pytest
 
-from dcedge.order.kinds import Family
+from dcedge.order.field_types import Family
 from dcedge.probe import prober as module
 from dcedge.probe.icmp import Arrival, Departure, Path
 from dcedge.probe.prober import Prober

@@ -8,14 +8,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dcedge.probe.schedule import Request, Slot, arrange
+from dcedge.probe.schedule import ProbeRequest, ProbeSlot, arrange
 
 
-def requests(connection: str, count: int, interval: float = 1.0) -> list[Request[str]]:
-    return [Request(f"{connection}-{number}", connection, interval) for number in range(count)]
+def requests(connection: str, count: int, interval: float = 1.0) -> list[ProbeRequest[str]]:
+    return [ProbeRequest(f"{connection}-{number}", connection, interval) for number in range(count)]
 
 
-def times(slots: dict[str, Slot], connection: str, seconds: float) -> list[float]:
+def times(slots: dict[str, ProbeSlot], connection: str, seconds: float) -> list[float]:
     """Every sending time of a connection's probes in the first `seconds`."""
     return sorted(
         slot.phase + turn * slot.interval
@@ -57,13 +57,13 @@ def test_a_budget_that_is_not_reached_changes_nothing() -> None:
 
 
 def test_mixed_intervals_are_stretched_by_one_factor() -> None:
-    slots = arrange([Request("otc-fast", "otc", 0.1), Request("otc-slow", "otc", 1.0)], {"otc": 5.5})
+    slots = arrange([ProbeRequest("otc-fast", "otc", 0.1), ProbeRequest("otc-slow", "otc", 1.0)], {"otc": 5.5})
     assert slots["otc-fast"].interval == pytest.approx(0.2)
     assert slots["otc-slow"].interval == pytest.approx(2.0)
 
 
 @given(st.permutations(requests("a", 5) + requests("b", 3, 0.5)))
-def test_the_order_of_the_wishes_does_not_matter(wishes: list[Request[str]]) -> None:
+def test_the_order_of_the_wishes_does_not_matter(wishes: list[ProbeRequest[str]]) -> None:
     assert arrange(wishes, {"a": 2}) == arrange(requests("a", 5) + requests("b", 3, 0.5), {"a": 2})
 
 
@@ -82,7 +82,7 @@ def test_no_connection_ever_exceeds_its_budget(counts: dict[str, int], interval:
 
 @given(st.floats(0.01, 10), st.floats(0, 1), st.floats(0, 1000))
 def test_the_next_time_is_the_slots_own_and_not_before_the_moment(interval: float, share: float, moment: float) -> None:
-    slot = Slot(interval, share * interval)
+    slot = ProbeSlot(interval, share * interval)
     following = slot.next_after(moment)
     assert following >= moment - 1e-6
     assert following <= max(moment, slot.phase) + interval + 1e-6

@@ -10,12 +10,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import suppress
 
-from dcedge.order.checks import connections, gateways, interfaces, whole
-from dcedge.order.checks.facts import Facts, Found, UnknownError
-from dcedge.order.finding import Problem
+from dcedge.order.checks import asns, connections, gateways, interfaces, whole
+from dcedge.order.checks.order_facts import Found, OrderFacts, UnknownError
+from dcedge.order.findings import Problem
 from dcedge.order.model import Connection, Order, VirtualGateway, VirtualInterface
 
-ORDER_RULES: tuple[Callable[[Facts], Found], ...] = (
+ORDER_RULES: tuple[Callable[[OrderFacts], Found], ...] = (
     whole.router_id,
     whole.router_asn,
     whole.listen,
@@ -29,7 +29,7 @@ ORDER_RULES: tuple[Callable[[Facts], Found], ...] = (
     gateways.one_gateway_per_vpc,
     connections.probe_budget,
 )
-CONNECTION_RULES: tuple[Callable[[Facts, str, Connection], Found], ...] = (
+CONNECTION_RULES: tuple[Callable[[OrderFacts, str, Connection], Found], ...] = (
     connections.provider_known,
     connections.port_or_over,
     connections.over_a_port,
@@ -38,10 +38,11 @@ CONNECTION_RULES: tuple[Callable[[Facts, str, Connection], Found], ...] = (
     connections.bond_links,
     connections.lacp_demanded,
     connections.connection_mtu,
+    connections.offered_mtu,
     connections.hosted_bandwidth,
     connections.bandwidth_sum,
 )
-GATEWAY_RULES: tuple[Callable[[Facts, str, VirtualGateway], Found], ...] = (
+GATEWAY_RULES: tuple[Callable[[OrderFacts, str, VirtualGateway], Found], ...] = (
     gateways.reaches_known,
     gateways.vrf_name,
     gateways.accept_sane,
@@ -49,7 +50,7 @@ GATEWAY_RULES: tuple[Callable[[Facts, str, VirtualGateway], Found], ...] = (
     gateways.announced_limit,
     gateways.announced_reserved,
 )
-INTERFACE_RULES: tuple[Callable[[Facts, str, VirtualInterface], Found], ...] = (
+INTERFACE_RULES: tuple[Callable[[OrderFacts, str, VirtualInterface], Found], ...] = (
     interfaces.references,
     interfaces.vlan_range,
     interfaces.two_tags,
@@ -63,7 +64,9 @@ INTERFACE_RULES: tuple[Callable[[Facts, str, VirtualInterface], Found], ...] = (
     interfaces.bgp_or_static,
     interfaces.static_next_hop,
     interfaces.static_accepted,
-    interfaces.asns,
+    asns.cloud_asn_known,
+    asns.external_session,
+    asns.as_trans,
     interfaces.password_demanded,
     interfaces.bgp_timers,
     interfaces.bfd_range,
@@ -78,7 +81,7 @@ INTERFACE_RULES: tuple[Callable[[Facts, str, VirtualInterface], Found], ...] = (
 
 def check(order: Order, *, complete: bool = True) -> list[Problem]:
     """Every rule's problems. An order that is not `complete` lacks pieces; what needs them is passed over."""
-    facts = Facts(order)
+    facts = OrderFacts(order)
     forgiven: tuple[type[Exception], ...] = (UnknownError,) if complete else (UnknownError, AttributeError)
     problems: list[Problem] = []
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable
 
-from dcedge.order.checks.facts import (
-    Facts,
+from dcedge.order.checks.order_facts import (
     Found,
+    OrderFacts,
     UnknownError,
     connection_at,
     having,
@@ -17,9 +17,9 @@ from dcedge.order.checks.facts import (
     vi_at,
     warning,
 )
-from dcedge.order.finding import Path, Problem
+from dcedge.order.findings import Path, Problem
 from dcedge.order.model import (
-    Bond,
+    BondPort,
     Connection,
     Probe,
     VirtualInterface,
@@ -29,7 +29,7 @@ from dcedge.order.validate import did_you_mean
 from dcedge.units import counted, format_rate, shown, write_duration
 
 
-def provider_known(_facts: Facts, name: str, connection: Connection) -> Found:
+def provider_known(_facts: OrderFacts, name: str, connection: Connection) -> Found:
     """There is a profile of the provider."""
     if connection.provider not in PROFILES:
         known = ", ".join(sorted(PROFILES))
@@ -40,7 +40,7 @@ def provider_known(_facts: Facts, name: str, connection: Connection) -> Found:
         )
 
 
-def port_or_over(_facts: Facts, name: str, connection: Connection) -> Found:
+def port_or_over(_facts: OrderFacts, name: str, connection: Connection) -> Found:
     """A connection has a port of its own or is hosted over another."""
     if connection.port is None and connection.over is None:
         yield Problem(connection_at(name), "needs a `port` of its own, or `over` where it is hosted", part="key")
@@ -52,7 +52,7 @@ def port_or_over(_facts: Facts, name: str, connection: Connection) -> Found:
         )
 
 
-def over_a_port(facts: Facts, name: str, connection: Connection) -> Found:
+def over_a_port(facts: OrderFacts, name: str, connection: Connection) -> Found:
     """A hosted connection is a share of one that exists and has a port."""
     over = connection.over
     path = connection_at(name, "over")
@@ -69,7 +69,7 @@ def over_a_port(facts: Facts, name: str, connection: Connection) -> Found:
             yield Problem(path, f"{over} is hosted itself; name the connection that has the port")
 
 
-def outer_needs_over(_facts: Facts, name: str, connection: Connection) -> Found:
+def outer_needs_over(_facts: OrderFacts, name: str, connection: Connection) -> Found:
     """The outer tag and its protocol belong to a hosted connection."""
     if connection.outer is not None and connection.over is None:
         yield Problem(connection_at(name, "outer"), "an outer tag belongs to a hosted connection (`over`)", part="key")
@@ -79,14 +79,14 @@ def outer_needs_over(_facts: Facts, name: str, connection: Connection) -> Found:
         )
 
 
-def outer_demanded(facts: Facts, name: str, connection: Connection) -> Found:
+def outer_demanded(facts: OrderFacts, name: str, connection: Connection) -> Found:
     """Where the provider wants two tags, a hosted connection has the outer one."""
     profile = facts.profile(name)
     if profile.double_tagged and connection.over is not None and connection.outer is None:
         yield Problem(connection_at(name), f"{profile.name} uses two tags: `outer` (the circuit's) is missing", "key")
 
 
-def port_used_once(facts: Facts) -> Found:
+def port_used_once(facts: OrderFacts) -> Found:
     """No interface serves two connections, or is a bond and its own member."""
     first: dict[str, tuple[str, Path]] = {}
     for name, connection in having(facts.order.connections, "port"):
@@ -94,7 +94,7 @@ def port_used_once(facts: Facts) -> Found:
         if port is None:
             continue
         uses: list[tuple[str, Path]] = []
-        if not isinstance(port, Bond):
+        if not isinstance(port, BondPort):
             uses.append((port, connection_at(name, "port")))
         else:
             if known(port, "bond"):
@@ -110,15 +110,15 @@ def port_used_once(facts: Facts) -> Found:
                 first[interface] = name, path
 
 
-def bond_links(_facts: Facts, name: str, connection: Connection) -> Found:
+def bond_links(_facts: OrderFacts, name: str, connection: Connection) -> Found:
     """A bond has as many members as it needs links."""
     port = connection.port
-    if isinstance(port, Bond) and port.members and port.min_links > len(port.members):
+    if isinstance(port, BondPort) and port.members and port.min_links > len(port.members):
         path = connection_at(name, "port", "min_links")
         yield Problem(path, f"{port.min_links} links of {counted(len(port.members), 'member')}: it never comes up")
 
 
-def lacp_demanded(facts: Facts, name: str, connection: Connection) -> Found:
+def lacp_demanded(facts: OrderFacts, name: str, connection: Connection) -> Found:
     """Where the provider speaks LACP even on one link, the port is a bond."""
     profile = facts.profile(name)
     if profile.lacp_required and isinstance(connection.port, str):
@@ -127,25 +127,39 @@ def lacp_demanded(facts: Facts, name: str, connection: Connection) -> Found:
         yield Problem(path, f"{profile.name} demands LACP even for one link: write {bond}")
 
 
-def connection_mtu(facts: Facts, name: str, connection: Connection) -> Found:
-    """The MTU is one that the provider offers, and not more than the port's."""
-    path = connection_at(name, "mtu")
+def connection_mtu(facts: OrderFacts, name: str, connection: Connection) -> Found:
+    """The MTU is not more than the port's."""
     mtu = connection.mtu
-    if mtu is None:
+    if mtu is None or connection.over is None:
         return
+    root_name, root = facts.root(name)
+    if root.mtu is not None and mtu > root.mtu:
+        below = connection_at(root_name, "mtu")
+        message = f"{mtu} is over the port's MTU: {root_name} has {root.mtu} ({{line}})"
+        yield Problem(connection_at(name, "mtu"), message, others=(below,))
+
+
+def offered_mtu(facts: OrderFacts, name: str, connection: Connection) -> Found:
+    """The MTU of virtual interfaces, which may be the port's below, is one that the provider offers."""
     profile = facts.profile(name)
+    root_name, root = facts.root(name)
+    mtu = connection.mtu or root.mtu
     serves = connection.over is not None or bool(facts.interfaces_on.get(name))
-    if serves and not profile.any_mtu and mtu not in profile.mtus:
-        offered = " or ".join(str(offered) for offered in profile.mtus)
-        yield Problem(path, f"{mtu} is not an MTU that {profile.name} offers ({offered})")
-    if connection.over is not None:
-        root_name, root = facts.root(name)
-        if root.mtu is not None and mtu > root.mtu:
-            below = connection_at(root_name, "mtu")
-            yield Problem(path, f"{mtu} is over the port's MTU: {root_name} has {root.mtu} ({{line}})", others=(below,))
+    if mtu is None or not serves or profile.any_mtu or mtu in profile.mtus:
+        return
+    path = connection_at(name if connection.mtu else root_name, "mtu")
+    offered = " or ".join(str(offered) for offered in profile.mtus)
+    whose = "" if connection.mtu else f" for {name}, which has no `mtu` of its own"
+    if mtu in profile.former_mtus:
+        message = (
+            f"{mtu} is no longer offered by {profile.name} ({offered}); only existing virtual interfaces may keep it"
+        )
+        yield warning(path, message + whose)
+    else:
+        yield Problem(path, f"{mtu} is not an MTU that {profile.name} offers ({offered}){whose}")
 
 
-def hosted_bandwidth(facts: Facts, name: str, connection: Connection) -> Found:
+def hosted_bandwidth(facts: OrderFacts, name: str, connection: Connection) -> Found:
     """A hosted connection's bandwidth is one that the provider sells, and not more than what it is hosted on."""
     if connection.over is None:
         return
@@ -157,7 +171,7 @@ def hosted_bandwidth(facts: Facts, name: str, connection: Connection) -> Found:
         yield Problem(path, f"{format_rate(connection.bandwidth)} is more than the connection below it: {has}")
 
 
-def outer_tag_once(facts: Facts) -> Found:
+def outer_tag_once(facts: OrderFacts) -> Found:
     """An outer tag is used once on a port, and by no virtual interface that is on the port itself."""
     for below, hosted in facts.hosted_on.items():
         first: dict[tuple[str, int], str] = {}
@@ -177,7 +191,7 @@ def outer_tag_once(facts: Facts) -> Found:
                     yield Problem(path, message, others=(vi_at(other, "vlan"),))
 
 
-def bandwidth_sum(facts: Facts, name: str, connection: Connection) -> Found:
+def bandwidth_sum(facts: OrderFacts, name: str, connection: Connection) -> Found:
     """What is ordered over a connection is at most what it has, unless that is said to be meant."""
     if connection.oversubscribe:
         return
@@ -199,7 +213,7 @@ def bandwidth_sum(facts: Facts, name: str, connection: Connection) -> Found:
         )
 
 
-def probe_budget(facts: Facts) -> Found:
+def probe_budget(facts: OrderFacts) -> Found:
     """Probes stay below what the provider answers; more of them look like loss."""
     probes: dict[str, list[tuple[str, VirtualInterface]]] = defaultdict(list)
     for name, vi in having(facts.order.virtual_interfaces, "connection", "addresses", "probe"):

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from dcedge.order.checks.facts import (
+from dcedge.order.checks.order_facts import (
     RESERVED_VRFS,
-    Facts,
     Found,
+    OrderFacts,
     bgp_of,
     gateway_at,
     having,
@@ -17,14 +17,14 @@ from dcedge.order.checks.facts import (
     unroutable,
     warning,
 )
-from dcedge.order.finding import Path, Problem
-from dcedge.order.kinds import Prefix
-from dcedge.order.model import Bond, VirtualGateway
+from dcedge.order.field_types import Prefix
+from dcedge.order.findings import Path, Problem
+from dcedge.order.model import BondPort, VirtualGateway
 from dcedge.order.validate import did_you_mean
 from dcedge.units import shown
 
 
-def reaches_known(facts: Facts, name: str, gateway: VirtualGateway) -> Found:
+def reaches_known(facts: OrderFacts, name: str, gateway: VirtualGateway) -> Found:
     """`reaches` names other virtual gateways of the order."""
     for index, other in enumerate(gateway.reaches):
         path = gateway_at(name, "reaches", index)
@@ -34,10 +34,10 @@ def reaches_known(facts: Facts, name: str, gateway: VirtualGateway) -> Found:
             hint = did_you_mean(other, list(facts.order.virtual_gateways))
             yield Problem(path, f"there is no virtual gateway {other!r}{hint}")
     if gateway.reaches and not facts.order.router.isolation:
-        yield warning(gateway_at(name, "reaches"), "says nothing while router.isolation is false")
+        yield warning(gateway_at(name, "reaches"), "has no effect while router.isolation is false")
 
 
-def vrf_name(facts: Facts, name: str, gateway: VirtualGateway) -> Found:
+def vrf_name(facts: OrderFacts, name: str, gateway: VirtualGateway) -> Found:
     """A VRF's name is free: not the kernel's or FRR's own, not a port's."""
     vrf = gateway.vrf
     path = gateway_at(name, "vrf")
@@ -45,17 +45,17 @@ def vrf_name(facts: Facts, name: str, gateway: VirtualGateway) -> Found:
         yield Problem(path, f"{vrf!r} cannot name a VRF; for the main table leave `vrf` out")
     for other, connection in having(facts.order.connections, "port"):
         port = connection.port
-        names = (getattr(port, "bond", None), *getattr(port, "members", ())) if isinstance(port, Bond) else (port,)
+        names = (getattr(port, "bond", None), *getattr(port, "members", ())) if isinstance(port, BondPort) else (port,)
         if vrf is not None and vrf in names:
             yield Problem(path, f"{vrf} is the port of connection {other}; a VRF is an interface of its own")
 
 
-def accept_sane(_facts: Facts, name: str, gateway: VirtualGateway) -> Found:
+def accept_sane(_facts: OrderFacts, name: str, gateway: VirtualGateway) -> Found:
     """Accepted prefixes are routable ones, and `le` lies between their length and the family's longest."""
     if gateway.accept == "any":
         yield warning(
             gateway_at(name, "accept"),
-            "any takes whatever the cloud announces, a default route too; better list the prefixes",
+            "any accepts whatever the cloud announces, a default route too; better list the prefixes",
         )
         return
     if not gateway.accept:
@@ -80,7 +80,7 @@ def accept_sane(_facts: Facts, name: str, gateway: VirtualGateway) -> Found:
             yield Problem(path, f"{message}; for the default route write {prefix} alone, for all of it `accept: any`")
 
 
-def default_route_named(facts: Facts) -> Found:
+def default_route_named(facts: OrderFacts) -> Found:
     """The default route goes to no cloud unless that cloud's gateway names it."""
     for index, prefix in enumerate(facts.order.router.advertise):
         if prefix.prefixlen == 0:
@@ -91,7 +91,7 @@ def default_route_named(facts: Facts) -> Found:
             )
 
 
-def advertised_routable(facts: Facts) -> Found:
+def advertised_routable(facts: OrderFacts) -> Found:
     """What the clouds may reach here can be routed, is listed once, and is not what its own cloud announces."""
     for path, prefixes in _advertise_lists(facts):
         seen: set[Prefix] = set()
@@ -111,7 +111,7 @@ def advertised_routable(facts: Facts) -> Found:
                 )
 
 
-def _advertise_lists(facts: Facts) -> Iterator[tuple[Path, tuple[Prefix, ...]]]:
+def _advertise_lists(facts: OrderFacts) -> Iterator[tuple[Path, tuple[Prefix, ...]]]:
     router = getattr(facts.order, "router", None)
     if router is not None and known(router, "advertise"):
         yield ("router", "advertise"), router.advertise
@@ -120,14 +120,14 @@ def _advertise_lists(facts: Facts) -> Iterator[tuple[Path, tuple[Prefix, ...]]]:
             yield gateway_at(name, "advertise"), gateway.advertise
 
 
-def _advertised(facts: Facts, name: str, gateway: VirtualGateway) -> tuple[Path, tuple[Prefix, ...]]:
+def _advertised(facts: OrderFacts, name: str, gateway: VirtualGateway) -> tuple[Path, tuple[Prefix, ...]]:
     """What is advertised to a gateway, and where that is said."""
     if gateway.advertise is not None:
         return gateway_at(name, "advertise"), gateway.advertise
     return ("router", "advertise"), facts.order.router.advertise
 
 
-def one_vpc(facts: Facts, name: str, gateway: VirtualGateway) -> Found:
+def one_vpc(facts: OrderFacts, name: str, gateway: VirtualGateway) -> Found:
     """A virtual gateway serves as many VPCs as its provider lets it."""
     if not gateway.vpcs:
         yield Problem(gateway_at(name, "vpc"), "is empty; name the VPC behind the gateway")
@@ -139,7 +139,7 @@ def one_vpc(facts: Facts, name: str, gateway: VirtualGateway) -> Found:
             )
 
 
-def announced_limit(facts: Facts, name: str, gateway: VirtualGateway) -> Found:
+def announced_limit(facts: OrderFacts, name: str, gateway: VirtualGateway) -> Found:
     """No more prefixes are announced than the cloud takes; over its cap it tears the session down."""
     path, prefixes = _advertised(facts, name, gateway)
     counts = {4: sum(p.version == 4 for p in prefixes), 6: sum(p.version == 6 for p in prefixes)}
@@ -163,19 +163,19 @@ def announced_limit(facts: Facts, name: str, gateway: VirtualGateway) -> Found:
                 told.add((version, limit))
                 many = f"{counts[version]} IPv{version} prefixes for {vi_name}"
                 whose = "its advertise_limit" if bgp.advertise_limit else f"what {profile.name} takes"
-                yield Problem(path, f"{many}; {whose} is {limit}, and beyond it the session drops")
+                yield Problem(path, f"{many}; {whose} is {limit}, and beyond it the session is torn down")
 
 
-def announced_reserved(facts: Facts, name: str, gateway: VirtualGateway) -> Found:
+def announced_reserved(facts: OrderFacts, name: str, gateway: VirtualGateway) -> Found:
     """Nothing is announced that the provider reserves for itself."""
     path, prefixes = _advertised(facts, name, gateway)
     for profile in facts.profiles_to(name):
         for index, prefix in enumerate(prefixes):
             if prefix.prefixlen and (taken := overlapped(prefix, profile.reserved)) and not unroutable(prefix):
-                yield Problem((*path, index), f"{prefix} overlaps {taken}, which {profile.name} keeps for itself")
+                yield Problem((*path, index), f"{prefix} overlaps {taken}, which {profile.name} reserves for itself")
 
 
-def one_gateway_per_vpc(facts: Facts) -> Found:
+def one_gateway_per_vpc(facts: OrderFacts) -> Found:
     """A VPC has one virtual gateway where the provider allows one."""
     first: dict[tuple[str, str], str] = {}
     for name, gateway in having(facts.order.virtual_gateways, "vpc"):

@@ -5,14 +5,12 @@ from __future__ import annotations
 from collections import defaultdict
 from ipaddress import IPv4Interface, IPv6Interface, IPv6Network
 
-from dcedge.order.checks.facts import (
-    AS_TRANS,
-    Facts,
+from dcedge.order.checks.order_facts import (
     Found,
+    OrderFacts,
     Space,
     UnknownError,
     bgp_of,
-    gateway_at,
     having,
     inside,
     known,
@@ -22,10 +20,10 @@ from dcedge.order.checks.facts import (
     vi_at,
     warning,
 )
-from dcedge.order.finding import Path, Problem
-from dcedge.order.kinds import Prefix
+from dcedge.order.field_types import Prefix
+from dcedge.order.findings import Path, Problem
 from dcedge.order.model import AddressPair, Probe, VirtualInterface
-from dcedge.order.resolve import bfd_timers, cloud_asn
+from dcedge.order.resolve import bfd_timers
 from dcedge.order.validate import did_you_mean
 from dcedge.units import format_rate, write_duration
 
@@ -34,7 +32,7 @@ WIDEST_LINK = {4: 16, 6: 48}  # prefix lengths; clouds hand out /24 to /31, /64 
 PROBE_MIN, PROBE_MAX = 0.01, 3600.0  # seconds
 
 
-def references(facts: Facts, name: str, vi: VirtualInterface) -> Found:
+def references(facts: OrderFacts, name: str, vi: VirtualInterface) -> Found:
     """The connection and the virtual gateway are in the order."""
     for key, noun, table in (
         ("connection", "connection", facts.order.connections),
@@ -45,7 +43,7 @@ def references(facts: Facts, name: str, vi: VirtualInterface) -> Found:
             yield Problem(vi_at(name, key), f"there is no {noun} {named!r}{did_you_mean(named, list(table))}")
 
 
-def vlan_range(facts: Facts, name: str, vi: VirtualInterface) -> Found:
+def vlan_range(facts: OrderFacts, name: str, vi: VirtualInterface) -> Found:
     """The VLAN ID is one that the provider hands out."""
     profile = facts.profile(vi.connection)
     if vi.vlan == 0:
@@ -56,7 +54,7 @@ def vlan_range(facts: Facts, name: str, vi: VirtualInterface) -> Found:
         yield Problem(vi_at(name, "vlan"), f"{vi.vlan} is not a VLAN ID of {profile.name} ({given})")
 
 
-def vlan_once(facts: Facts) -> Found:
+def vlan_once(facts: OrderFacts) -> Found:
     """A VLAN ID is used once on a connection; an untagged virtual interface is alone there."""
     spaces: dict[Space, list[tuple[str, VirtualInterface]]] = defaultdict(list)
     for name, vi in having(facts.order.virtual_interfaces, "connection", "vlan"):
@@ -79,7 +77,7 @@ def vlan_once(facts: Facts) -> Found:
             first.setdefault(vi.vlan, name)
 
 
-def two_tags(facts: Facts, name: str, vi: VirtualInterface) -> Found:
+def two_tags(facts: OrderFacts, name: str, vi: VirtualInterface) -> Found:
     """Where the provider wants two tags, a virtual interface is on a hosted connection that has the outer one."""
     profile = facts.profile(vi.connection)
     if profile.double_tagged and facts.connection(vi.connection).over is None:
@@ -90,7 +88,7 @@ def two_tags(facts: Facts, name: str, vi: VirtualInterface) -> Found:
         )
 
 
-def bandwidth_given(facts: Facts, name: str, vi: VirtualInterface) -> Found:
+def bandwidth_given(facts: OrderFacts, name: str, vi: VirtualInterface) -> Found:
     """A virtual interface has a bandwidth, unless its connection's bounds it."""
     connection = facts.connection(vi.connection)
     if vi.bandwidth is None and connection.over is None and not connection.oversubscribe:
@@ -101,7 +99,7 @@ def bandwidth_given(facts: Facts, name: str, vi: VirtualInterface) -> Found:
         )
 
 
-def bandwidth_range(facts: Facts, name: str, vi: VirtualInterface) -> Found:
+def bandwidth_range(facts: OrderFacts, name: str, vi: VirtualInterface) -> Found:
     """The bandwidth is one that the provider sells, and not more than the connection's."""
     if vi.bandwidth is None:
         return
@@ -115,7 +113,7 @@ def bandwidth_range(facts: Facts, name: str, vi: VirtualInterface) -> Found:
         yield Problem(path, f"{format_rate(vi.bandwidth)} is more than its connection: {has}")
 
 
-def addresses_fit(_facts: Facts, name: str, vi: VirtualInterface) -> Found:
+def addresses_fit(_facts: OrderFacts, name: str, vi: VirtualInterface) -> Found:
     """The two ends are different usable addresses of one subnet."""
     for index, pair in enumerate(vi.addresses):
         if not known(pair, "customer", "cloud"):
@@ -135,7 +133,7 @@ def _pair(pair: AddressPair, path: Path) -> Found:
         return
     if subnet.prefixlen < WIDEST_LINK[subnet.version]:
         yield Problem(
-            (*path, "customer"), f"a /{subnet.prefixlen} is too wide for a link: it would draw others' traffic"
+            (*path, "customer"), f"a /{subnet.prefixlen} is too wide for a link: it would attract traffic of others"
         )
         return
     if subnet.prefixlen == subnet.max_prefixlen:
@@ -171,7 +169,7 @@ def _unusable(subnet: Prefix) -> str | None:
     return unroutable(subnet, link=True)
 
 
-def addresses_reserved(facts: Facts, name: str, vi: VirtualInterface) -> Found:
+def addresses_reserved(facts: OrderFacts, name: str, vi: VirtualInterface) -> Found:
     """The addresses are not in a range that the provider keeps for itself."""
     profile = facts.profile(vi.connection)
     if not profile.reserved:
@@ -181,10 +179,10 @@ def addresses_reserved(facts: Facts, name: str, vi: VirtualInterface) -> Found:
             continue
         if (taken := overlapped(pair.customer.network, profile.reserved)) is not None:
             path = vi_at(name, "addresses", index, "customer")
-            yield Problem(path, f"{pair.customer} is in {taken}, which {profile.name} keeps for itself")
+            yield Problem(path, f"{pair.customer} is in {taken}, which {profile.name} reserves for itself")
 
 
-def link_length(facts: Facts, name: str, vi: VirtualInterface) -> Found:
+def link_length(facts: OrderFacts, name: str, vi: VirtualInterface) -> Found:
     """The subnet has a length that the provider hands out."""
     profile = facts.profile(vi.connection)
     for index, pair in enumerate(vi.addresses):
@@ -197,7 +195,7 @@ def link_length(facts: Facts, name: str, vi: VirtualInterface) -> Found:
                 yield Problem(path, f"a /{length} is not a link subnet of {profile.name} ({lengths})")
 
 
-def customer_first(facts: Facts, name: str, vi: VirtualInterface) -> Found:
+def customer_first(facts: OrderFacts, name: str, vi: VirtualInterface) -> Found:
     """Where the provider says so, the customer has the first usable address."""
     profile = facts.profile(vi.connection)
     if not profile.customer_first:
@@ -213,7 +211,7 @@ def customer_first(facts: Facts, name: str, vi: VirtualInterface) -> Found:
             yield Problem(path, f"{profile.name} gives the customer the first address: {first}/{subnet.prefixlen}")
 
 
-def subnets_overlap(facts: Facts) -> Found:
+def subnets_overlap(facts: OrderFacts) -> Found:
     """No two links in one table have overlapping subnets."""
     tables: dict[tuple[str | None, int], list[tuple[int, int, int, str, int, AddressPair]]] = defaultdict(list)
     for order, (name, vi) in enumerate(having(facts.order.virtual_interfaces, "virtual_gateway", "addresses")):
@@ -255,7 +253,7 @@ def _overlap(
     yield Problem(path, message, others=place)
 
 
-def bgp_or_static(_facts: Facts, name: str, vi: VirtualInterface) -> Found:
+def bgp_or_static(_facts: OrderFacts, name: str, vi: VirtualInterface) -> Found:
     """A virtual interface runs BGP or has static routes."""
     if vi.bgp is not None and vi.static is not None:
         yield Problem(vi_at(name, "static"), "bgp and static exclude each other; leave one out", part="key")
@@ -263,7 +261,7 @@ def bgp_or_static(_facts: Facts, name: str, vi: VirtualInterface) -> Found:
         yield Problem(vi_at(name, "static"), "is empty; list the cloud's prefixes, or leave it out for BGP")
 
 
-def static_next_hop(_facts: Facts, name: str, vi: VirtualInterface) -> Found:
+def static_next_hop(_facts: OrderFacts, name: str, vi: VirtualInterface) -> Found:
     """A static route has a next hop of its own family."""
     families = {pair.cloud.version for pair in vi.addresses}
     for index, prefix in enumerate(vi.static or ()):
@@ -272,7 +270,7 @@ def static_next_hop(_facts: Facts, name: str, vi: VirtualInterface) -> Found:
             yield Problem(path, f"{prefix} has no next hop: there is no IPv{prefix.version} entry under addresses")
 
 
-def static_accepted(facts: Facts, name: str, vi: VirtualInterface) -> Found:
+def static_accepted(facts: OrderFacts, name: str, vi: VirtualInterface) -> Found:
     """A static route leads to what the gateway may announce; the default route only where that is named."""
     gateway = facts.gateway(vi.virtual_gateway)
     for index, prefix in enumerate(vi.static or ()):
@@ -293,36 +291,7 @@ def _accepts(accepted: Prefix, le: int | None, prefix: Prefix) -> bool:
     )
 
 
-def asns(facts: Facts, name: str, vi: VirtualInterface) -> Found:
-    """Both ends' AS numbers are known and differ; the cloud's is the provider's where it leaves no choice."""
-    if vi.static is not None:
-        return
-    profile = facts.profile(vi.connection)
-    gateway = facts.gateway(vi.virtual_gateway)
-    said = vi.bgp.cloud_asn if vi.bgp is not None else None
-    path = vi_at(name, "bgp", "cloud_asn") if said else gateway_at(vi.virtual_gateway, "asn")
-    cloud = cloud_asn(vi, gateway, profile)
-    own = vi.bgp.customer_asn if vi.bgp is not None else None
-    customer = own or facts.order.router.asn
-    if cloud is None:
-        message = (
-            f"the cloud's AS number is not known: set `asn` of virtual gateway {vi.virtual_gateway}, or bgp.cloud_asn"
-        )
-        yield Problem(vi_at(name), message, part="key")
-    elif cloud == customer:
-        yield Problem(
-            vi_at(name, "bgp") if vi.bgp is not None else vi_at(name),
-            f"customer and cloud have the same AS number {cloud}: that is no external session",
-            part="key",
-        )
-    elif AS_TRANS in {cloud, own}:
-        where = path if cloud == AS_TRANS else vi_at(name, "bgp", "customer_asn")
-        yield Problem(where, f"{AS_TRANS} is AS_TRANS (RFC 6793), nobody's own AS number")
-    elif profile.cloud_asn is not None and cloud != profile.cloud_asn:
-        yield Problem(path, f"{cloud} is not {profile.name}'s AS number, which is {profile.cloud_asn}")
-
-
-def password_demanded(facts: Facts, name: str, vi: VirtualInterface) -> Found:
+def password_demanded(facts: OrderFacts, name: str, vi: VirtualInterface) -> Found:
     """The sessions have a TCP-MD5 key where the provider demands one, and none where it takes none."""
     profile = facts.profile(vi.connection)
     bgp = bgp_of(vi)
@@ -344,7 +313,7 @@ def password_demanded(facts: Facts, name: str, vi: VirtualInterface) -> Found:
         yield Problem(path, f"{profile.name} does not support TCP-MD5")
 
 
-def bgp_timers(facts: Facts, name: str, vi: VirtualInterface) -> Found:
+def bgp_timers(facts: OrderFacts, name: str, vi: VirtualInterface) -> Found:
     """Keepalive and hold time are whole seconds that fit each other (RFC 4271, section 4.2)."""
     bgp = bgp_of(vi)
     if bgp is None:
@@ -365,7 +334,7 @@ def bgp_timers(facts: Facts, name: str, vi: VirtualInterface) -> Found:
         )
 
 
-def bfd_range(facts: Facts, name: str, vi: VirtualInterface) -> Found:
+def bfd_range(facts: OrderFacts, name: str, vi: VirtualInterface) -> Found:
     """BFD's timers are within what the provider takes."""
     bgp = bgp_of(vi)
     if bgp is None or (bfd := bfd_timers(bgp, facts.profile(vi.connection))) is None or bfd is not bgp.bfd:
@@ -387,7 +356,7 @@ def bfd_range(facts: Facts, name: str, vi: VirtualInterface) -> Found:
         yield Problem((*path, "multiplier"), f"{multiplier} is not a BFD multiplier of {profile.name} ({span})")
 
 
-def ttl_security(facts: Facts, name: str, vi: VirtualInterface) -> Found:
+def ttl_security(facts: OrderFacts, name: str, vi: VirtualInterface) -> Found:
     """TTL security is for single-hop sessions (RFC 5082)."""
     bgp = bgp_of(vi)
     if bgp is None or not bgp.ttl_security:
@@ -398,7 +367,7 @@ def ttl_security(facts: Facts, name: str, vi: VirtualInterface) -> Found:
         yield Problem(vi_at(name, "bgp", "ttl_security"), f"TTL security and multihop exclude each other, and {why}")
 
 
-def graceful_restart_bfd(facts: Facts, name: str, vi: VirtualInterface) -> Found:
+def graceful_restart_bfd(facts: OrderFacts, name: str, vi: VirtualInterface) -> Found:
     """The cloud cannot tell a restart, over which it keeps the path, from a dead path, which BFD is to end at once."""
     bgp = bgp_of(vi)
     profile = facts.profile(vi.connection)
@@ -408,7 +377,7 @@ def graceful_restart_bfd(facts: Facts, name: str, vi: VirtualInterface) -> Found
     yield Problem(vi_at(name, "bgp", "graceful_restart"), f"graceful restart and BFD exclude each other, and {why}")
 
 
-def multihop_bfd(facts: Facts, name: str, vi: VirtualInterface) -> Found:
+def multihop_bfd(facts: OrderFacts, name: str, vi: VirtualInterface) -> Found:
     """BFD over several hops is another protocol (RFC 5883) that the cloud must speak."""
     bgp = bgp_of(vi)
     profile = facts.profile(vi.connection)
@@ -419,7 +388,7 @@ def multihop_bfd(facts: Facts, name: str, vi: VirtualInterface) -> Found:
     )
 
 
-def advertise_limit_usual(facts: Facts, name: str, vi: VirtualInterface) -> Found:
+def advertise_limit_usual(facts: OrderFacts, name: str, vi: VirtualInterface) -> Found:
     """A higher limit than the provider's usual one needs its word."""
     bgp = bgp_of(vi)
     limit = facts.profile(vi.connection).advertise_limit
@@ -430,7 +399,7 @@ def advertise_limit_usual(facts: Facts, name: str, vi: VirtualInterface) -> Foun
         )
 
 
-def communities(_facts: Facts, name: str, vi: VirtualInterface) -> Found:
+def communities(_facts: OrderFacts, name: str, vi: VirtualInterface) -> Found:
     """Each half of a community has 16 bits (RFC 1997)."""
     for index, community in enumerate(vi.bgp.communities if vi.bgp is not None else ()):
         if ":" in community and any(int(half) > 65535 for half in community.split(":")):
@@ -438,7 +407,7 @@ def communities(_facts: Facts, name: str, vi: VirtualInterface) -> Found:
             yield Problem(path, f"{community} is not a community: each half is 0-65535")
 
 
-def probe_interval(_facts: Facts, name: str, vi: VirtualInterface) -> Found:
+def probe_interval(_facts: OrderFacts, name: str, vi: VirtualInterface) -> Found:
     """Probes are neither a flood nor useless."""
     interval = (vi.probe or Probe()).interval
     if not PROBE_MIN <= interval <= PROBE_MAX:
@@ -446,7 +415,7 @@ def probe_interval(_facts: Facts, name: str, vi: VirtualInterface) -> Found:
         yield Problem(path, f"{write_duration(interval)} is not a probe interval (10ms to 1h)")
 
 
-def ipv6_mtu(facts: Facts, name: str, vi: VirtualInterface) -> Found:
+def ipv6_mtu(facts: OrderFacts, name: str, vi: VirtualInterface) -> Found:
     """IPv6 does not run over a smaller MTU than 1280."""
     connection = facts.connection(vi.connection)
     mtu = connection.mtu or facts.root(vi.connection)[1].mtu

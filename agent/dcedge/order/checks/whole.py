@@ -4,30 +4,30 @@ from __future__ import annotations
 
 from ipaddress import ip_address
 
-from dcedge.order.checks.facts import (
+from dcedge.order.checks.order_facts import (
     AS_TRANS,
-    Facts,
     Found,
+    OrderFacts,
     warning,
 )
-from dcedge.order.finding import Problem
+from dcedge.order.findings import Problem
 from dcedge.units import shown
 
 
-def router_id(facts: Facts) -> Found:
+def router_id(facts: OrderFacts) -> Found:
     """BGP refuses router IDs that no router can have."""
     identifier = facts.order.router.router_id
     if identifier.is_unspecified or identifier.is_loopback or identifier.is_multicast or identifier.is_reserved:
         yield Problem(("router", "router_id"), f"{identifier} cannot be a router ID; take an address of this router")
 
 
-def router_asn(facts: Facts) -> Found:
+def router_asn(facts: OrderFacts) -> Found:
     """AS_TRANS is nobody's number."""
     if facts.order.router.asn == AS_TRANS:
-        yield Problem(("router", "asn"), f"{AS_TRANS} is AS_TRANS (RFC 6793), nobody's own AS number")
+        yield Problem(("router", "asn"), f"{AS_TRANS} is AS_TRANS (RFC 6793), which nobody may use as its own")
 
 
-def listen(facts: Facts) -> Found:
+def listen(facts: OrderFacts) -> Found:
     """`listen` is an address and a port; beyond this machine it wants protection."""
     path = ("agent", "listen")
     text = facts.order.agent.listen
@@ -46,7 +46,7 @@ def listen(facts: Facts) -> Found:
         yield warning(path, f"{address} is open to the network without TLS or password; see web_config")
 
 
-def something_ordered(facts: Facts) -> Found:
+def something_ordered(facts: OrderFacts) -> Found:
     """An order without virtual interfaces takes all of them away."""
     if not facts.order.virtual_interfaces:
         path = ("virtual_interfaces",)

@@ -1,0 +1,1 @@
+"""HTTP: the server, its protection, and the page."""

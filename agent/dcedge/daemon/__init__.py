@@ -1,0 +1,1 @@
+"""The daemon: its parts, wired together, and the changes that it carries out."""

@@ -1,0 +1,1 @@
+"""One function a layer of the walk: evidence in, an outcome out. Pure."""

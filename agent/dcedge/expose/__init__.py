@@ -1,1 +1,0 @@
-"""What people and programs see: control socket, HTTP, metrics, status."""

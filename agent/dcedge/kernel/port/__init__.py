@@ -1,0 +1,1 @@
+"""The kernel's ports: what they should be, and how they become so."""

@@ -1,0 +1,1 @@
+"""What is seen of the running router: polls, facts, verdicts, and what they were."""

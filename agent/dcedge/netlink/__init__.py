@@ -1,0 +1,1 @@
+"""Netlink by pyroute2: its socket carries the messages, its classes say how they are laid out."""

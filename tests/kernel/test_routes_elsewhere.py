@@ -1,0 +1,159 @@
+"""A session that is up while nothing goes to the cloud, or far too much comes from it: status and explain say why.
+
+The line is untagged, so that this runs wherever there are network namespaces and FRR.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+from tests.lab.clouds import Attachment, FrrCloud, Peer
+from tests.lab.edge import Edge
+from tests.lab.netns import Port, Workspace, leave_on_signals
+from tests.lab.wait import until
+
+pytestmark = [pytest.mark.everywhere, pytest.mark.timeout(120)]
+
+ORDER = """\
+router: {asn: 65010, router_id: 10.255.0.1, advertise: [192.0.2.0/24]}
+connections: {fra-1: {provider: generic, port: eth1, bandwidth: 1G}}
+virtual_gateways: {prod: {vpc: v, asn: 64512, accept: [10.20.0.0/16, 10.21.0.0/16]}}
+virtual_interfaces:
+  prod-a:
+    connection: fra-1
+    virtual_gateway: prod
+    vlan: 0
+    bandwidth: 50M
+    addresses: [{customer: 198.51.100.2/30, cloud: 198.51.100.1}]
+    bgp: {receive_limit: 10}
+"""
+CLOUD, PREFIX = "198.51.100.1", "10.20.0.0/16"
+Seen = tuple[str, str, str, str]
+
+
+@dataclass
+class Line:
+    """An edge and a cloud at the two ends of one fibre; the edge's daemon runs, the cloud's BGP need not yet."""
+
+    edge: Edge
+    cloud: FrrCloud
+
+    def status(self) -> Seen:
+        """State, layer, side and reason of the verdict."""
+        vi = self.edge.virtual_interfaces().get("prod-a", {})
+        return vi.get("verdict", ""), vi.get("layer", ""), vi.get("side", ""), vi.get("reason", "")
+
+    def degraded(self, side: str, *words: str, layer: str = "forwarding") -> None:
+        """Wait until status says so, and see that explain says the same."""
+        (_, _, _, reason) = until(
+            f"{words} to be said", self.status, accept=lambda seen: all(word in seen[3] for word in words)
+        )
+        assert self.status()[:3] == ("degraded", layer, side)
+        outcome = self.edge.dcedge("explain", "prod-a", "--json")
+        finding: dict[str, Any] = outcome.json()["finding"]
+        assert (finding["layer"], finding["side"], finding["text"]) == (layer, side, reason)
+
+    def wait_up(self) -> None:
+        until("prod-a to be as ordered", self.status, accept=lambda seen: seen[0] == "up")
+
+    @contextmanager
+    def other_route(self, *words: str) -> Iterator[None]:
+        """Somebody else's route on the edge, for as long as this lasts."""
+        self.edge.namespace.ip(f"route add {' '.join(words)}")
+        try:
+            yield
+        finally:
+            self.edge.namespace.ip(f"route del {' '.join(words)}")
+
+
+@pytest.fixture
+def bare() -> Iterator[Line]:
+    """The line before the cloud speaks BGP."""
+    leave_on_signals()
+    with Workspace() as work:
+        edge = Edge(work, ORDER)
+        cloud = FrrCloud(work, "prod", 64512, [PREFIX], "10.20.0.1")
+        fibre = edge.plug("eth1", Port(cloud.router, "far"))
+        cloud.attach(Attachment("prod-a", fibre, 0, (Peer(f"{CLOUD}/30", "198.51.100.2"),), 65010))
+        edge.frr.start()
+        edge.start_daemon()
+        yield Line(edge, cloud)
+        edge.stop_daemon()
+
+
+@pytest.fixture
+def line(bare: Line) -> Line:
+    """The line, up."""
+    bare.cloud.start()
+    bare.wait_up()
+    return bare
+
+
+def test_a_route_of_others_takes_what_is_for_the_cloud(line: Line) -> None:
+    for words, said in (
+        ((PREFIX, "via", line.edge.host_address(4)), f"traffic for {PREFIX} leaves by lan0 instead of eth1: a static"),
+        (("blackhole", PREFIX), f"traffic for {PREFIX} has no route instead of eth1: a static route of others"),
+    ):
+        with line.other_route(*words):
+            line.degraded("customer", said)
+        line.wait_up()
+
+
+def test_a_network_of_the_lan_takes_what_is_for_the_cloud(line: Line) -> None:
+    lan = "10.20.0.99/16 dev lan0"
+    line.edge.namespace.ip(f"address add {lan}")
+    line.degraded("customer", f"traffic for {PREFIX} leaves by lan0 instead of eth1: a connected route of others")
+    line.edge.namespace.ip(f"address del {lan}")
+    line.wait_up()
+
+
+def test_a_route_to_what_the_cloud_does_not_announce_is_nobodys_business(line: Line) -> None:
+    with (
+        line.other_route("10.21.0.0/16", "via", line.edge.host_address(4)),
+        line.other_route("blackhole", "10.0.0.0/8"),
+    ):
+        before = line.edge.status()["router"]["taken_at"]
+        until("some looks", line.edge.status, accept=lambda seen: seen["router"]["taken_at"] > before + 8)
+        assert line.status()[0] == "up"
+
+
+def test_a_next_hop_that_bgpd_cannot_reach(line: Line) -> None:
+    line.cloud.frr.load(
+        "route-map ELSEWHERE permit 10\n set ip next-hop 203.0.113.9\nexit\nrouter bgp 64512\n"
+        " address-family ipv4 unicast\n  neighbor 198.51.100.2 route-map ELSEWHERE out\n exit-address-family\nexit\n"
+    )
+    line.cloud.frr.vtysh("clear bgp 198.51.100.2 soft out")
+    line.degraded("cloud", f"FRR does not use {PREFIX} of {CLOUD}: there is no route to its next hop 203.0.113.9")
+
+
+def test_a_route_that_the_kernel_refuses(bare: Line) -> None:
+    """The kernel has no connected route to the gateway any more, which zebra still believes in; TCP takes a detour."""
+    edge = bare.edge.namespace
+    until("the address", lambda: CLOUD[:-1] in edge.run("ip", "route", "show", "dev", "eth1").stdout)
+    bare.cloud.router.ip("address add 203.0.113.1/30 dev prod-a")
+    edge.ip(
+        "address add 203.0.113.2/30 dev eth1",
+        f"route add {CLOUD} via 203.0.113.1 dev eth1 table 100",
+        f"rule add to {CLOUD} lookup 100",
+        "route del 198.51.100.0/30 dev eth1",
+    )
+    bare.cloud.start()
+    bare.degraded("customer", f"zebra could not install {PREFIX}, the kernel refused it", "in `show zebra dplane`")
+
+
+def test_a_cloud_that_announces_far_more_than_was_agreed_on(line: Line) -> None:
+    networks = "".join(f"  network 11.{number}.0.0/16\n" for number in range(40))
+    line.cloud.frr.load(
+        "router bgp 64512\n no bgp network import-check\n address-family ipv4 unicast\n"
+        f"{networks} exit-address-family\nexit\n"
+    )
+    line.degraded(
+        "cloud",
+        f"{CLOUD} announces 42 prefixes, more than the order's receive_limit of 10; 1 of them",
+        layer="prefixes",
+    )
