@@ -32,16 +32,20 @@ WITH_FRR  := providers job faults hitless without_ipv6
 NATIVE_WITH_FRR := bgp_frr bfd_joins failover accept_lists clouds
 # Unit tests of what a browser, Prometheus, Vagrant or the lab kernel makes of our files; and hostile input, at length.
 JUDGED    := $(addprefix tests/unit/,config expose/test_page.py test_vagrant.py test_lab_run.py fuzz)
-# What users and programs meet, which starts daemons and waits for them; and the parts inside.
-OUTSIDE   := $(addprefix tests/unit/,expose test_cli.py test_hostile_clients.py test_latin1_terminal.py test_overload.py)
-HALVES    := outside inside
+# The unit tests that need nothing but Python, in parts that keep two processors busy: what users and what programs meet,
+# which starts daemons and waits for them; what an order says and what FRR is given; passes and probes; and `rest`, all others.
+QUICK     := rest typed orders passes served
+typed     := $(addprefix tests/unit/,test_cli.py test_latin1_terminal.py)
+served    := $(addprefix tests/unit/,expose test_hostile_clients.py test_overload.py)
+orders    := $(addprefix tests/unit/,order bgp)
+passes    := $(addprefix tests/unit/,passes reconcile probe test_intent.py test_transaction.py)
 in_boot    = $(foreach test,$($(1)),tests/kernel/test_$(test).py)
 others     = $(patsubst tests/kernel/test_%.py,%,$(filter-out $(foreach boot,$(filter-out others,$(BOOTS)),$(call in_boot,$(boot))),$(wildcard tests/kernel/test_*.py)))
 DEBIANS   := bookworm trixie
 system_test = echo "system tests: $(1)" && $(LAB) --systemd --timeout $(or $(2),900) $(PYTEST) -qx tests/system/test_$(1).py
 KERNEL_TESTS = $(LAB) $(BOOT_WORDS) --timeout 2700 $(PYTEST) -q -m "not alone"
 
-.PHONY: help demo shell test check matrix frr-tests native-frr $(addprefix quick-,$(HALVES)) lint types unit coverage native kernel $(addprefix boot-,$(BOOTS)) thorough system system-service system-vagrant_lab system-dist_upgrade $(addprefix system-on-,$(DEBIANS)) fresh soak fuzz mutants deb repo release wheel bench bench-page venv deps judges lock format clean
+.PHONY: help demo shell test check matrix frr-tests native-frr $(addprefix quick-,$(QUICK)) lint types unit coverage native kernel $(addprefix boot-,$(BOOTS)) thorough system system-service system-vagrant_lab system-dist_upgrade $(addprefix system-on-,$(DEBIANS)) fresh soak fuzz mutants deb repo release wheel bench bench-page venv deps judges lock format clean
 
 help: ## this list
 	@sed -nE 's/^([a-z-]+):[^#]*## (.*)/  make \1\t\2/p' Makefile | expand -t 18
@@ -61,7 +65,7 @@ test: deps judges venv $(if $(FRR),root-$(FRR)) ## lint, types, unit and kernel 
 	@echo "the demo" && $(LAB) $(PYTEST) -q tests/kernel/test_demo.py
 
 check: venv ## the everyday command: lint, types, and the unit tests that need nothing but Python, in under a minute
-	@$(MAKE) -j4 --output-sync=target lint types $(addprefix quick-,$(HALVES))
+	@$(MAKE) -j7 --output-sync=target lint types $(addprefix quick-,$(QUICK))
 
 matrix: deps judges venv ## every platform that is supported, one after the other; a table at the end (some 40 minutes)
 	@$(PYTHON) -m tests.lab.matrix
@@ -92,10 +96,9 @@ native-frr: deps venv
 	@echo "kernel tests on this machine's own kernel that talk to FRR"
 	@$(if $(FRR),LAB_KERNEL=here $(LAB)) $(PYTEST) -q $(foreach test,$(NATIVE_WITH_FRR),tests/kernel/test_$(test).py)
 
-# The unit tests that need nothing but Python: in two halves of about the same length, for two processors.
-$(addprefix quick-,$(HALVES)): quick-%: venv
-	@echo "unit tests: $*" && $(PYTEST) -q $(addprefix --ignore=,$(JUDGED) $(if $(filter inside,$*),$(OUTSIDE))) \
-	    $(if $(filter inside,$*),tests/unit,$(OUTSIDE))
+$(addprefix quick-,$(QUICK)): quick-%: venv
+	@echo "unit tests: $*" && $(PYTEST) -q --hypothesis-profile=check \
+	    $(addprefix --ignore=,$(JUDGED) $(if $(filter rest,$*),$(foreach part,$(QUICK),$($(part))))) $(or $($*),tests/unit)
 
 root-%:
 	@tests/lab/make-root $*

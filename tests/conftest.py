@@ -15,8 +15,9 @@ KERNEL_TESTS = Path(__file__).parent / "kernel"
 SYSTEM_TESTS = Path(__file__).parent / "system"
 FRESH_TESTS = Path(__file__).parent / "fresh"
 
-# No test asserts how long anything takes; `make fuzz` looks longer.
+# No test asserts how long anything takes; `make check` looks at fewer cases, `make fuzz` at many more.
 settings.register_profile("everyday", deadline=None)
+settings.register_profile("check", max_examples=50, deadline=None)
 settings.register_profile("long", max_examples=5000, deadline=None)
 settings.load_profile("everyday")
 

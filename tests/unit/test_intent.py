@@ -97,7 +97,7 @@ def derived(text: str, drained: set[str], before: Intent = NOTHING) -> Intent:
     return derive(order, Runtime(drained=frozenset(drained)), {}, {}, kernel_has=EVERYTHING, previous=before)
 
 
-@settings(max_examples=60)
+@settings(max_examples=settings().max_examples // 2)
 @given(histories())
 def test_it_does_not_depend_on_what_was_before(steps: list[tuple[str, set[str]]]) -> None:
     before = NOTHING
@@ -107,7 +107,7 @@ def test_it_does_not_depend_on_what_was_before(steps: list[tuple[str, set[str]]]
         assert list(before.interfaces) == list(fresh.interfaces)
 
 
-@settings(max_examples=30)
+@settings(max_examples=settings().max_examples // 4)
 @given(histories(longest=2))
 def test_what_is_as_before_is_the_very_same_object(steps: list[tuple[str, set[str]]]) -> None:
     first, second = steps

@@ -10,6 +10,7 @@ import re
 import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 DAEMONS_FILE = Path("/etc/frr/daemons")
@@ -63,6 +64,7 @@ def read_daemons_file(path: Path) -> DaemonsFile | None:
         return None
 
 
+@lru_cache(maxsize=1)
 def parse_daemons_file(text: str) -> DaemonsFile:
     """What the text sets, the last word of each name winning."""
     settings: dict[str, str | None] = {}

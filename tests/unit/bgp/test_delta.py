@@ -191,7 +191,7 @@ def defaults_told(lines: Iterable[ConfigLine]) -> set[ConfigLine]:
     return {line for line in lines if not line.text.startswith("no neighbor ")}
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=settings().max_examples * 3 // 2)
 @given(before=orders(), after=orders())
 def test_any_order_becomes_any_other_and_back(before: Derived, after: Derived) -> None:
     frr = FakeFrr()
@@ -200,7 +200,6 @@ def test_any_order_becomes_any_other_and_back(before: Derived, after: Derived) -
         assert defaults_told(frr.lines) == defaults_told(lines_of(new))
 
 
-@settings(max_examples=100, deadline=None)
 @given(before=orders(), after=orders())
 def test_beside_an_operators_configuration_nothing_of_it_is_touched(before: Derived, after: Derived) -> None:
     operators = FrrConfig.parse(OPERATOR).lines

@@ -104,6 +104,17 @@ def decode(form: type, request: Message) -> Any:
 
 
 def encode(form: type, head: dict[str, int], attrs: list[Any]) -> bytes:
+    """A message's body; what was encoded once is not again, as each look is told of the same links."""
+    told = (form, f"{head}{attrs}")
+    if told not in _encoded:
+        _encoded[told] = _encode(form, head, attrs)
+    return _encoded[told]
+
+
+_encoded: dict[tuple[type, str], bytes] = {}
+
+
+def _encode(form: type, head: dict[str, int], attrs: list[Any]) -> bytes:
     said = form()
     for name, value in head.items():
         said[name] = value

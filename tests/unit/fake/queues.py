@@ -9,6 +9,7 @@ import errno
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 
 from pyroute2.netlink import NLM_F_CREATE, NLM_F_EXCL, NLM_F_REPLACE
@@ -335,6 +336,7 @@ def _options(request: Message) -> bytes:
     return attributes(request.body[20:]).get(TCA_OPTIONS, b"")
 
 
+@cache
 def _encoded(index: int, handle: int, parent: int, info: int, kind: str, options: bytes | None) -> bytes:
     """A tcmsg; its options as bytes, since pyroute2 does not write all of them back as they were."""
     said = tcmsg()

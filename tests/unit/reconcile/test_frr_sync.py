@@ -226,7 +226,7 @@ def test_who_needs_no_key_any_more_is_not_held_shut(tmp_path: Path, monkeypatch:
     assert make_pass(part, plain) == []
 
 
-@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(before=orders(), after=orders())
 def test_what_was_read_back_is_what_a_look_at_everything_sees(
     tmp_path_factory: pytest.TempPathFactory, before: Derived, after: Derived
