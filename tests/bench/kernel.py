@@ -21,6 +21,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from ipaddress import IPv4Address, IPv6Address, ip_interface
 from pathlib import Path
 
@@ -125,11 +126,19 @@ def timed_commands(*commands: str) -> float:
 
 
 class Ours:
-    """A reconciler with a state folder of its own, and no FRR."""
+    """A reconciler with a state folder of its own, held as the daemon holds its, and no FRR."""
 
     def __init__(self, folder: Path) -> None:
         settings = Settings(state_dir=folder / "state")
-        self.reconciler = Reconciler(settings, Store(settings.state_dir), FrrClient("bench-none"))
+        store = Store(settings.state_dir)
+        self._open = ExitStack()
+        self._open.enter_context(store.writer())
+        self.reconciler = Reconciler(settings, store, FrrClient("bench-none"))
+        self._open.callback(self.reconciler.close)
+
+    def close(self) -> None:
+        """Let go of the kernel and the state folder; what was made stays."""
+        self._open.close()
 
     def apply(self, loaded: Loaded, dirty: DirtySet | None = None) -> float:
         """One pass; seconds from the parsed order to the last acknowledgement. Fails where anything did."""
@@ -195,7 +204,7 @@ def against_tools(report: Report, folder: Path) -> None:
     loaded = parse_order(order_text(TOOL_SIZE), "bench")
     report.add(f"apply-{TOOL_SIZE}-vs-ifupdown2", timed(ours.apply, loaded), theirs, "ifup -a, without shaper")
     ours.purge()
-    ours.reconciler.close()
+    ours.close()
 
 
 def scale(report: Report, folder: Path) -> None:
@@ -212,7 +221,7 @@ def scale(report: Report, folder: Path) -> None:
         report.add(f"apply-{count}", timed(ours.apply, loaded), reference, "ip -batch + tc -batch")
         report.add(f"noop-{count}", timed(ours.apply, loaded), dumps, "ip -j link, addr; tc -j qdisc, class, filter")
         report.add(f"purge-{count}", timed(ours.purge), removal, "ip -batch link del")
-        ours.reconciler.close()
+        ours.close()
 
 
 def nothing(ours: Ours, count: int) -> float:
@@ -240,7 +249,7 @@ def single_changes(report: Report, folder: Path) -> None:
         if count != 10:
             report.add(f"add-one-{count}-kernel", kernel[count], kernel[10], "the same at 10", "ms")
         ours.purge()
-        ours.reconciler.close()
+        ours.close()
         time.sleep(count / LINKS_A_SECOND)
 
 

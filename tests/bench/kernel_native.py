@@ -174,7 +174,7 @@ def ours(report: Report, work: Workspace, count: int) -> tuple[Figures, str]:
     purge = router.timed(agent.purge)
     left = router.edge.run("tc", "qdisc", "show", "dev", "e0", "root").stdout
     assert "dce:" not in left, left
-    router.edge.call(agent.reconciler.close)
+    router.edge.call(agent.close)
     return Figures(apply, noop, purge), table
 
 

@@ -103,6 +103,7 @@ _VRF = Reader(vrf, "IFLA_VRF_TABLE")
 CONF4 = Reader(ipv4_devconf_read, *(name for name, _ in IPV4_CONF))
 CONF6 = Reader(_IPV6.ipv6_devconf, *(name for name, _ in IPV6_CONF))
 _HARDWARE = Reader(link_message, "IFLA_ADDRESS")
+_NAME = Reader(link_message, "IFLA_IFNAME")
 
 
 def is_ingress_device(link: LinkView) -> bool:
@@ -155,6 +156,11 @@ def link_view(data: memoryview, start: int, end: int) -> LinkView:
         bond=settings.get("bond"),
         control_pcp=settings.get("control_pcp", 0),
     )
+
+
+def link_name(data: memoryview, start: int, end: int) -> str:
+    """A link's name alone, from the same body."""
+    return str(_NAME.read(data, start, end)["IFLA_IFNAME"])
 
 
 def _vlan(said: Read) -> dict[str, Any]:

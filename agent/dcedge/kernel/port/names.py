@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Container, Iterable
 
 from dcedge.kernel import questions
-from dcedge.kernel.link.view import link_view
+from dcedge.kernel.link.view import link_name
 from dcedge.netlink.socket import RouteSocket
 
 
@@ -21,7 +21,7 @@ def port_names(sock: RouteSocket, ports: Iterable[str], known: Container[str] = 
         if name in known:
             continue
         # The kernel looks for what is asked by alternative name among the links' own names as well.
-        link = sock.get(questions.link_by_any_name(name), link_view)
-        if link is not None and link.name != name and link.name not in ports and link.name not in found.values():
-            found[name] = link.name
+        own = sock.get(questions.link_by_any_name(name), link_name)
+        if own is not None and own != name and own not in ports and own not in found.values():
+            found[name] = own
     return found

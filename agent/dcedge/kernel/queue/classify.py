@@ -10,6 +10,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from functools import lru_cache
 from socket import IPPROTO_ICMPV6, IPPROTO_TCP, IPPROTO_UDP
 
 from pyroute2.protocols import ETH_P_ARP, ETH_P_IP, ETH_P_IPV6
@@ -31,12 +32,16 @@ _AND, _ADD, _RETURN_ACCUMULATOR = 0x54, 0x04, 0x16
 _INSTRUCTION = struct.Struct("=HBBI")  # sock_filter: code, jump if true, jump if false, constant
 
 
+_WORD = struct.Struct("=I")
+
+
 @dataclass(slots=True)
 class _Assembly:
-    """Instructions in which jumps name their targets until the end."""
+    """Instructions in which jumps name their targets until the end, and words of addresses are zero."""
 
     lines: list[tuple[int, int, str]] = field(default_factory=list)
     places: dict[str, int] = field(default_factory=dict)
+    words_at: list[int] = field(default_factory=list)
 
     def load(self, code: int, offset: int) -> None:
         self.lines.append((code, offset, ""))
@@ -51,6 +56,11 @@ class _Assembly:
             self.lines.append((_JUMP, 0, target))
         if not values:
             self.lines.append((_JUMP, 0, target))
+
+    def to_where_word(self, target: str) -> None:
+        """Go there where the accumulator is the next word of the addresses."""
+        self.words_at.append(len(self.lines) * _INSTRUCTION.size + _INSTRUCTION.size - _WORD.size)
+        self.to(target, 0)
 
     def label(self, name: str) -> None:
         self.places[name] = len(self.lines)
@@ -83,6 +93,17 @@ def control_classifier(addresses: Iterable[Address], class_handle: int, mark: in
     by_family: dict[int, list[Address]] = {4: [], 6: []}
     for address in addresses:
         by_family[address.version].append(address)
+    packed = b"".join(address.packed for address in (*by_family[4], *by_family[6]))
+    program, words_at = _assembled(len(by_family[4]), len(by_family[6]), class_handle)
+    filled = bytearray(program)
+    for at, word in zip(words_at, struct.unpack(f"!{len(packed) // _WORD.size}I", packed), strict=True):
+        _WORD.pack_into(filled, at, word)
+    return Classifier(bytes(filled), mark)
+
+
+@lru_cache(maxsize=64)
+def _assembled(ipv4_count: int, ipv6_count: int, class_handle: int) -> tuple[bytes, tuple[int, ...]]:
+    """The program for so many addresses, and where their words belong: thousands of links differ in nothing else."""
     code = _Assembly()
     code.load(_LD_HALF, _PROTOCOL)
     code.to("ipv4", ETH_P_IP)
@@ -92,8 +113,8 @@ def control_classifier(addresses: Iterable[Address], class_handle: int, mark: in
 
     code.label("ipv4")
     code.network(_LD_WORD, 12)
-    for address in by_family[4]:
-        code.to("ipv4 ours", int(address))
+    for _ in range(ipv4_count):
+        code.to_where_word("ipv4 ours")
     code.to("other")
     code.label("ipv4 ours")
     code.network(_LD_BYTE, 0)
@@ -105,10 +126,10 @@ def control_classifier(addresses: Iterable[Address], class_handle: int, mark: in
     code.label("ipv6")
     code.network(_LD_BYTE, 6)
     code.to("icmpv6", IPPROTO_ICMPV6)
-    for number, address in enumerate(by_family[6]):
-        for word, value in enumerate(struct.unpack("!4I", address.packed)):
+    for number in range(ipv6_count):
+        for word in range(4):
             code.network(_LD_WORD, 8 + 4 * word)
-            code.to(f"ipv6 {number} {word}", value)
+            code.to_where_word(f"ipv6 {number} {word}")
             code.to(f"ipv6 not {number}")
             code.label(f"ipv6 {number} {word}")
         code.to("ipv6 ours")
@@ -129,7 +150,7 @@ def control_classifier(addresses: Iterable[Address], class_handle: int, mark: in
     code.give(0)
     code.label("control")
     code.give(class_handle)
-    return Classifier(code.bytes(), mark)
+    return code.bytes(), tuple(code.words_at)
 
 
 def vlan_program(first_handle: int) -> bytes:
