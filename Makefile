@@ -30,10 +30,12 @@ ALONE     := rates hitless
 # Those of them, and of the native ones, that talk to FRR.
 WITH_FRR  := providers job faults hitless without_ipv6
 NATIVE_WITH_FRR := bgp_frr bfd_joins failover accept_lists clouds
-# Unit tests of what a browser, Prometheus, Vagrant or the lab kernel makes of our files; and hostile input, at length.
-JUDGED    := $(addprefix tests/unit/,config expose/test_page.py test_vagrant.py test_lab_run.py fuzz)
+# Unit tests of what a browser, Prometheus, Vagrant, a hook or the lab kernel makes of our files; and hostile input, at
+# length.
+JUDGED    := $(addprefix tests/unit/,config expose/test_page.py test_forge.py test_vagrant.py test_lab_run.py fuzz)
 # The unit tests that need nothing but Python, in parts that keep two processors busy: what users and what programs meet,
-# which starts daemons and waits for them; what an order says and what FRR is given; passes and probes; and `rest`, all others.
+# which starts daemons and waits for them; what an order says and what FRR is given; passes and probes; and `rest`, all
+# others.
 QUICK     := rest typed orders passes served
 typed     := $(addprefix tests/unit/,test_cli.py test_latin1_terminal.py)
 served    := $(addprefix tests/unit/,expose test_hostile_clients.py test_overload.py)

@@ -13,6 +13,7 @@ import pytest
 
 from dcedge.api.metrics.exposition import TEXT
 from dcedge.api.metrics.instruments import DaemonMetrics, counts
+from dcedge.daemon import passes
 from dcedge.daemon.service import Service
 from dcedge.daemon.tasks import BACKOFF_SECONDS, Tasks
 from dcedge.errors import KernelError
@@ -161,7 +162,7 @@ def test_a_pass_goes_on_though_who_asked_for_it_has_gone(monkeypatch: pytest.Mon
     assert order == ["begins", "ends", "begins", "ends"]
 
 
-@pytest.mark.parametrize("case", ["an event", "another runtime", "a waiting command", "a failure"])
+@pytest.mark.parametrize("case", ["an event", "another runtime", "a waiting command", "a failure", "enough of it"])
 def test_a_full_resync_gives_way_to_what_an_event_tells(
     case: str, monkeypatch: pytest.MonkeyPatch, daemon: Service
 ) -> None:
@@ -200,6 +201,8 @@ def test_a_full_resync_gives_way_to_what_an_event_tells(
         await daemon.runner.make_due()
         await asyncio.gather(*commands)
 
+    if case == "enough of it":
+        monkeypatch.setattr(passes, "GIVING_WAY_SECONDS", 0.0)
     monkeypatch.setattr(daemon.reconciler, "run", run)
     try:
         asyncio.run(twice())
@@ -210,10 +213,12 @@ def test_a_full_resync_gives_way_to_what_an_event_tells(
         "another runtime": ["resync ends"],
         "a waiting command": ["resync ends", "command", "pass over {7}"],
         "a failure": [],
+        "enough of it": ["resync ends"],
     }
     assert steps == ["resync", "resync", *after[case]]
-    assert daemon.runner.busy == (case == "another runtime")
-    assert daemon.queue.seconds_until_due() <= (1.0 if case in {"a failure", "another runtime"} else 60.0)
+    still_due = case in {"another runtime", "enough of it"}
+    assert daemon.runner.busy == still_due
+    assert daemon.queue.seconds_until_due() <= (1.0 if still_due or case == "a failure" else 60.0)
 
 
 def test_a_task_that_fails_is_told_counted_and_goes_on(caplog: pytest.LogCaptureFixture) -> None:

@@ -55,7 +55,6 @@ class PassRunner:
         self._log_handler = log_handler
         self._turn = asyncio.Lock()
         self._waiting = 0  # for their turn
-        self._logged_urgent: LoggedPass | None = None
         self._making: set[asyncio.Future[PassResult]] = set()
         self.ended: Callable[[PassResult], None] = lambda _: None
         self.log = PassLog()
@@ -119,24 +118,18 @@ class PassRunner:
             return
         _tell_failures(result)
 
-    def take_urgent(self, intent: Intent, accept: Callable[[DirtySet], bool]) -> PassRequest | None:
-        """The incremental pass that a full resync for this intent gives way to now.
+    def may_pause(self, intent: Intent) -> bool:
+        """Whether a full resync for this intent may pause: nobody waits for its end, and the same is in force still.
 
-        None where somebody waits for its end, or where something else is in force by now: what is dirty may be so for
-        that reason.
+        Else what is dirty may be so for what is in force by now.
         """
         loaded = self._in_force.loaded
         same = loaded is not None and loaded.order is intent.order and self._in_force.runtime == intent.runtime
-        request = self._queue.take_urgent(accept) if same and not self._waiting else None
-        if request is not None:
-            self._logged_urgent = self.log.began(request, self._queue.reasons)
-        return request
+        return same and not self._waiting
 
-    def urgent_ended(self, result: PassResult) -> None:
-        """It has ended so; of all else than what it repaired the full resync tells."""
-        assert self._logged_urgent is not None
-        self.log.ended(self._logged_urgent, result)
-        self._queue.repaired_meanwhile(result)
+    def repaired_meanwhile(self, logged: LoggedPass, result: PassResult) -> None:
+        """An incremental pass during a full resync, which tells of all else than what this one repaired."""
+        self.log.ended(logged, result)
         self._count_repairs(result)
         _tell_failures(result)
 
@@ -207,16 +200,28 @@ class _Meanwhile:
     def __init__(self, runner: PassRunner, queue: PassQueue, intent: Intent, loop: asyncio.AbstractEventLoop) -> None:
         self._runner, self._queue, self._intent, self._loop = runner, queue, intent, loop
         self._until = time.monotonic() + GIVING_WAY_SECONDS
+        self._logged: LoggedPass | None = None
 
     def take(self, accept: Callable[[DirtySet], bool]) -> PassRequest | None:
         """The incremental pass that is due now, if its dirty set is accepted."""
         if not self._queue.urgent() or time.monotonic() > self._until:
             return None
-        return self._in_loop(lambda: self._runner.take_urgent(self._intent, accept))
+        return self._in_loop(lambda: self._take(accept))
 
     def ended(self, result: PassResult) -> None:
         """It has ended so."""
-        self._in_loop(lambda: self._runner.urgent_ended(result))
+        self._in_loop(lambda: self._ended(result))
+
+    def _take(self, accept: Callable[[DirtySet], bool]) -> PassRequest | None:
+        request = self._queue.take_urgent(accept) if self._runner.may_pause(self._intent) else None
+        if request is not None:
+            self._logged = self._runner.log.began(request, self._queue.reasons)
+        return request
+
+    def _ended(self, result: PassResult) -> None:
+        assert self._logged is not None
+        self._queue.repaired_meanwhile(result)
+        self._runner.repaired_meanwhile(self._logged, result)
 
     def _in_loop(self, call: Callable[[], T]) -> T:
         async def called() -> T:
