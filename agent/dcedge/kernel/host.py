@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
@@ -20,26 +20,24 @@ _ACCEPTED = {1, 2}  # accept_ra: by a host, by a router too
 @dataclass(frozen=True, slots=True)
 class Host:
     """`ipv6`: this kernel has it. `advertised`: the links by which the kernel has a default route from a router's
-    advertisement (RFC 4861), which it gives up on a link that forwards, but where accept_ra is 2."""
+    advertisement (RFC 4861), which it gives up on a link that forwards, but where accept_ra is 2; and those by which
+    it had one before, which after a reboot comes later than we do."""
 
     for_all: ForAll = NOTHING_SET
     ipv6: bool = True
     advertised: tuple[str, ...] = ()
 
     @classmethod
-    def read(cls, sock: RouteSocket) -> Host:
-        """As it is now. Raises KernelError."""
+    def read(cls, sock: RouteSocket, settings_before: Iterable[str] = ()) -> Host:
+        """As it is now; `settings_before`: the paths of the settings that dcedge changed. Raises KernelError."""
         if not proc_sys.has_ipv6():
             return cls(ForAll.read(), ipv6=False)
-        return cls(ForAll.read(), ipv6=True, advertised=tuple(_advertised(sock)))
-
-
-def _advertised(sock: RouteSocket) -> Iterator[str]:
-    links = (link_at(sock, index) for index in sorted(advertised_defaults(sock)))
-    for link in links:
+        now = (link_at(sock, index) for index in sorted(advertised_defaults(sock)))
+        before = (PurePosixPath(path).parent.name for path in sorted(settings_before) if is_accept_ra(path))
+        links = dict.fromkeys((*(link.name for link in now if link is not None), *before))
         # Elsewhere somebody else reads the advertisements, such as systemd-networkd.
-        if link is not None and proc_sys.read(accept_ra(link.name)) in _ACCEPTED:
-            yield link.name
+        heeding = tuple(link for link in links if proc_sys.read(accept_ra(link)) in _ACCEPTED)
+        return cls(ForAll.read(), ipv6=True, advertised=heeding)
 
 
 def accept_ra(link: str) -> str:

@@ -25,7 +25,6 @@ from dcedge.kernel.queue.handles import ROOT_HANDLE
 from dcedge.kernel.ranks import ROUTE_PROTOCOL
 from dcedge.netlink.descriptions import (
     INGRESS_FILTERS,
-    RT_TABLE_MAIN,
     RTEXT_FILTER_SKIP_STATS,
     link_message,
     queue_message,
@@ -95,9 +94,8 @@ def our_routes(family: int) -> Request:
 
 
 def advertised_routes() -> Request:
-    """The IPv6 routes of the main table that come by router advertisements."""
-    content = {"family": AF_INET6, "proto": rt_proto["ra"], "table": RT_TABLE_MAIN}
-    return request(rtmsg, RTM_GETROUTE, 0, content)
+    """The IPv6 routes that come by router advertisements, in every table: a link in a VRF has its own there."""
+    return request(rtmsg, RTM_GETROUTE, 0, {"family": AF_INET6, "proto": rt_proto["ra"]})
 
 
 def route_to(address: Address, vrf: int = 0) -> Request:

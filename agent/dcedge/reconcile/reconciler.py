@@ -21,6 +21,7 @@ from dcedge.frr.observe import warnings
 from dcedge.frr.start_file import forwarding_warnings
 from dcedge.frr.started import Started, start_problems
 from dcedge.frr.vty import FrrClient
+from dcedge.kernel import proc_sys
 from dcedge.kernel.capabilities import capabilities
 from dcedge.kernel.context import Failure
 from dcedge.kernel.culprit import Culprits
@@ -103,7 +104,7 @@ class Reconciler:
         secrets, problems = read_credentials(intended, self.settings.credentials, self.handed_over)
         secrets = {**secrets, **kept_secrets}
         previous = self._observer.last_intent
-        host = Host.read(self.sock) if reread_host else previous.host
+        host = Host.read(self.sock, self.store.owned().sysctl_before) if reread_host else previous.host
         known = self.kernel.observed.indices if self.kernel.observed is not None else {}
         ports = port_names(self.sock, ports_of(order), known)
         return derive(
@@ -308,12 +309,15 @@ def _our_links(state: State) -> frozenset[str]:
 def purge_intent(owned: Owned) -> Intent:
     """What should be when nothing is ordered: the settings as they were found, and nothing of ours.
 
-    The daemon's user can write what is noted as owned: a setting that no order makes is left alone.
+    The daemon's user can write what is noted as owned: a setting that no order makes is left alone. So is one that went
+    with its link.
     """
     kernel: dict[Key, Resource] = {}
     for path, value in owned.sysctl_before.items():
         if not (path in SETTINGS or is_accept_ra(path)) or type(value) is not int:
             log.error("the state file has %r as a setting to restore, but dcedge never changes it: ignored", path)
+            continue
+        if proc_sys.read(path) is None:
             continue
         setting = Sysctl(path, value)
         kernel[setting.key] = setting

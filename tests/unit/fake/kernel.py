@@ -181,9 +181,9 @@ class FakeKernel(Namespace):
             self.vrf_rules.discard(family)
             self._tell(rtnl.RTM_DELRULE, lambda: b"\0" * 12)
 
-    def add_advertised_default(self, name: str) -> None:
-        """A router on a link has advertised itself as the IPv6 default."""
-        key = RouteKey("::/0", TABLE_MAIN, 1024)
+    def add_advertised_default(self, name: str, table: int = TABLE_MAIN) -> None:
+        """A router on a link has advertised itself as the IPv6 default; `table`: of the VRF that the link is in."""
+        key = RouteKey("::/0", table, 1024)
         self.routes[key] = Route(((self.link(name).index, ""),), rtnl.rt_proto["ra"])
 
     def has_advertised_default(self) -> bool:

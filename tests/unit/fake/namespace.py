@@ -437,13 +437,14 @@ class Namespace:
                 route.hops = tuple((0 if index == link.index else index, gateway) for index, gateway in route.hops)
 
     def routes_asked(self, request: Message) -> Answers:
-        """RTM_GETROUTE, of one protocol where it is given."""
+        """RTM_GETROUTE, of one protocol and table where they are given."""
         asked = decode(rtmsg, request)
         self._check_family(asked["family"], errno.EOPNOTSUPP)
         for key, route in self.routes.items():
             network = ip_network(key.prefix)
             family = AF_INET if network.version == 4 else AF_INET6
-            if family == asked["family"] and asked["proto"] in {0, route.protocol}:
+            table = asked["table"] in {0, key.table}
+            if family == asked["family"] and asked["proto"] in {0, route.protocol} and table:
                 yield rtnl.RTM_NEWROUTE, route_body(key, route)
 
     def rules_asked(self, request: Message) -> Answers:

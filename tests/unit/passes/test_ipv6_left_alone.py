@@ -54,6 +54,32 @@ def test_only_links_that_have_such_a_default_heed_advertisements_and_none_of_our
     assert router.kernel.sysctl(ACCEPT_RA.format("eth1.1")) != 2
 
 
+def test_the_default_of_a_port_in_somebodys_vrf_stays_too(router: FakeRouter) -> None:
+    router.kernel.add_link("mgmt1", up=True)
+    router.kernel.add_advertised_default("mgmt1", table=1100)
+    router.run(ONE)
+    assert router.kernel.sysctl(ACCEPT_RA.format("mgmt1")) == 2
+
+
+def test_after_a_reboot_the_default_may_come_later_than_the_order(router: FakeRouter) -> None:
+    router.run(ONE)
+    router.kernel.set_sysctl(ACCEPT_RA.format("mgmt0"), 1)
+    router.kernel.set_sysctl("net/ipv6/conf/all/forwarding", 0)
+    router.kernel.routes.clear()
+    router.start()
+    assert router.run(ONE).complete
+    assert router.kernel.sysctl(ACCEPT_RA.format("mgmt0")) == 2
+    assert told(router.run(ONE)) == []
+
+
+def test_a_purge_does_not_wait_for_the_settings_of_a_port_that_is_gone(router: FakeRouter) -> None:
+    router.run(ONE)
+    router.kernel.remove_link("mgmt0")
+    result = router.purge()
+    assert result.complete, result.failures
+    assert router.kernel.sysctl("net/ipv6/conf/all/forwarding") == 0
+
+
 def test_what_systemd_networkd_reads_by_itself_is_left_to_it(router: FakeRouter) -> None:
     router.kernel.set_sysctl(ACCEPT_RA.format("mgmt0"), 0)
     router.run(ONE)
