@@ -123,4 +123,4 @@ def _found(port: Link, owned: Owned) -> Found:
     """What a port is like; its MTU is the one that it had before any order changed it."""
     read = ((name, proc_sys.read(f"net/ipv6/conf/{port.name}/{name}")) for name, _ in IPV6_CONF)
     conf6 = tuple((name, value) for name, value in read if value is not None)
-    return Found(port.alias, owned.port_mtu_before.get(port.name, port.mtu), port.conf4, conf6)
+    return Found(port.alias, owned.port_mtu_before.get(port.name, port.mtu), port.conf4, conf6, port.up)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from dcedge.order.model import Order
@@ -75,6 +77,17 @@ def test_the_mtu_that_was_found_is_put_back_whatever_was_ordered_in_between(
     assert settings(router) == before
 
 
+@pytest.mark.parametrize("found", [{"mtu": 1500}, {"up": False}])
+def test_a_port_that_gets_tags_instead_keeps_what_they_need(router: FakeRouter, found: dict[str, Any]) -> None:
+    router.kernel.set_link("eth1", **found)
+    port: dict[str, object] = {"provider": "generic", "port": "eth1", "bandwidth": "1G", "mtu": 8500}
+    router.run(order({"a": vi(1, vlan=0)}, connections={"fra-1": port}))
+    result = router.run(JUMBO)
+    assert result.complete, told(result)
+    assert router.kernel.link("eth1").up
+    assert told(router.run(JUMBO)) == []
+
+
 def test_the_mtu_that_somebodys_vlan_needs_stays_and_is_said(router: FakeRouter) -> None:
     router.kernel.add_link("eth1.77", below="eth1", up=True, vlan=77, mtu=9000)
     result = router.run(UNTAGGED)
@@ -89,6 +102,39 @@ def test_the_mtu_that_somebodys_vlan_needs_stays_and_is_said(router: FakeRouter)
 def test_lowering_a_ports_mtu_is_said_to_interrupt_it(router: FakeRouter) -> None:
     (lowered,) = (o for o in router.run(UNTAGGED).done.operations if "MTU 9000 -> 1500" in o.describe())
     assert lowered.disruption == "link"
+
+
+DOWN = order({"a": vi(1, vlan=0, admin="down")})
+
+
+@pytest.mark.parametrize("restarted", [False, True])
+def test_a_port_whose_virtual_interface_is_down_is_down_and_comes_up_afterwards(
+    router: FakeRouter, restarted: bool
+) -> None:
+    assert router.run(DOWN).complete
+    assert not router.kernel.link("eth1").up
+    assert told(router.run(DOWN)) == []
+    if restarted:
+        router.start()
+    router.purge()
+    assert router.kernel.link("eth1").up
+
+
+def test_a_port_that_was_down_is_down_again_afterwards(router: FakeRouter) -> None:
+    router.kernel.set_link("eth1", up=False)
+    assert router.run(UNTAGGED).complete
+    assert router.kernel.link("eth1").up
+    router.purge()
+    assert not router.kernel.link("eth1").up
+
+
+def test_a_port_that_somebodys_vlan_is_on_is_not_set_down(router: FakeRouter) -> None:
+    router.kernel.add_link("eth1.77", below="eth1", up=True, vlan=77)
+    result = router.run(DOWN)
+    assert result.complete
+    assert router.kernel.link("eth1").up
+    assert [text for text in result.warnings if "eth1 stays up" in text and "a is down for BGP and routes only" in text]
+    assert told(router.run(DOWN)) == []
 
 
 MACSEC = order({"a": vi(1)}, connections={"fra-1": {"provider": "generic", "port": "macsec0", "bandwidth": "1G"}})

@@ -83,8 +83,9 @@ def _remove_link(context: Context, operation: Operation, link: Link) -> Iterator
         yield Step(operation, q.delete_root(index), fine)
     if link.altname is not None:
         yield Step(operation, m.altname(index, link.altname, add=False), fine)
-    was = link.found if link.found is not None else Found("", link.mtu, (), ())
+    was = link.found if link.found is not None else Found("", link.mtu, (), (), link.up)
     mtu = max(was.mtu, link.floor)
+    up = was.up or link.floor > 0
     yield Step(
         operation,
         m.set_link(
@@ -92,6 +93,7 @@ def _remove_link(context: Context, operation: Operation, link: Link) -> Iterator
             alias=was.alias,
             mtu=mtu if mtu != link.mtu else None,
             conf4=was.conf4,
+            up=up if up != link.up else None,
             master=0 if link.master is not None else None,
         ),
         fine,
@@ -155,7 +157,7 @@ def _change_link(context: Context, operation: Operation, before: Link | None, af
         operation,
         m.set_link(
             index,
-            up=after.up if after.up != before.up else None,
+            up=up if (up := after.up_on(before)) != before.up else None,
             mtu=mtu if (mtu := after.mtu_on(before)) != before.mtu else None,
             alias=after.alias if after.alias != before.alias else None,
             conf4=after.conf4 if after.conf4 != before.conf4 else (),
@@ -164,7 +166,7 @@ def _change_link(context: Context, operation: Operation, before: Link | None, af
     )
     if before.control_pcp != after.control_pcp:
         yield Step(operation, m.set_control_pcp(index, after.control_pcp))
-    if master is not None or (before.up and not after.up):
+    if master is not None or (before.up and not up):
         yield from context.put_back_ipv6(operation, index, link=after.name)
     if before.conf6 != after.conf6:
         context.write_conf6(operation, after, after.conf6)

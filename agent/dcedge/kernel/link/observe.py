@@ -8,6 +8,7 @@ from dcedge.kernel.link.resource import Found, Link
 from dcedge.kernel.link.view import LinkView
 from dcedge.kernel.naming import ALIAS_PREFIX, ALTNAME_PREFIX, BOND_ALIAS, CONNECTION_ALIAS, VRF_ALIAS
 from dcedge.kernel.observe_context import ObserveContext
+from dcedge.kernel.port.resource import Port
 from dcedge.kernel.view import KernelView
 from dcedge.plan.resource import Key, Resource, State
 
@@ -37,6 +38,9 @@ def our_links(
         if wanted is None and link.alias.startswith(CONNECTION_ALIAS) and link.index in needed:
             continue
         floor = needed.get(link.index, 0)
+        port = intent.get(Key("port", link.name))
+        if wanted is None and isinstance(port, Port) and not port.exact:
+            floor = max(floor, port.mtu_min)
         if link.kind != "vlan" and not marked and not (isinstance(wanted, Link) and wanted.tag is None):
             if wanted is not None:
                 ours[link.index] = _link(view, link, wanted, floor, foreign=True)

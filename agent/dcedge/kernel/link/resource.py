@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from dcedge.kernel.bond.resource import taken_by_others
@@ -22,6 +22,7 @@ class Found:
     mtu: int
     conf4: Settings
     conf6: Settings
+    up: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,8 +43,8 @@ class Link(KernelResource):
     master: str | None = None  # its VRF
     control_pcp: int = 0  # the 802.1p priority of the router's own control packets
     depth: int = field(default=1, compare=False)  # its number of tags
-    # Observed, of a port: the device of somebody else's that has it, with its kind; the MTU that other people's links
-    # on it need; what it was like before.
+    # Observed, of a port: the device of somebody else's that has it, with its kind; the MTU that other links on it
+    # need, other people's or those of an order that has it for itself no longer; what it was like before.
     member_of: str = ""
     floor: int = 0
     found: Found | None = None
@@ -77,6 +78,10 @@ class Link(KernelResource):
         """The MTU that it gets: its own, and never less than others need on a port."""
         return max(self.mtu, observed.floor)
 
+    def up_on(self, observed: Link) -> bool:
+        """Whether it is set up: a port that carries others' links is not set down with what is ours."""
+        return self.up or (observed.floor > 0 and observed.up)
+
     def describe(self) -> str:
         if self.tag is None:
             return f"untagged, MTU {self.mtu}" + (f", VRF {self.master}" if self.master else "")
@@ -106,7 +111,7 @@ class Link(KernelResource):
             changes.append(Change("VRF", observed.master or "none", self.master or "none", "link"))
         if self.control_pcp != observed.control_pcp:
             changes.append(Change("802.1p of control packets", str(observed.control_pcp), str(self.control_pcp)))
-        if self.up != observed.up:
+        if self.up_on(observed) != observed.up:
             before, after = ("up", "down") if observed.up else ("down", "up")
             changes.append(Change("state", before, after, "link" if observed.up else "none"))
         if self.alias != observed.alias:
@@ -117,14 +122,17 @@ class Link(KernelResource):
         changes += settings_changed("ipv6", self.conf6, observed.conf6)
         return tuple(changes)
 
-    def warnings(self, observed: Link, for_all: ForAll) -> Iterable[str]:
-        if self.tag is not None or observed.floor <= self.mtu:
-            return ()
-        text = (
-            f"{observed.name} keeps MTU {observed.floor}, which other links on it need: packets of more than"
-            f" {self.mtu} bytes to {', '.join(self.affects)} may be lost"
-        )
-        return (text,)
+    def warnings(self, observed: Link, for_all: ForAll) -> Iterator[str]:
+        if self.tag is not None:
+            return
+        if observed.floor > self.mtu:
+            yield (
+                f"{observed.name} keeps MTU {observed.floor}, which other links on it need: packets of more than"
+                f" {self.mtu} bytes to {', '.join(self.affects)} may be lost"
+            )
+        if self.up_on(observed) != self.up:
+            names = ", ".join(self.affects)
+            yield f"{observed.name} stays up, which other links on it need: {names} is down for BGP and routes only"
 
 
 def _place(link: Link) -> str:

@@ -10,7 +10,7 @@ from dcedge.order.resolve import ResolvedInterface
 
 
 def derive_shared(ordered: Ordered) -> Iterator[Port]:
-    """Each port with the MTU that its virtual interfaces need."""
+    """Each port with the MTU that its virtual interfaces need; up, but where one has it for itself and is down."""
     on_it: dict[str, list[ResolvedInterface]] = {}
     for interface in ordered.interfaces:
         on_it.setdefault(interface.port, []).append(interface)
@@ -18,4 +18,5 @@ def derive_shared(ordered: Ordered) -> Iterator[Port]:
         mtu = max(user.mtu for user in users)
         needy = tuple(user.name for user in users if user.mtu == mtu)
         tagged = any(user.tags for user in users)
-        yield Port(name, mtu, True, tuple(user.name for user in users), needy, tagged=tagged)
+        up = tagged or any(user.admin != "down" for user in users)
+        yield Port(name, mtu, up, tuple(user.name for user in users), needy, tagged=tagged)

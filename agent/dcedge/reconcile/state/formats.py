@@ -151,7 +151,10 @@ def _found_from(data: Mapping[str, Any]) -> Found:
     conf4, conf6 = _numbers(data["ipv4"]), _numbers(data["ipv6"])
     if conf4.keys() - known4.keys() or conf6.keys() - known6.keys() or not isinstance(data["alias"], str):
         raise TypeError("no port's settings")
-    return Found(data["alias"], int(data["mtu"]), tuple(conf4.items()), tuple(conf6.items()))
+    up = data.get("up", True)
+    if type(up) is not bool:
+        raise TypeError("neither up nor down")
+    return Found(data["alias"], int(data["mtu"]), tuple(conf4.items()), tuple(conf6.items()), up)
 
 
 def _owned_contents(owned: Owned) -> bytes:
@@ -163,7 +166,13 @@ def _owned_contents(owned: Owned) -> bytes:
             "sysctl_before": dict(owned.sysctl_before),
             "port_mtu_before": dict(owned.port_mtu_before),
             "ports_found": {
-                name: {"alias": one.alias, "mtu": one.mtu, "ipv4": dict(one.conf4), "ipv6": dict(one.conf6)}
+                name: {
+                    "alias": one.alias,
+                    "mtu": one.mtu,
+                    "ipv4": dict(one.conf4),
+                    "ipv6": dict(one.conf6),
+                    "up": one.up,
+                }
                 for name, one in sorted(owned.ports_found.items())
             },
         }
