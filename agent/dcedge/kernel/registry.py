@@ -82,6 +82,7 @@ SLICES = (
         steps={Member: bond_apply.member_steps, Bond: bond_apply.steps},
         derive_shared=bond_derive.derive_shared,
         observe=bond_observe.observe,
+        first=bond_apply.released_members,
     ),
     Slice(
         steps={Port: port_apply.steps},

@@ -37,6 +37,16 @@ def two(first: Mapping[str, object], second: Mapping[str, object], vrfs: tuple[s
     )
 
 
+def bonds(vlan: int, **members: tuple[str, ...]) -> Order:
+    """Bonds of these members, with a virtual interface on each."""
+    connections = {
+        f"on-{name}": {"provider": "generic", "port": {"bond": name, "members": ports}, "bandwidth": "1G"}
+        for name, ports in members.items()
+    }
+    on_them = {f"vi-{i}": vi(i, vlan=vlan, connection=f"on-{name}") for i, name in enumerate(members, 1)}
+    return order(on_them, connections=connections)
+
+
 EXCHANGES = {
     "two VLANs": (ring(101, 102), ring(102, 101)),
     "three VLANs in a ring": (ring(101, 102, 103), ring(102, 103, 101)),
@@ -57,12 +67,27 @@ EXCHANGES = {
         order({"a": vi(1, vlan=0), "b": vi(2, vlan=0, connection="fra-2")}),
         order({"a": vi(1, vlan=0, connection="fra-2"), "b": vi(2, vlan=0)}),
     ),
+    **{
+        f"{what}, {'untagged' if vlan == 0 else 'tagged'}": (bonds(vlan, **first), bonds(vlan, **second))
+        for vlan in (0, 7)
+        for what, first, second in (
+            ("members", {"bond0": ("eth1",), "bond1": ("eth2",)}, {"bond0": ("eth2",), "bond1": ("eth1",)}),
+            (
+                "one member",
+                {"bond0": ("eth1",), "bond1": ("eth2", "eth3")},
+                {"bond0": ("eth1", "eth3"), "bond1": ("eth2",)},
+            ),
+            ("a bond's name", {"bond0": ("eth1", "eth2")}, {"bond9": ("eth1", "eth2")}),
+            ("a member of a new bond", {"bond0": ("eth1", "eth2")}, {"bond0": ("eth1",), "bond1": ("eth2",)}),
+        )
+    },
 }
 
 
 @pytest.mark.parametrize("what", EXCHANGES)
 def test_what_is_exchanged_is_exchanged_in_one_pass_and_back(what: str, router: FakeRouter) -> None:
     first, second = EXCHANGES[what]
+    router.kernel.add_link("eth3", up=True)
     router.run(first)
     for wanted in (second, first):
         result = router.run(wanted)

@@ -37,11 +37,19 @@ def steps(context: Context, operation: Operation, before: Bond | None, after: Bo
             yield from context.put_back_ipv6(operation, above)
     if before.min_links != after.min_links:
         yield Step(operation, m.change_bond(index, min_links=after.min_links))
-    for member in before.members:
-        if member not in after.members and member in context.indices:
-            yield Step(operation, m.set_link(context.index(member), master=0))
-            yield Step(operation, m.set_link(context.index(member), up=True))
     yield from _enslave(context, operation, index, [name for name in after.members if name not in before.members])
+
+
+def released_members(context: Context, operations: Iterable[Operation]) -> Iterator[Step]:
+    """Take members out of the bonds that lose them, before any other bond is to have them."""
+    for operation in operations:
+        before, after = operation.before, operation.after
+        if not isinstance(before, Bond) or not isinstance(after, Bond) or operation.refusal:
+            continue
+        for member in before.members:
+            if member not in after.members and (index := context.indices.get(member)) is not None:
+                yield Step(operation, m.set_link(index, master=0))
+                yield Step(operation, m.set_link(index, up=True))
 
 
 def member_steps(_: Context, __: Operation, ___: Member | None, ____: Member | None) -> Iterator[Step]:

@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 
 from dcedge.kernel.link.resource import Found, Link
 from dcedge.kernel.link.view import LinkView
-from dcedge.kernel.naming import ALIAS_PREFIX, ALTNAME_PREFIX, BOND_ALIAS, CONNECTION_ALIAS, VRF_ALIAS
+from dcedge.kernel.naming import ALIAS_PREFIX, ALTNAME_PREFIX, BOND_ALIAS, CONNECTION_ALIAS, VRF_ALIAS, bond_altname
 from dcedge.kernel.observe_context import ObserveContext
 from dcedge.kernel.port.resource import Port
 from dcedge.kernel.view import KernelView
@@ -105,6 +105,8 @@ def holder(view: KernelView, link: LinkView, wanted: str | None) -> str:
     master = view.links.get(link.master)
     if master is None or master.name == wanted or master.alias.startswith((VRF_ALIAS, BOND_ALIAS)):
         return ""
+    if bond_altname(master.name) in master.altnames:
+        return ""  # a bond of ours that a virtual interface has for itself
     return f"{master.name} ({master.kind})"
 
 
