@@ -12,7 +12,7 @@ from dcedge.kernel import rtnl_messages as m
 from dcedge.kernel.address.view import AddressView, addresses_on
 from dcedge.kernel.link.resource import Link
 from dcedge.kernel.link.sysctls import IPV6_CONF, Settings
-from dcedge.kernel.link.view import effective_conf6, link_at
+from dcedge.kernel.link.view import dump_links, effective_conf6, link_at
 from dcedge.kernel.queue.handles import ROOT_HANDLE
 from dcedge.kernel.queue.view import qdiscs_of
 from dcedge.netlink.descriptions import RT_TABLE_MAIN
@@ -69,6 +69,14 @@ class LinkIndices:
 
 
 @dataclass(slots=True)
+class _LinksSeen:
+    """The links, by index, when addresses are first put back: names, and which VLANs are on one."""
+
+    names: dict[int, str] = field(default_factory=dict)
+    vlans: dict[int, list[int]] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
 class Context:
     """One pass's; new links get indices above `highest`, the highest that there ever was."""
 
@@ -82,6 +90,7 @@ class Context:
     rising: list[Step] = field(default_factory=list)  # new links that are to be set up once they are complete
     going: dict[str, Step] = field(default_factory=dict)  # VRFs by name, which go once nothing is in them any more
     writes: list[tuple[Operation, str, int]] = field(default_factory=list)  # of settings, once the messages are through
+    _seen: _LinksSeen | None = None
     _default6: Settings | None = None
     _with_our_root: set[int] | None = None  # by index, before this pass removed anything
 
@@ -116,12 +125,30 @@ class Context:
             self._with_our_root = {at for at, qdiscs in every if any(qdisc.handle == ROOT_HANDLE for qdisc in qdiscs)}
         return index in self._with_our_root
 
-    def put_back_ipv6(self, operation: Operation, index: int, *, link: str = "") -> Iterator[Step]:
-        """What the kernel takes from a link that goes down or changes its VRF: its IPv6 addresses, of others too."""
-        for address in addresses_on(self.sock, index):
-            if _is_lost_with_link(address) and (link, str(address.interface)) not in self.leaving:
-                message = m.address(index, address.interface, add=True, protocol=address.protocol)
-                yield Step(operation, message, THERE_ALREADY)
+    def with_vlans(self, index: int) -> list[int]:
+        """A link and the VLANs on it, whosever they are, lowest first: they go down and up with it."""
+        upon = [index]
+        for at in upon:
+            upon += self._links_seen().vlans.get(at, ())
+        return upon
+
+    def put_back_ipv6(self, operation: Operation, *indices: int) -> Iterator[Step]:
+        """What the kernel takes from links that go down or change their VRF: their IPv6 addresses, of others too."""
+        for index in indices:
+            name = self._links_seen().names.get(index, "")
+            for address in addresses_on(self.sock, index):
+                if _is_lost_with_link(address) and (name, str(address.interface)) not in self.leaving:
+                    message = m.address(index, address.interface, add=True, protocol=address.protocol)
+                    yield Step(operation, message, THERE_ALREADY)
+
+    def _links_seen(self) -> _LinksSeen:
+        if self._seen is None:
+            self._seen = _LinksSeen()
+            for link in dump_links(self.sock):
+                self._seen.names[link.index] = link.name
+                if link.kind == "vlan":
+                    self._seen.vlans.setdefault(link.below, []).append(link.index)
+        return self._seen
 
     def inherited_conf6(self) -> tuple[tuple[str, int], ...]:
         """What a new link starts with."""

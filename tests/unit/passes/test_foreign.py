@@ -211,6 +211,21 @@ def test_what_others_have_on_the_way_in_goes_together_with_ours(
     assert not [one for one in router.kernel.link(name).queues.filters if one.kind == "u32"]
 
 
+@pytest.mark.parametrize(
+    "wanted",
+    [order({"a": vi(1, vlan=0)}, gateway={"vrf": "red"}), KINDS["a bond"]],
+    ids=["an untagged virtual interface in a VRF", "a bond"],
+)
+def test_somebodys_vlan_on_a_port_of_ours_keeps_its_addresses(router: FakeRouter, wanted: Order) -> None:
+    router.kernel.add_link("eth1.77", below="eth1", up=True, vlan=77)
+    for address in ("2001:db8:77::1/64", "203.0.113.77/24"):
+        router.kernel.add_address("eth1.77", address)
+    assert router.run(wanted).complete
+    assert router.kernel.addresses("eth1.77") == {"2001:db8:77::1/64", "203.0.113.77/24"}
+    router.purge()
+    assert router.kernel.addresses("eth1.77") == {"2001:db8:77::1/64", "203.0.113.77/24"}
+
+
 @pytest.mark.parametrize("kind", ["bond", "team"])
 @pytest.mark.parametrize("ordered", [ONE, TWO], ids=["one", "two"])
 def test_vlans_on_one_member_of_somebodys_bond_are_said_to_miss_what_comes_by_the_others(

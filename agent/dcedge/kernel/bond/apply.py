@@ -9,7 +9,6 @@ from dcedge.errors import KernelError
 from dcedge.kernel import rtnl_messages as m
 from dcedge.kernel.bond.resource import Bond, Member
 from dcedge.kernel.context import FINE_ON_REMOVAL, THERE_ALREADY, Context, Step
-from dcedge.kernel.link.view import dump_links
 from dcedge.kernel.naming import BOND_ALIAS, bond_altname
 from dcedge.plan.diff import Operation
 from dcedge.plan.resource import Key
@@ -22,8 +21,7 @@ def steps(context: Context, operation: Operation, before: Bond | None, after: Bo
         if not before.foreign and (gone := context.indices.take(before.name)) is not None:
             yield Step(operation, m.delete_link(gone), FINE_ON_REMOVAL)
             for member in before.members:
-                # The kernel leaves a released member down; it was lit, and whoever had it up has it again.
-                yield Step(operation, m.set_link(context.index(member), up=True), FINE_ON_REMOVAL)
+                yield from _lit_again(context, operation, context.index(member))
         return
     if before is None:
         yield from _make_bond(context, operation, after)
@@ -33,8 +31,7 @@ def steps(context: Context, operation: Operation, before: Bond | None, after: Bo
         yield Step(operation, m.set_link(index, up=False))
         yield Step(operation, m.change_bond(index, lacp_rate=after.lacp_rate))
         yield Step(operation, m.set_link(index, up=True))
-        for above in _links_above(context, index):
-            yield from context.put_back_ipv6(operation, above)
+        yield from context.put_back_ipv6(operation, *context.with_vlans(index))
     if before.min_links != after.min_links:
         yield Step(operation, m.change_bond(index, min_links=after.min_links))
     yield from _enslave(context, operation, index, [name for name in after.members if name not in before.members])
@@ -49,7 +46,13 @@ def released_members(context: Context, operations: Iterable[Operation]) -> Itera
         for member in before.members:
             if member not in after.members and (index := context.indices.get(member)) is not None:
                 yield Step(operation, m.set_link(index, master=0))
-                yield Step(operation, m.set_link(index, up=True))
+                yield from _lit_again(context, operation, index)
+
+
+def _lit_again(context: Context, operation: Operation, member: int) -> Iterator[Step]:
+    """The kernel leaves a released member down; it was lit, and whoever had it up has it again."""
+    yield Step(operation, m.set_link(member, up=True), FINE_ON_REMOVAL)
+    yield from context.put_back_ipv6(operation, *context.with_vlans(member)[1:])
 
 
 def member_steps(_: Context, __: Operation, ___: Member | None, ____: Member | None) -> Iterator[Step]:
@@ -80,14 +83,6 @@ def _enslave(context: Context, operation: Operation, bond: int, members: Iterabl
             continue
         yield Step(operation, m.set_link(index, up=False))
         yield Step(operation, m.set_link(index, master=bond))
+        yield from context.put_back_ipv6(operation, *context.with_vlans(index)[1:])
     if missing:
         raise KernelError(f"no such interface: {', '.join(missing)}", errno.ENODEV, retryable=True)
-
-
-def _links_above(context: Context, index: int) -> list[int]:
-    """A link and all its children, lowest first."""
-    upon = [index]
-    links = dump_links(context.sock)
-    for at in upon:
-        upon += [link.index for link in links if link.below == at and link.kind == "vlan"]
-    return upon

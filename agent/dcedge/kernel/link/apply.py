@@ -100,7 +100,7 @@ def _remove_link(context: Context, operation: Operation, link: Link) -> Iterator
     )
     context.write_conf6(operation, link, was.conf6)
     if link.master is not None:
-        yield from context.put_back_ipv6(operation, index, link=link.name)
+        yield from context.put_back_ipv6(operation, *context.with_vlans(index))
 
 
 def _create_link(context: Context, operation: Operation, link: Link) -> Iterator[Step]:
@@ -145,7 +145,7 @@ def _change_link(context: Context, operation: Operation, before: Link | None, af
         master = context.index(after.master) if after.master is not None else None
         yield Step(operation, m.set_link(index, up=after.up, master=master))
         if master is not None:
-            yield from context.put_back_ipv6(operation, index, link=after.name)
+            yield from context.put_back_ipv6(operation, *context.with_vlans(index))
         yield from _dress(context, operation, index, after)
         return
     if after.altname not in {None, before.altname}:
@@ -167,6 +167,6 @@ def _change_link(context: Context, operation: Operation, before: Link | None, af
     if before.control_pcp != after.control_pcp:
         yield Step(operation, m.set_control_pcp(index, after.control_pcp))
     if master is not None or (before.up and not up):
-        yield from context.put_back_ipv6(operation, index, link=after.name)
+        yield from context.put_back_ipv6(operation, *context.with_vlans(index))
     if before.conf6 != after.conf6:
         context.write_conf6(operation, after, after.conf6)

@@ -56,4 +56,4 @@ def _release(context: Context, operation: Operation, vrf: int) -> Iterator[Step]
     for link in dump_links(context.sock):
         if link.master == vrf and link.name in context.indices:
             yield Step(operation, m.set_link(link.index, master=0), FINE_ON_REMOVAL)
-            yield from context.put_back_ipv6(operation, link.index, link=link.name)
+            yield from context.put_back_ipv6(operation, *context.with_vlans(link.index))
