@@ -77,6 +77,7 @@ class Namespace:
         self.neighbours: list[tuple[int, str, int]] = []  # index, address, state
         self.listeners: list[EventWire] = []
         self.vrf_rules: set[int] = set()  # address families
+        self.rules: list[tuple[dict[str, int], list[Any]]] = []  # somebody's, as pyroute2 encodes them
         self._had_vrf = False
         for path, value in SYSCTLS.items():
             self.set_sysctl(path, value)
@@ -456,6 +457,8 @@ class Namespace:
                 rtnl.RTM_NEWRULE,
                 encode(fibmsg, {"family": family, "action": 1}, [("FRA_L3MDEV", 1), ("FRA_PRIORITY", 1000)]),
             )
+        for head, attrs in self.rules:
+            yield rtnl.RTM_NEWRULE, encode(fibmsg, {"family": family, **head}, attrs)
         for table in (255, TABLE_MAIN, 253):
             yield (
                 rtnl.RTM_NEWRULE,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from socket import AF_INET, AF_INET6
+from typing import Any
 
 import pytest
 
@@ -38,8 +39,32 @@ def test_rules_that_were_gone_before_a_second_vrf_came_are_put_back(router: Fake
     """The kernel makes them with its first VRF and never again."""
     router.kernel.add_link("red", kind="vrf", up=True, data={"IFLA_VRF_TABLE": 7})
     router.kernel.remove_vrf_rules()
+    assert router.run(BLUE).complete
+    assert router.kernel.vrf_rules == {AF_INET, AF_INET6}
+
+
+LEADS = [("FRA_L3MDEV", 1), ("FRA_PRIORITY", 2000)]
+
+
+@pytest.mark.parametrize(
+    ("head", "attrs"),
+    [
+        ({"action": 7}, LEADS),
+        ({"action": 1}, [*LEADS, ("FRA_IIFNAME", "lan0")]),
+        ({"action": 1, "src_len": 24}, [*LEADS, ("FRA_SRC", "192.0.2.0")]),
+        ({"action": 1}, [*LEADS, ("FRA_FWMARK", 7)]),
+        ({"action": 1}, [("FRA_L3MDEV", 1), ("FRA_PRIORITY", 40000)]),
+    ],
+    ids=["unreachable", "of one link", "from a prefix", "of a mark", "behind main"],
+)
+def test_somebodys_rule_for_some_packets_is_not_the_one_that_leads_in(
+    router: FakeRouter, head: dict[str, int], attrs: list[Any]
+) -> None:
+    router.kernel.rules.append((head, attrs))
     router.run(BLUE)
-    router.run(BLUE)
+    events = router.kernel.events()
+    router.kernel.remove_vrf_rules()
+    assert repaired(prompt(router, events, BLUE)) == {"rule"}
     assert router.kernel.vrf_rules == {AF_INET, AF_INET6}
 
 

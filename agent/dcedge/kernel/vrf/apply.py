@@ -31,6 +31,9 @@ def vrf_steps(context: Context, operation: Operation, before: Vrf | None, after:
         index = context.new_index(after.name)
         yield Step(operation, m.create_vrf(index, after.name, table))
         yield Step(operation, m.set_link(index, alias=VRF_ALIAS + after.name, conf4=after.conf4))
+        # The kernel makes them with its first VRF and never again.
+        for version in VERSIONS:
+            yield Step(operation, m.vrf_rule(version), THERE_ALREADY | GONE_WITH_VRF)
     else:
         conf4 = after.conf4 if not before.foreign and after.conf4 != before.conf4 else ()
         yield Step(operation, m.set_link(context.index(after.name), up=True, conf4=conf4))

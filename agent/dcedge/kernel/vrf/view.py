@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from socket import AF_INET, AF_INET6
 
-from pyroute2.netlink.rtnl.fibmsg import fibmsg
+from pyroute2.netlink.rtnl.fibmsg import FR_ACT_NAMES, fibmsg
 
 from dcedge.kernel import questions
 from dcedge.kernel.dump import dump_family
@@ -13,7 +13,13 @@ from dcedge.kernel.vrf.resource import Version
 from dcedge.netlink.reader import Reader
 from dcedge.netlink.socket import RouteSocket
 
-RULE = Reader(fibmsg, "table", "FRA_TABLE", "FRA_L3MDEV")
+# What narrows a rule down to some packets (ip-rule(8)).
+_SELECTORS = (
+    "src_len", "dst_len", "tos", "FRA_IIFNAME", "FRA_OIFNAME", "FRA_FWMARK", "FRA_IP_PROTO", "FRA_SPORT_RANGE",
+    "FRA_DPORT_RANGE", "FRA_UID_RANGE", "FRA_TUN_ID",
+)  # fmt: skip
+_MAIN_PRIORITY = 32766  # of the rule that leads to the main table, whatever comes behind it is too late
+RULE = Reader(fibmsg, "table", "action", "FRA_TABLE", "FRA_L3MDEV", "FRA_PRIORITY", *_SELECTORS)
 
 
 def tables_in_use(sock: RouteSocket) -> set[int]:
@@ -25,13 +31,20 @@ def tables_in_use(sock: RouteSocket) -> set[int]:
 
 
 def vrf_rules(sock: RouteSocket) -> set[Version]:
-    """The IP versions whose packets are looked up in their VRF's table (l3mdev; ip-rule(8))."""
+    """The IP versions whose packets are all looked up in their VRF's table (l3mdev; ip-rule(8))."""
     families: dict[Version, int] = {4: AF_INET, 6: AF_INET6}
     return {
         version
         for version, family in families.items()
-        if any(dump_family(sock, questions.rules(family), lambda *span: RULE.read(*span).get("FRA_L3MDEV", 0)))
+        if any(dump_family(sock, questions.rules(family), _leads_into_vrfs))
     }
+
+
+def _leads_into_vrfs(data: memoryview, start: int, end: int) -> bool:
+    said = RULE.read(data, start, end)
+    if not said.get("FRA_L3MDEV") or said["action"] != FR_ACT_NAMES["FR_ACT_TO_TBL"]:
+        return False
+    return said.get("FRA_PRIORITY", 0) < _MAIN_PRIORITY and not any(said.get(name) for name in _SELECTORS)
 
 
 def _rule_table(data: memoryview, start: int, end: int) -> int:
