@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Self
 
@@ -17,6 +17,7 @@ MAP, ROUTER, SESSION = "bgp-map", "bgp-router", "bgp-session"
 RANKS = {COMMON: 100, PROFILE: 110, POLICY: 120, MAP: 125, ROUTER: 130, SESSION: 140}
 
 COMMON_KEY = Key(COMMON, "dcedge")
+_BFD = "bfd"  # opens bfdd's context
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +97,14 @@ class FrrBlock(Plain):
             return changes
         # A route-map that goes because the session leaves it is no news beside that.
         return tuple(change for change in changes if not change.attribute.startswith("route-map ")) or changes
+
+
+def without_bfdd(blocks: Mapping[Key, FrrBlock]) -> Mapping[Key, FrrBlock]:
+    """The blocks without what bfdd keeps: sessions name a profile, which is without effect until it is there."""
+    left = {key: block for key, block in blocks.items() if key.type != PROFILE}
+    if (common := blocks.get(COMMON_KEY)) is not None and _BFD in common.entries:
+        left[COMMON_KEY] = FrrBlock.of_entries(common.key, common.affects, set(common.entries) - {_BFD})
+    return left
 
 
 def _tells(line: ConfigLine) -> bool:

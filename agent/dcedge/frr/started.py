@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from dcedge.frr.daemons_file import DAEMONS_FILE, read_daemons_file
 from dcedge.frr.descriptors import needs
+from dcedge.frr.vty import DAEMONS, WITHOUT_BFD
 from dcedge.order.resolve import ResolvedInterface
 
 DESCRIPTORS_DEFAULT = 1024  # frr.service's LimitNOFILE=
@@ -75,6 +76,12 @@ class Started:
             return (self.proc / str(self.processes[daemon]) / name).read_text(encoding="utf-8", errors="replace")
         except OSError:
             return ""
+
+
+def needed_daemons(interfaces: Iterable[ResolvedInterface]) -> tuple[str, ...]:
+    """The daemons that the order needs: bfdd only where any session has BFD."""
+    with_bfd = any(session.bfd for interface in interfaces for session in interface.sessions)
+    return DAEMONS if with_bfd else WITHOUT_BFD
 
 
 def start_problems(interfaces: Collection[ResolvedInterface], started: Started) -> Iterator[str]:

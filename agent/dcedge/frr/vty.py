@@ -18,7 +18,7 @@ from pathlib import Path
 
 from dcedge.errors import FrrError, FrrUnavailableError
 from dcedge.frr.config import FrrConfig, mask
-from dcedge.frr.feed import FrrRejectedError, Vty, feed
+from dcedge.frr.feed import FrrRejectedError, Vty, blocks_of, feed
 from dcedge.frr.sessions import SessionReader
 from dcedge.frr.state import BfdPeer, SessionState, escape, parse_bfd
 
@@ -26,6 +26,7 @@ log = logging.getLogger(__name__)
 
 # The order in which they must start: zebra serves the others, bgpd asks bfdd.
 DAEMONS = ("zebra", "bfdd", "bgpd")
+WITHOUT_BFD = ("zebra", "bgpd")
 RUN_FOLDER = Path("/var/run/frr")
 ANSWER_SECONDS = 5.0
 # What a daemon that was silent once gets, until it answers again: whoever else is waiting must not wait for it.
@@ -44,6 +45,8 @@ class FrrClient:
     """One FRR. `pathspace` is vtysh's `-N`; None is the machine's own instance.
 
     `silent` are the daemons that did not answer in time when they were last asked; clients may share the set.
+    `needed` are those that the order needs: bfdd where it has BFD. `bfdd_absence` says why bfdd did not tell what it
+    runs with; empty where it did.
     """
 
     def __init__(
@@ -58,6 +61,8 @@ class FrrClient:
         self._vtysh = ["vtysh", *(["-N", pathspace] if pathspace else [])]
         self._timeout = timeout
         self.silent: set[str] = set() if silent is None else silent
+        self.needed: tuple[str, ...] = DAEMONS
+        self.bfdd_absence = ""
         self._open: dict[str, Vty] = {}
         self.version: str | None = None  # of bgpd, when it last answered
         self._seen: dict[str, tuple[int, float]] = {}  # a daemon's file was written, and when that was (monotonic)
@@ -114,7 +119,7 @@ class FrrClient:
     def unavailable(self) -> dict[str, str]:
         """The daemons that are needed and cannot be used now, in the order to start them, each with the reason."""
         reasons = {}
-        for daemon in DAEMONS:
+        for daemon in self.needed:
             try:
                 self.ask(daemon, _SHOW_VERSION)
             except FrrError as error:
@@ -144,12 +149,17 @@ class FrrClient:
         return min(ages) if ages else None
 
     def running_config(self) -> FrrConfig:
-        """What bgpd and bfdd run with now.
+        """What bgpd and bfdd run with now; bgpd alone where bfdd does not answer, which `bfdd_absence` then tells.
 
         Each is asked itself, and for its own: prefix-lists go to all daemons, so that vtysh's sum, and bfdd too, still
         show them when bgpd has been restarted and has none.
         """
-        texts = [self.ask(daemon, "show running-config") for daemon in ("bgpd", "bfdd")]
+        texts = [self.ask("bgpd", "show running-config"), ""]
+        self.bfdd_absence = ""
+        try:
+            texts[1] = self.ask("bfdd", "show running-config")
+        except FrrUnavailableError as error:
+            self.bfdd_absence = str(error)
         digest = blake2b("\0".join(texts).encode("utf-8", "surrogatepass"), digest_size=16).digest()
         if digest != self._read[0]:  # mostly it is as it was the last time, which need not be parsed again
             bgpd, bfdd = map(FrrConfig.parse, texts)
@@ -176,12 +186,13 @@ class FrrClient:
 
         Raises:
             FrrRejectedError: Lines were refused.
-            FrrUnavailableError: A daemon is missing or wedged.
+            FrrUnavailableError: A daemon that is needed for them is missing or wedged.
         """
         if not text:
             return
-        if reasons := self.unavailable():
-            raise FrrUnavailableError("; ".join(reasons.values()))
+        to_bfdd = any(block.daemon == "bfdd" for block in blocks_of(text))
+        if reasons := [why for daemon, why in self.unavailable().items() if to_bfdd or daemon != "bfdd"]:
+            raise FrrUnavailableError("; ".join(reasons))
         if failures := feed(text, self._connect):
             raise FrrRejectedError(failures)
 
@@ -206,7 +217,7 @@ class FrrClient:
     def others(self) -> tuple[str, ...]:
         """The running daemons besides those that are needed, by their sockets."""
         found = (path.stem for path in self._folder.glob("*.vty"))
-        return tuple(sorted(name for name in found if name not in DAEMONS))
+        return tuple(sorted(name for name in found if name not in self.needed))
 
     def wedged_others(self) -> tuple[str, ...]:
         """Those that do not answer, of the daemons that are not needed; vtysh, and who uses it, waits for them."""

@@ -11,6 +11,7 @@ from dataclasses import replace
 from typing import ParamSpec, TypeVar
 
 from dcedge.errors import FrrError, KernelError, StateError
+from dcedge.frr.started import needed_daemons
 from dcedge.frr.state import SessionState
 from dcedge.frr.vty import FrrClient
 from dcedge.kernel.counters import read_counters
@@ -157,6 +158,8 @@ class Poller:
         except FrrError as error:
             return replace(self._sample_of_the_kernel(), frr_detail=str(error))
         sessions = {(s.vrf, str(s.peer)): s for s in states}
+        if (result := self._last_pass()) is not None:
+            self._frr.needed = needed_daemons(result.intent.interfaces.values())
         absent = "; ".join(self._frr.unavailable().values())
         routes, astray = self._routes(), self._astray(sessions)
         return replace(

@@ -15,8 +15,9 @@ from dcedge.errors import FrrError, FrrUnavailableError
 from dcedge.frr.config import ConfigLine, FrrConfig
 from dcedge.frr.delta import delta
 from dcedge.frr.observe import observe_frr, owned_alike, remember
-from dcedge.frr.resources import FrrBlock
+from dcedge.frr.resources import FrrBlock, without_bfdd
 from dcedge.frr.session_block import keep_unkeyed
+from dcedge.frr.started import needed_daemons
 from dcedge.frr.vty import FrrClient
 from dcedge.kernel.context import Failure
 from dcedge.plan.diff import Operation, Plan, plan
@@ -58,6 +59,7 @@ class FrrSync:
     def observe(self, intent: Intent, owned: Owned) -> FrrObserved:
         """What FRR has now; an error is in the result."""
         running = FrrConfig(frozenset())
+        self.client.needed = needed_daemons(intent.interfaces.values())
         try:
             running = self.client.running_config()
             self._take(running, intent.frr, owned.frr_lines)
@@ -111,7 +113,8 @@ class FrrSync:
         """FRR's part of the intent as far as it can be had now; nothing while FRR does not answer."""
         if self.observed.blocks is None:
             return {}
-        return self._keys.with_unsafe_shut_down(self._ordered(intent))
+        ordered = self._ordered(intent)
+        return self._keys.with_unsafe_shut_down(without_bfdd(ordered) if self.client.bfdd_absence else ordered)
 
     def plan(self, intent: Intent) -> Plan:
         """What is to be done to FRR as it was last seen."""
@@ -158,7 +161,9 @@ class FrrSync:
 
     def warnings(self) -> tuple[str, ...]:
         """What could not be seen to, in words."""
-        return tuple(text for text in (self._keys.unverified, self.saving.unsaved) if text)
+        lacking = "bfdd" in self.client.needed and self.client.bfdd_absence
+        no_bfd = f"BFD is not in force: {lacking}" if lacking else ""
+        return tuple(text for text in (no_bfd, self._keys.unverified, self.saving.unsaved) if text)
 
     def _ordered(self, intent: Intent) -> Mapping[Key, FrrBlock]:
         assert self.observed.blocks is not None

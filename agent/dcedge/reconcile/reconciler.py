@@ -251,8 +251,8 @@ class Reconciler:
     def _daemon_warnings(self, intent: Intent) -> Iterator[str]:
         file = DAEMONS_FILE.parent / (self.settings.frr_pathspace or "") / DAEMONS_FILE.name
         yield from start_problems(intent.interfaces.values(), Started(self.frr.processes(), file))
-        if intent.interfaces:
-            yield from forwarding_warnings(file.parent)
+        versions = {pair.customer.version for one in intent.interfaces.values() for pair in one.addresses}
+        yield from forwarding_warnings(file.parent, versions)
 
     def _forget_what_is_gone(self) -> None:
         """Once something is gone it is no longer ours: a later link of the same name may be anybody's."""

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 
 from dcedge.errors import FrrUnavailableError
 from dcedge.frr.config import ConfigLine, FrrConfig
+from dcedge.frr.vty import DAEMONS
 
 OPENERS = ("router bgp ", "route-map ", "address-family ")
 # One value for each of these in a context; setting it again replaces it.
@@ -164,6 +165,8 @@ class FakeFrrClient:
     seconds: float | None = 3600.0
     absent: bool = False
     bgpd: int = 100  # its process
+    needed: tuple[str, ...] = DAEMONS
+    bfdd_absence: str = ""
 
     def processes(self) -> dict[str, int]:
         return {"bgpd": self.bgpd}
@@ -171,7 +174,10 @@ class FakeFrrClient:
     def running_config(self) -> FrrConfig:
         if self.absent:
             raise FrrUnavailableError("bgpd is not running")
-        return FrrConfig.of(self.frr.lines)
+        lines = FrrConfig.of(self.frr.lines)
+        if self.bfdd_absence:
+            return FrrConfig(lines.entries - lines.context("bfd").entries)
+        return lines
 
     def apply(self, text: str) -> None:
         self.frr.load(text)

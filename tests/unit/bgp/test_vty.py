@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from dcedge.errors import FrrError, FrrUnavailableError
-from dcedge.frr.vty import FrrClient
+from dcedge.frr.vty import WITHOUT_BFD, FrrClient
 
 Answer = Callable[[str], bytes | None]
 
@@ -80,6 +80,25 @@ def test_an_absent_daemon_is_said_by_name(tmp_path: Path) -> None:
     assert "bgpd is not running" in missing["bgpd"]
 
 
+def test_without_bfdd_bgpd_is_read_and_written_and_what_bfdd_lacks_is_said(tmp_path: Path) -> None:
+    told: list[str] = []
+
+    def bgpd(command: str) -> bytes:
+        told.append(command)
+        return says("router bgp 65010\n" if command == "show running-config" else "")
+
+    with daemon(tmp_path, "bgpd", bgpd, connections=4), daemon(tmp_path, "zebra", lambda _: says("")):
+        router = client(tmp_path)
+        assert router.running_config().entries == {"router bgp 65010"}
+        assert "bfdd is not running" in router.bfdd_absence
+        router.apply("router bgp 65010\n neighbor 10.0.0.1 remote-as 64512\nexit\n")
+        assert any("neighbor 10.0.0.1 remote-as 64512" in command for command in told)
+        with pytest.raises(FrrUnavailableError, match="bfdd is not running"):
+            router.apply("bfd\n profile dcedge-200-3\nexit\n")
+        router.needed = WITHOUT_BFD
+        assert router.unavailable() == {}
+
+
 def test_a_wedged_daemon_does_not_hang_its_client(tmp_path: Path) -> None:
     with daemon(tmp_path, "bgpd", lambda _: b""), pytest.raises(FrrUnavailableError, match="does not answer"):
         client(tmp_path, timeout=0.2).ask("bgpd", "show version")
@@ -139,7 +158,7 @@ def test_what_is_no_text_does_not_stop_the_reading(tmp_path: Path) -> None:
 
 def test_a_change_is_not_begun_while_a_daemon_is_missing(tmp_path: Path) -> None:
     with pytest.raises(FrrUnavailableError, match=r"zebra is not running.*bfdd is not running.*bgpd is not running"):
-        client(tmp_path).apply("router bgp 65010\n")
+        client(tmp_path).apply("bfd\n profile dcedge-200-3\nexit\nrouter bgp 65010\n")
 
 
 def test_a_daemon_that_has_gone_and_left_its_socket_keeps_nobody_from_saving(tmp_path: Path) -> None:

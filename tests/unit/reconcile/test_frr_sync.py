@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from dcedge.frr.config import ConfigLine
 from dcedge.frr.md5 import KeyedPeer, KeySearch
 from dcedge.frr.observe import observe_frr
-from dcedge.frr.vty import FrrClient
+from dcedge.frr.vty import WITHOUT_BFD, FrrClient
 from dcedge.kernel.context import Failure
 from dcedge.plan.diff import Plan
 from dcedge.reconcile import frr_keys
@@ -68,6 +68,31 @@ def test_it_is_saved_when_our_part_has_changed_and_only_then(tmp_path: Path) -> 
     again = part_of(router, tmp_path)
     make_pass(again, derived({}))
     assert router.saved == 4, "another process knows what is saved"
+
+
+def test_without_bfdd_sessions_are_made_and_changed_and_bfd_comes_with_it(tmp_path: Path) -> None:
+    router = FakeFrrClient(bfdd_absence="bfdd is not running")
+    part = part_of(router, tmp_path)
+    with_bfd = derived({"a": vi(1, bgp={"bfd": True})})
+    for order in (with_bfd, derived({"a": vi(1, preference="backup", bgp={"bfd": True})}), with_bfd):
+        assert make_pass(part, order) == []
+        assert not part.plan(intent_of(order))
+        assert part.warnings() == ("BFD is not in force: bfdd is not running",)
+    texts = {line.text for line in router.frr.lines}
+    assert "bfd" not in texts
+    assert any(text.startswith("neighbor 10.255.1.1 remote-as") for text in texts)
+    router.bfdd_absence = ""
+    assert make_pass(part, with_bfd) == []
+    assert part.warnings() == ()
+    assert "bfd" in {line.text for line in router.frr.lines}
+
+
+def test_without_bfd_in_the_order_nobody_misses_bfdd(tmp_path: Path) -> None:
+    router = FakeFrrClient(bfdd_absence="bfdd is not running")
+    part = part_of(router, tmp_path)
+    assert make_pass(part, ONE) == []
+    assert part.warnings() == ()
+    assert router.needed == WITHOUT_BFD
 
 
 def test_what_waits_for_a_confirmation_is_not_saved(tmp_path: Path) -> None:

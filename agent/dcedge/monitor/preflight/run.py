@@ -7,6 +7,7 @@ from contextlib import closing
 from pathlib import Path
 
 from dcedge.frr.daemons_file import DAEMONS_FILE
+from dcedge.frr.started import needed_daemons
 from dcedge.frr.vty import FrrClient
 from dcedge.kernel.link.view import dump_links
 from dcedge.kernel.port.hardware import ports_of
@@ -68,13 +69,16 @@ def _results(
     checks: Iterable[Check],
     root: Path = Path("/"),
 ) -> list[CheckResult]:
+    interfaces = tuple(interfaces)
     with closing(FrrClient(settings.frr_pathspace)) as client:
+        if order is not None:
+            client.needed = needed_daemons(interfaces)
         router = PreflightInput(
             host=HostFiles(root),
             frr=client,
             frr_folder=DAEMONS_FILE.parent / (settings.frr_pathspace or ""),
             state_dir=settings.state_dir,
-            interfaces=tuple(interfaces),
+            interfaces=interfaces,
             ports=tuple(own.get(name, name) for name in ports_of(order)) if order is not None else (),
             indices=indices,
         )
