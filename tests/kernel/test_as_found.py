@@ -87,6 +87,59 @@ def test_with_ipv6_the_default_by_advertisement_outlives_forwarding(managed: Rou
 
 
 @pytest.mark.everywhere
+def test_a_router_that_refuses_redirects_does_so_after_a_purge(router: Router) -> None:
+    """The kernel sets that anew whenever forwarding is switched."""
+    set_sysctl(router, "net/ipv4/ip_forward", 0)
+    set_sysctl(router, "net/ipv4/conf/all/accept_redirects", 0)
+    router.apply(UNTAGGED)
+    router.purge()
+    assert (sysctl(router, "net/ipv4/ip_forward"), sysctl(router, "net/ipv4/conf/all/accept_redirects")) == ("0", "0")
+
+
+@pytest.mark.everywhere
+def test_a_port_whose_virtual_interface_is_down_stays_down_until_the_purge(router: Router) -> None:
+    down = UNTAGGED.replace("bandwidth: 50M", "bandwidth: 50M, admin: down")
+    for _ in range(2):
+        router.apply(down)
+        assert "UP" not in router.link("p1")["flags"]
+    router.purge()
+    assert "UP" in router.link("p1")["flags"]
+
+
+def test_the_default_by_advertisement_of_a_port_in_somebodys_vrf_outlives_forwarding(managed: Router) -> None:
+    managed.edge.run("ip", "-6", "route", "del", "default", check=False)
+    managed.edge.ip("link add mgmt type vrf table 77", "link set mgmt up", "link set dev p4 master mgmt")
+    table = ("ip", "-6", "route", "show", "default", "table", "77", "proto", "ra")
+    python = str(Path(".venv/bin/python").absolute())
+    try:
+
+        def advertised() -> str:
+            managed.cloud.run(python, "-c", ADVERTISE, "p4")
+            return managed.edge.run(*table).stdout
+
+        until("the default route in the VRF", advertised)
+        managed.apply(order(ONE, vi("a", "f1", 0, 1)))
+        assert sysctl(managed, "net/ipv6/conf/all/forwarding") == "1"
+        assert managed.edge.run(*table).stdout
+    finally:
+        managed.edge.ip("link del mgmt")
+
+
+def test_somebodys_vlan_on_a_port_that_joins_a_vrf_keeps_its_addresses(router: Router) -> None:
+    router.edge.ip(
+        *("link add link p1 name p1.77 type vlan id 77", "link set dev p1.77 up"),
+        "address add 2001:db8:77::1/64 dev p1.77 nodad",
+    )
+    try:
+        router.apply(order(ONE, vi("a", "f1", 0, 1), RED))
+        assert "2001:db8:77::1/64" in router.addresses("p1.77")
+        router.purge()
+        assert "2001:db8:77::1/64" in router.addresses("p1.77")
+    finally:
+        router.edge.ip("link del p1.77")
+
+
+@pytest.mark.everywhere
 def test_on_a_router_that_is_strict_about_sources_traffic_may_come_in_by_another_path(router: Router) -> None:
     """The answer's way is the other port: strictly seen, what came in by the first one has a wrong source."""
     set_sysctl(router, "net/ipv4/conf/all/rp_filter", 1)

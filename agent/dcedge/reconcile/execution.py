@@ -13,6 +13,7 @@ from dcedge.kernel.link.resource import Found, Link
 from dcedge.kernel.link.sysctls import IPV6_CONF
 from dcedge.kernel.naming import ALIAS_PREFIX
 from dcedge.kernel.port.resource import Port
+from dcedge.kernel.sysctl.derive import ACCEPT_REDIRECTS, IPV4_FORWARDING
 from dcedge.kernel.sysctl.resource import Sysctl
 from dcedge.plan.diff import Operation, Plan
 from dcedge.reconcile.desired import Intent
@@ -102,6 +103,8 @@ class Execution:
             before = operation.before
             if isinstance(before, Sysctl) and isinstance(operation.after, Sysctl):
                 owned = owned.with_sysctl(before.path, before.value)
+                if before.key == IPV4_FORWARDING.key and (redirects := proc_sys.read(ACCEPT_REDIRECTS)) is not None:
+                    owned = owned.with_sysctl(ACCEPT_REDIRECTS, redirects)
             if isinstance(before, Port) and any(change.attribute == "MTU" for change in operation.changes):
                 found = owned.ports_found.get(before.name)
                 owned = owned.with_port_mtu(before.name, before.mtu_min if found is None else found.mtu)

@@ -31,7 +31,7 @@ from dcedge.kernel.port.hardware import ports_of
 from dcedge.kernel.port.names import port_names
 from dcedge.kernel.port.resource import Port
 from dcedge.kernel.resource import KernelResource
-from dcedge.kernel.sysctl.derive import SETTINGS
+from dcedge.kernel.sysctl.derive import ACCEPT_REDIRECTS, IPV4_FORWARDING, SETTINGS
 from dcedge.kernel.sysctl.resource import Sysctl
 from dcedge.netlink.socket import RouteSocket
 from dcedge.order.credentials import Secret, read_credentials
@@ -313,13 +313,17 @@ def purge_intent(owned: Owned) -> Intent:
     with its link.
     """
     kernel: dict[Key, Resource] = {}
-    for path, value in owned.sysctl_before.items():
+    settings = dict(owned.sysctl_before)
+    redirects = settings.pop(ACCEPT_REDIRECTS, None)
+    for path, value in settings.items():
         if not (path in SETTINGS or is_accept_ra(path)) or type(value) is not int:
             log.error("the state file has %r as a setting to restore, but dcedge never changes it: ignored", path)
             continue
         if proc_sys.read(path) is None:
             continue
         setting = Sysctl(path, value)
+        if path == IPV4_FORWARDING.path and redirects in {0, 1}:
+            setting = replace(setting, along=(ACCEPT_REDIRECTS, redirects))
         kernel[setting.key] = setting
     for name, mtu in owned.port_mtu_before.items():
         port = Port(name, mtu, False, (), exact=True)

@@ -70,7 +70,7 @@ def test_nothing_else_can_be_named(settings: Path, path: str) -> None:
         ("kernel/core_pattern", 1),
         ("net/ipv4/../../kernel/core_pattern", 1),
         ("/etc/cron.d/job", 1),
-        ("net/ipv4/conf/all/accept_redirects", 1),  # below net/, and still none of what orders set
+        ("net/ipv4/conf/all/send_redirects", 1),  # below net/, and still none of what orders set
         ("net/ipv4/ip_forward", "|/tmp/program"),
     ],
 )

@@ -15,4 +15,6 @@ def steps(_: Context, __: Operation, before: Sysctl | None, after: Sysctl | None
     setting = after or before
     assert setting is not None
     proc_sys.write(setting.path, setting.value)
+    if setting.along is not None:
+        proc_sys.write(*setting.along)
     return iter(())

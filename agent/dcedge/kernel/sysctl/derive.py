@@ -11,6 +11,8 @@ from dcedge.kernel.sysctl.limits import LIMITS, kernel_limits
 from dcedge.kernel.sysctl.resource import Sysctl
 
 IPV4_FORWARDING, IPV6_FORWARDING = Sysctl("net/ipv4/ip_forward", 1), Sysctl("net/ipv6/conf/all/forwarding", 1)
+# Redirects are accepted again where forwarding is switched off, whatever was set before (inet_forward_change()).
+ACCEPT_REDIRECTS = "net/ipv4/conf/all/accept_redirects"
 SETTINGS = LIMITS | {IPV4_FORWARDING.path, IPV6_FORWARDING.path}  # all that any order sets by itself
 
 

@@ -15,13 +15,14 @@ class Sysctl(KernelResource):
     """A kernel setting below /proc/sys; set back by us on purge only.
 
     `at_least`: a limit, which may be higher, and which a network namespace may not have at all. `early`: before the
-    others.
+    others. `along`: a setting that the kernel changes with this one, with the value that it is to have afterwards.
     """
 
     path: str
     value: int
     at_least: bool = field(default=False, compare=False)
     early: bool = field(default=False, compare=False)
+    along: tuple[str, int] | None = field(default=None, compare=False)
 
     wide: ClassVar[bool] = True
     for_the_router: ClassVar[bool] = True
