@@ -139,6 +139,24 @@ def test_a_wedged_daemon_that_is_not_needed_is_said_and_holds_up_no_change(runni
         edge.frr.stop_daemon("staticd")
 
 
+def test_bgp_is_changed_though_bfdd_does_not_answer(running: Bed) -> None:
+    edge, before = running.edge, running.edge.order.read_text()
+    with wedged(running, "bfdd"):
+        edge.order.write_text(
+            ORDER.read_text().replace("accept: [10.30.0.0/16]", "accept: [10.30.0.0/16, 10.32.0.0/16]")
+        )
+        done = edge.dcedge("apply")
+        assert done.status == 0, done.said
+        assert "10.32.0.0/16" in edge.frr.ask("bgpd", "show running-config")
+        notes = edge.status()["pass"]["notes"]
+        assert any(note.startswith("BFD is not in force: bfdd does not answer") for note in notes), notes
+        edge.order.write_text(before)
+        assert edge.dcedge("apply").status == 0
+        assert "10.32.0.0/16" not in edge.frr.ask("bgpd", "show running-config")
+    running.wait_up(*ORDERED_BPS)
+    until("a complete pass", edge.status, accept=lambda seen: seen["frr"]["available"] and not seen["pass"]["failing"])
+
+
 def test_a_session_whose_key_the_kernel_refused_is_shut_and_said_until_it_is_in_force(running: Bed) -> None:
     edge = running.edge
     frr = edge.frr
