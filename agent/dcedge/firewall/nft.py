@@ -6,12 +6,13 @@ of virtual interfaces a listing costs a hundred times what asking for the genera
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import json
 import os
 import shutil
 import subprocess
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from pyroute2.netlink import NETLINK_NETFILTER
@@ -102,7 +103,9 @@ class Firewall:
         except FirewallError as error:
             self._generation = None
             return [Failure(operation, f"nft: {error}", error.retryable) for operation in operations]
-        before, now = self._generation, ruleset_generation()
+        before, now = self._generation, None
+        with contextlib.suppress(FirewallError):  # it is done; the next look lists the table again
+            now = ruleset_generation()
         # One step on is our own transaction; anything else means that somebody else was at work too.
         self._generation = now if before is not None and now == before % _GENERATION_MAX + 1 else None
         self._state = after
@@ -189,8 +192,10 @@ def read_firewall_counters() -> dict[str, Dropped]:
     for counter in COUNTERS:
         # nft 1.0.6 finds only the first set of several that one input asks for.
         place: Json = {"family": "inet", "table": TABLE_NAME, "name": counter}
-        for name, link, packets, _ in read_counts(json.loads(_nft([{"list": {"set": place}}]))):
-            counts.setdefault(link, {})[name] = packets
+        text = _nft([{"list": {"set": place}}])
+        with _listing_understood():
+            for name, link, packets, _ in read_counts(json.loads(text)):
+                counts.setdefault(link, {})[name] = packets
     return {
         link: Dropped(found.get(SPOOFED, 0), found.get(ISOLATED, 0), found.get(CONTROL_PLANE, 0))
         for link, found in counts.items()
@@ -198,14 +203,23 @@ def read_firewall_counters() -> dict[str, Dropped]:
 
 
 def ruleset_generation() -> int | None:
-    """The number of the kernel's ruleset, which every transaction raises; None where there is no nf_tables."""
-    with RouteSocket(NETLINK_NETFILTER) as sock:
-        try:
+    """The number of the kernel's ruleset, which every transaction raises; None where there is no nf_tables.
+
+    Raises FirewallError where it cannot be asked for now.
+    """
+    try:
+        with RouteSocket(NETLINK_NETFILTER) as sock:
             return sock.get(request(nft_gen_msg, _SUBSYSTEM | NFT_MSG_GETGEN, 0, {}), _generation_number)
-        except KernelError as error:
-            if error.retryable:
-                raise
+    except KernelError as error:
+        if error.retryable:
+            raise FirewallError(f"nftables' ruleset cannot be looked at: {error}", retryable=True) from error
+        return None
+    except OSError as error:
+        if error.errno in _PERMANENT:
             return None
+        raise FirewallError(
+            f"nftables' ruleset cannot be looked at: {error.strerror or error}", retryable=True
+        ) from error
 
 
 def _generation_number(data: memoryview, start: int, end: int) -> int:
@@ -239,13 +253,23 @@ def _list_table() -> Table | None:
         if os.strerror(errno.ENOENT) in str(error):
             return None
         raise
-    table = read_table(json.loads(text))
+    with _listing_understood():
+        table = read_table(json.loads(text))
     if not is_ours(table):
         raise FirewallError(
             f"isolation and guard are not in force: there is a table inet {TABLE_NAME} that dcedge did not make; "
             f"remove it (nft delete table inet {TABLE_NAME})"
         )
     return table
+
+
+@contextlib.contextmanager
+def _listing_understood() -> Iterator[None]:
+    """Raises FirewallError where what nft printed is not what it prints."""
+    try:
+        yield
+    except (ValueError, LookupError, TypeError, AssertionError) as error:
+        raise FirewallError(f"what nft lists cannot be read ({error!r})", retryable=True) from error
 
 
 def _transact(todo: Sequence[Command], *options: str) -> None:
@@ -269,6 +293,8 @@ def _nft(todo: Sequence[Command], *options: str) -> str:
         )
     except subprocess.TimeoutExpired as error:
         raise FirewallError("nft did not end in time", retryable=True) from error
+    except OSError as error:
+        raise FirewallError(f"nft cannot be started: {error.strerror or error}", retryable=True) from error
     if done.returncode:
         lines = [line.partition("Error: ")[2] for line in done.stderr.splitlines() if "Error: " in line]
         reason = lines[0] if lines else done.stderr.strip()[:200] or f"status {done.returncode}"
