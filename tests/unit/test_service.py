@@ -6,6 +6,7 @@ import asyncio
 import json
 import threading
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -333,3 +334,30 @@ def test_what_a_pass_puts_right_by_itself_is_counted_by_kind_and_what_an_order_c
     assert repaired == {"address": 4}, "what failed, as the shapers, is not repaired"
     assert '\ndcedge_drift_repaired_total{resource="address"} 4.0\n' in text
     assert "\ndcedge_reconcile_duration_seconds_count 2.0\n" in text
+
+
+def test_an_order_stands_though_probes_cannot_be_sent(
+    monkeypatch: pytest.MonkeyPatch, in_force: OrderInForce, tmp_path: Path
+) -> None:
+    router = FakeRouter(tmp_path, monkeypatch)
+    result = router.run(parse_order(FOUR, "order.yaml").order)
+    daemon = Service(in_force)
+    monkeypatch.setattr(daemon.reconciler, "run", lambda *_: result)
+
+    def refuses(*_: object) -> None:
+        raise KernelError("no raw socket for ipv4 probes: Operation not permitted", 1)
+
+    monkeypatch.setattr(daemon._prober, "_open_socket", refuses)
+
+    async def apply() -> tuple[Mapping[str, object], tuple[str, ...]]:
+        daemon._prober.start()
+        answer = await daemon.commands.by_verb["apply"](FOUR, {"confirm": "60"})
+        return answer, daemon._outlook.snapshot().passes.notes
+
+    try:
+        answer, notes = asyncio.run(apply())
+    finally:
+        daemon.close()
+    assert answer["confirm_seconds"]
+    assert "rolled_back" not in answer
+    assert [note for note in notes if note.startswith("probes cannot be sent: no raw socket for ipv4")]
