@@ -168,6 +168,11 @@ class Store:
         """The kept runtime."""
         return self.files.get(RUNTIME)
 
+    @property
+    def runtime_lost(self) -> bool:
+        """Whether there was one, and nothing more is known of it."""
+        return self.files.lost(RUNTIME)
+
     def save_runtime(self, runtime: Runtime) -> None:
         """Keep the runtime."""
         self.files.keep(RUNTIME, runtime)
