@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import json
 import threading
 from collections import Counter
@@ -18,6 +19,7 @@ from dcedge.daemon import passes
 from dcedge.daemon.service import Service
 from dcedge.daemon.tasks import BACKOFF_SECONDS, Tasks
 from dcedge.errors import KernelError
+from dcedge.firewall.nft import FirewallEvents
 from dcedge.frr.state import SessionState
 from dcedge.frr.vty import FrrClient
 from dcedge.kernel.counters import Counters, LinkCounters
@@ -361,3 +363,19 @@ def test_an_order_stands_though_probes_cannot_be_sent(
     assert answer["confirm_seconds"]
     assert "rolled_back" not in answer
     assert [note for note in notes if note.startswith("probes cannot be sent: no raw socket for ipv4")]
+
+
+def test_a_kernel_without_nfnetlink_ends_no_daemon(
+    monkeypatch: pytest.MonkeyPatch, in_force: OrderInForce, caplog: pytest.LogCaptureFixture
+) -> None:
+    def unknown(_: FirewallEvents) -> None:
+        raise OSError(errno.EPROTONOSUPPORT, "Protocol not supported")
+
+    monkeypatch.setattr(FirewallEvents, "__init__", unknown)
+    daemon = Service(in_force)
+    try:
+        daemon.on_firewall_event()
+        assert daemon.on_firewall_event not in [listener for _, listener in daemon._heard()]
+    finally:
+        daemon.close()
+    assert "changes of nftables' rules are not detected at once: Protocol not supported" in caplog.text

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import json
+import logging
 import os
 import shutil
 import subprocess
@@ -40,6 +41,8 @@ from dcedge.netlink.socket import RouteSocket
 from dcedge.netlink.templates import request
 from dcedge.plan.diff import Operation
 from dcedge.plan.resource import Key, Resource, State
+
+log = logging.getLogger(__name__)
 
 _TIMEOUT_SECONDS = 60.0
 _PLACES = os.pathsep.join(("/usr/sbin", "/sbin", os.defpath))
@@ -231,6 +234,15 @@ class FirewallEvents(EventReceiver):
 
     def __init__(self) -> None:
         super().__init__(NETLINK_NETFILTER, 1 << (NFNLGRP_NFTABLES - 1))
+
+    @classmethod
+    def where_heard(cls) -> FirewallEvents | None:
+        """One, or None where the kernel has no nfnetlink (or no room): then full resyncs alone see what has changed."""
+        try:
+            return cls()
+        except OSError as error:
+            log.warning("changes of nftables' rules are not detected at once: %s", error.strerror or error)
+            return None
 
     def changed(self) -> bool:
         """Whether something happened to our table (by our own hand too), or may have: events were lost."""
