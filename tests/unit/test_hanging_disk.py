@@ -15,6 +15,9 @@ import pytest
 from dcedge.api.control.client import ControlClient
 from dcedge.daemon.service import Service
 from dcedge.errors import BusyError, StateError
+from dcedge.monitor.health.history import HistoryFile
+from dcedge.monitor.health.tracker import Transition
+from dcedge.reconcile import clock
 from dcedge.reconcile.in_force import OrderInForce
 from dcedge.reconcile.state import owed_writes, writer_lock
 from dcedge.reconcile.state import writer as state_writer
@@ -223,5 +226,35 @@ def test_what_nobody_confirms_goes_away_at_its_deadline(daemon: Daemon, disk: Di
             disk.mend()
             await daemon.until(lambda: not (daemon.store.folder / "pending.json").exists())
         assert Store(daemon.store.folder).runtime() != Runtime()
+
+    asyncio.run(story())
+
+
+def test_nothing_waits_for_earlier_verdicts(daemon: Daemon, monkeypatch: pytest.MonkeyPatch) -> None:
+    answers = threading.Event()
+    read = HistoryFile.read
+
+    def slow(file: HistoryFile, now: float) -> dict[str, list[Transition]]:
+        answers.wait(WAIT_SECONDS)
+        return read(file, now)
+
+    monkeypatch.setattr(HistoryFile, "read", slow)
+    daemon.store.folder.mkdir(exist_ok=True)
+    earlier = Transition(clock.now() - 60.0, "up", "down", "no carrier")
+    HistoryFile(daemon.store.history).append([("a", earlier)], dict)
+
+    async def notes() -> str:
+        return "".join((await daemon.status())["pass"]["notes"])
+
+    async def story() -> None:
+        async with daemon.running():
+            assert daemon.rate() == 50
+            polled = daemon.service.poller.last
+            await daemon.until(lambda: daemon.service.poller.last is not polled)
+            await daemon.until(lambda: bool(daemon.service.poller.history_trouble))
+            assert "earlier verdicts are still being read" in await notes()
+            answers.set()
+            await daemon.until(lambda: not daemon.service.poller.history_trouble)
+            assert daemon.service._outlook.history("a")[0].reason == "no carrier"
 
     asyncio.run(story())

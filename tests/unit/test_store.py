@@ -22,7 +22,7 @@ from dcedge.monitor.health.tracker import Transition
 from dcedge.order.load import digest_of
 from dcedge.reconcile.state import writer_lock
 from dcedge.reconcile.state.formats import OWNED, Owned, Pending, Runtime
-from dcedge.reconcile.state.state_dir import StateDir
+from dcedge.reconcile.state.state_dir import READ_MOST, StateDir
 from dcedge.reconcile.state.store import Store
 
 AS_ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
@@ -225,6 +225,15 @@ def test_a_damaged_file_is_set_aside_said_and_survived(folder: Path, name: str, 
     assert {path.name: path.read_bytes() for path in folder.glob("*.damaged")} == {f"{name}.damaged": contents}
     assert any(f"{name} was damaged" in text and "kept as" in text for text in made.troubles())
     assert (Store(folder).owned(), Store(folder).runtime()) == (OURS, DRAINED)
+
+
+def test_a_file_larger_than_any_of_ours_is_damaged_and_not_read_whole(folder: Path) -> None:
+    with (folder / OWNED.name).open("wb") as file:
+        file.truncate(READ_MOST + 1)
+    made = Store(folder)
+    with made.writer():
+        assert made.owned() == Owned()
+        assert any("was damaged (larger than 64 MiB): it is kept as owned.json.damaged" in t for t in made.troubles())
 
 
 def test_what_a_later_dcedge_wrote_is_kept_beside(folder: Path) -> None:

@@ -143,12 +143,12 @@ class Service:
                 log.error("%s", error)
                 self._tasks.keep("control socket", lambda: self._start_later(control))
             self._prober.start()
-            await asyncio.to_thread(self.poller.recall_history)
             for heard, listener in self._heard():
                 loop.add_reader(heard.fileno(), listener)
                 stack.callback(loop.remove_reader, heard.fileno())
             self.queue.order_changed()
             self._tasks.keep("passes", self._passes)
+            self._tasks.once("history", self.poller.recall_history())
             self._tasks.keep("polls", self.poller.poll_forever)
             self._tasks.keep("hardware", self._look_at_hardware)
             self._tasks.keep("order file", self._look_at_order_file)

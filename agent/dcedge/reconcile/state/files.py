@@ -6,6 +6,7 @@ at the files each time. What cannot be read is as if it were not there; what is 
 
 from __future__ import annotations
 
+import errno
 import logging
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -118,7 +119,10 @@ class StateFiles:
         except OSError as error:
             if isinstance(error, PermissionError) and not self._writes:
                 raise StateError(f"{self.folder / name}: {error.strerror}") from error
-            self._tell_unread(name, f"cannot be read ({error.strerror or error})")
+            if error.errno == errno.EFBIG:
+                self._set_aside(name, f"{name}.damaged", f"was damaged ({error.strerror})")
+            else:
+                self._tell_unread(name, f"cannot be read ({error.strerror or error})")
             return known
         if contents is None:
             return format_.empty
