@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import json
+import os
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, suppress
@@ -213,6 +215,21 @@ def test_who_waits_for_the_disk_in_vain_holds_nobody_up(
                     await asyncio.sleep(0.01)
             assert (await daemon.command("confirm"))["confirmed"]
             await daemon.until(lambda: not (daemon.store.folder / "pending.json").exists())
+
+    asyncio.run(story())
+
+
+def test_confirm_says_what_is_not_on_disk(daemon: Daemon, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    async def story() -> None:
+        async with daemon.running():
+            await daemon.command("apply", FASTER, confirm="60")
+            with monkeypatch.context() as patched:
+                patched.setattr(StateDir, "write", full)
+                confirmed = await daemon.command("confirm")
+            assert any("last-good-order.yaml cannot be written (No space" in note for note in confirmed["notes"])
 
     asyncio.run(story())
 
