@@ -16,7 +16,7 @@ import pytest
 
 from dcedge.api.control.client import ControlClient
 from dcedge.daemon.service import Service
-from dcedge.errors import BusyError, StateError
+from dcedge.errors import BusyError, DcedgeError, StateError
 from dcedge.monitor.health.history import HistoryFile
 from dcedge.monitor.health.tracker import Transition
 from dcedge.reconcile import clock
@@ -243,6 +243,62 @@ def test_what_nobody_confirms_goes_away_at_its_deadline(daemon: Daemon, disk: Di
             disk.mend()
             await daemon.until(lambda: not (daemon.store.folder / "pending.json").exists())
         assert Store(daemon.store.folder).runtime() != Runtime()
+
+    asyncio.run(story())
+
+
+def test_a_confirmation_that_is_not_on_disk_holds_up_no_deadline(daemon: Daemon, disk: Disk) -> None:
+    async def story() -> None:
+        async with daemon.running():
+            await daemon.command("apply", FASTER, confirm="3")
+            disk.hang()
+            with pytest.raises(StateError, match=r"does not answer.*: the order is not confirmed"):
+                await daemon.command("confirm")
+            await daemon.until(lambda: daemon.rate() == 50)
+            disk.mend()
+            await daemon.until(lambda: not (daemon.store.folder / "pending.json").exists())
+            await daemon.until(lambda: not daemon.store.files.owed.reasons())
+            with pytest.raises(DcedgeError, match="no order waits"):
+                await daemon.command("confirm")
+        again = Store(daemon.store.folder)
+        assert (again.orders.last_good(), len(again.runtime().rejected)) == (SLOWER, 1)
+
+    asyncio.run(story())
+
+
+def test_a_confirmation_that_comes_to_the_disk_too_late_is_none(
+    daemon: Daemon, disk: Disk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(state_writer, "GIVEN_UP_SECONDS", 0.2)
+    removed = threading.Event()
+    remove = StateDir.remove
+
+    def told(folder: StateDir, name: str) -> None:
+        remove(folder, name)
+        removed.set()
+
+    async def story() -> None:
+        async with daemon.running():
+            await daemon.command("apply", FASTER, confirm="60")
+            pending = daemon.store.pending_order.get()
+            disk.hang()
+            monkeypatch.setattr(StateDir, "remove", told)
+            for _ in range(8):  # more than there are threads for
+                with pytest.raises(StateError, match="the order is not confirmed"):
+                    await daemon.command("confirm")
+            with pytest.raises(BusyError):
+                await daemon.command("reload")
+            disk.mend()
+            await daemon.until(removed.is_set)
+            await daemon.until(lambda: Store(daemon.store.folder).pending_order.get() == pending)
+            assert daemon.store.pending_order.get() == pending
+            assert daemon.store.orders.last_good() != FASTER
+            async with asyncio.timeout(WAIT_SECONDS):
+                while daemon.store.pending_order.get() is not None:
+                    with suppress(StateError):
+                        assert (await daemon.command("confirm"))["confirmed"]
+                    await asyncio.sleep(0.01)
+            await daemon.until(lambda: Store(daemon.store.folder).orders.last_good() == FASTER)
 
     asyncio.run(story())
 
