@@ -12,8 +12,12 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
+from dcedge.api.control.client import ControlClient
+from dcedge.cli.app import app
 from dcedge.daemon import alone
+from dcedge.errors import NotRunningError
 from dcedge.order.load import parse_order
 from dcedge.reconcile.reconciler import Reconciler
 from dcedge.reconcile.state import writer_lock
@@ -144,3 +148,25 @@ def test_the_guard_ends_when_all_is_written_and_undoes_nothing_of_others(
     assert not guard.is_alive()
     store = Store(settings_of(router).state_dir)
     assert (rate(router), store.pending_order.get(), store.orders.last_good()) == (50, None, order("50M"))
+
+
+def test_confirm_says_what_a_full_disk_keeps_from_being_written(
+    router: FakeRouter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    def nowhere(_: ControlClient) -> None:
+        raise NotRunningError("no daemon answers")
+
+    apply(router, order("50M"))
+    apply(router, order("60M"), seconds=60.0)
+    monkeypatch.setattr(StateDir, "write", full)
+    monkeypatch.setattr(ControlClient, "confirm", nowhere)
+    folder = str(settings_of(router).state_dir)
+    done = CliRunner().invoke(app, ["confirm", "--state-dir", folder, "--order", f"{folder}/none.yaml"])
+    assert done.exit_code == 0
+    said = " ".join(done.output.split())
+    assert f"{folder}/last-good-order.yaml cannot be written (No space left on device)" in said
+    assert said.endswith("Confirmed.")
+    assert Store(settings_of(router).state_dir).pending_order.get() is None

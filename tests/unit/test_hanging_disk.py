@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import json
+import os
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, suppress
@@ -14,7 +16,10 @@ import pytest
 
 from dcedge.api.control.client import ControlClient
 from dcedge.daemon.service import Service
-from dcedge.errors import BusyError, StateError
+from dcedge.errors import BusyError, DcedgeError, StateError
+from dcedge.monitor.health.history import HistoryFile
+from dcedge.monitor.health.tracker import Transition
+from dcedge.reconcile import clock
 from dcedge.reconcile.in_force import OrderInForce
 from dcedge.reconcile.state import owed_writes, writer_lock
 from dcedge.reconcile.state import writer as state_writer
@@ -214,6 +219,21 @@ def test_who_waits_for_the_disk_in_vain_holds_nobody_up(
     asyncio.run(story())
 
 
+def test_confirm_says_what_is_not_on_disk(daemon: Daemon, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    async def story() -> None:
+        async with daemon.running():
+            await daemon.command("apply", FASTER, confirm="60")
+            with monkeypatch.context() as patched:
+                patched.setattr(StateDir, "write", full)
+                confirmed = await daemon.command("confirm")
+            assert any("last-good-order.yaml cannot be written (No space" in note for note in confirmed["notes"])
+
+    asyncio.run(story())
+
+
 def test_what_nobody_confirms_goes_away_at_its_deadline(daemon: Daemon, disk: Disk) -> None:
     async def story() -> None:
         async with daemon.running():
@@ -223,5 +243,91 @@ def test_what_nobody_confirms_goes_away_at_its_deadline(daemon: Daemon, disk: Di
             disk.mend()
             await daemon.until(lambda: not (daemon.store.folder / "pending.json").exists())
         assert Store(daemon.store.folder).runtime() != Runtime()
+
+    asyncio.run(story())
+
+
+def test_a_confirmation_that_is_not_on_disk_holds_up_no_deadline(daemon: Daemon, disk: Disk) -> None:
+    async def story() -> None:
+        async with daemon.running():
+            await daemon.command("apply", FASTER, confirm="3")
+            disk.hang()
+            with pytest.raises(StateError, match=r"does not answer.*: the order is not confirmed"):
+                await daemon.command("confirm")
+            await daemon.until(lambda: daemon.rate() == 50)
+            disk.mend()
+            await daemon.until(lambda: not (daemon.store.folder / "pending.json").exists())
+            await daemon.until(lambda: not daemon.store.files.owed.reasons())
+            with pytest.raises(DcedgeError, match="no order waits"):
+                await daemon.command("confirm")
+        again = Store(daemon.store.folder)
+        assert (again.orders.last_good(), len(again.runtime().rejected)) == (SLOWER, 1)
+
+    asyncio.run(story())
+
+
+def test_a_confirmation_that_comes_to_the_disk_too_late_is_none(
+    daemon: Daemon, disk: Disk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(state_writer, "GIVEN_UP_SECONDS", 0.2)
+    removed = threading.Event()
+    remove = StateDir.remove
+
+    def told(folder: StateDir, name: str) -> None:
+        remove(folder, name)
+        removed.set()
+
+    async def story() -> None:
+        async with daemon.running():
+            await daemon.command("apply", FASTER, confirm="60")
+            pending = daemon.store.pending_order.get()
+            disk.hang()
+            monkeypatch.setattr(StateDir, "remove", told)
+            for _ in range(8):  # more than there are threads for
+                with pytest.raises(StateError, match="the order is not confirmed"):
+                    await daemon.command("confirm")
+            with pytest.raises(BusyError):
+                await daemon.command("reload")
+            disk.mend()
+            await daemon.until(removed.is_set)
+            await daemon.until(lambda: Store(daemon.store.folder).pending_order.get() == pending)
+            assert daemon.store.pending_order.get() == pending
+            assert daemon.store.orders.last_good() != FASTER
+            async with asyncio.timeout(WAIT_SECONDS):
+                while daemon.store.pending_order.get() is not None:
+                    with suppress(StateError):
+                        assert (await daemon.command("confirm"))["confirmed"]
+                    await asyncio.sleep(0.01)
+            await daemon.until(lambda: Store(daemon.store.folder).orders.last_good() == FASTER)
+
+    asyncio.run(story())
+
+
+def test_nothing_waits_for_earlier_verdicts(daemon: Daemon, monkeypatch: pytest.MonkeyPatch) -> None:
+    answers = threading.Event()
+    read = HistoryFile.read
+
+    def slow(file: HistoryFile, now: float) -> dict[str, list[Transition]]:
+        answers.wait(WAIT_SECONDS)
+        return read(file, now)
+
+    monkeypatch.setattr(HistoryFile, "read", slow)
+    daemon.store.folder.mkdir(exist_ok=True)
+    earlier = Transition(clock.now() - 60.0, "up", "down", "no carrier")
+    HistoryFile(daemon.store.history).append([("a", earlier)], dict)
+
+    async def notes() -> str:
+        return "".join((await daemon.status())["pass"]["notes"])
+
+    async def story() -> None:
+        async with daemon.running():
+            assert daemon.rate() == 50
+            polled = daemon.service.poller.last
+            await daemon.until(lambda: daemon.service.poller.last is not polled)
+            await daemon.until(lambda: bool(daemon.service.poller.history_trouble))
+            assert "earlier verdicts are still being read" in await notes()
+            answers.set()
+            await daemon.until(lambda: not daemon.service.poller.history_trouble)
+            assert daemon.service._outlook.history("a")[0].reason == "no carrier"
 
     asyncio.run(story())

@@ -11,6 +11,7 @@ from dcedge.cli.refusal import refusal
 from dcedge.order.findings import OrderInvalidError
 from dcedge.order.load import Loaded, digest_of
 from dcedge.reconcile.in_force import OrderInForce
+from dcedge.reconcile.state import writer_lock
 from dcedge.reconcile.state.formats import Pending, Runtime
 from dcedge.reconcile.state.store import Store
 from dcedge.settings import Settings
@@ -122,6 +123,32 @@ def test_an_order_that_was_rolled_back_is_refused_as_that(settings: Settings, st
     settings.order.write_text(TWO, encoding=encoding)
     with pytest.raises(OrderInvalidError, match="rolled back"):
         router.read_file()
+
+
+def test_what_may_have_been_rolled_back_does_not_come_back_where_that_is_not_known_any_more(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(writer_lock, "RUN_FOLDER", settings.state_dir.parent / "run")
+    router = in_force(settings, TWO)
+    router.store.orders.save_rolled_back(TWO, FOUR)
+    settings.order.write_text(FOUR)
+    (settings.state_dir / "runtime.json").write_text("{")
+    for why in ("which orders were rolled back is not known any more", "this order was rolled back"):
+        restarted = OrderInForce(settings, Store(settings.state_dir))
+        with restarted.store.writer():
+            assert restarted.start().text == TWO
+            assert why in "".join(restarted.problems)
+            with pytest.raises(OrderInvalidError, match="rolled back"):
+                restarted.read_file()
+            assert restarted.read_text(FOUR).text == FOUR, "somebody asks for it now"
+
+
+def test_the_order_in_force_stays_where_it_is_not_known_which_were_rolled_back(settings: Settings) -> None:
+    in_force(settings, TWO)
+    (settings.state_dir / "runtime.json").write_text("{")
+    restarted = OrderInForce(settings, Store(settings.state_dir))
+    assert restarted.start().text == TWO
+    assert restarted.problems == ()
 
 
 def test_the_first_order_is_compared_with_nothing(settings: Settings) -> None:

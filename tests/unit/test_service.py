@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import json
 import threading
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,6 +19,7 @@ from dcedge.daemon import passes
 from dcedge.daemon.service import Service
 from dcedge.daemon.tasks import BACKOFF_SECONDS, Tasks
 from dcedge.errors import KernelError
+from dcedge.firewall.nft import FirewallEvents
 from dcedge.frr.state import SessionState
 from dcedge.frr.vty import FrrClient
 from dcedge.kernel.counters import Counters, LinkCounters
@@ -333,3 +336,46 @@ def test_what_a_pass_puts_right_by_itself_is_counted_by_kind_and_what_an_order_c
     assert repaired == {"address": 4}, "what failed, as the shapers, is not repaired"
     assert '\ndcedge_drift_repaired_total{resource="address"} 4.0\n' in text
     assert "\ndcedge_reconcile_duration_seconds_count 2.0\n" in text
+
+
+def test_an_order_stands_though_probes_cannot_be_sent(
+    monkeypatch: pytest.MonkeyPatch, in_force: OrderInForce, tmp_path: Path
+) -> None:
+    router = FakeRouter(tmp_path, monkeypatch)
+    result = router.run(parse_order(FOUR, "order.yaml").order)
+    daemon = Service(in_force)
+    monkeypatch.setattr(daemon.reconciler, "run", lambda *_: result)
+
+    def refuses(*_: object) -> None:
+        raise KernelError("no raw socket for ipv4 probes: Operation not permitted", 1)
+
+    monkeypatch.setattr(daemon._prober, "_open_socket", refuses)
+
+    async def apply() -> tuple[Mapping[str, object], tuple[str, ...]]:
+        daemon._prober.start()
+        answer = await daemon.commands.by_verb["apply"](FOUR, {"confirm": "60"})
+        return answer, daemon._outlook.snapshot().passes.notes
+
+    try:
+        answer, notes = asyncio.run(apply())
+    finally:
+        daemon.close()
+    assert answer["confirm_seconds"]
+    assert "rolled_back" not in answer
+    assert [note for note in notes if note.startswith("probes cannot be sent: no raw socket for ipv4")]
+
+
+def test_a_kernel_without_nfnetlink_ends_no_daemon(
+    monkeypatch: pytest.MonkeyPatch, in_force: OrderInForce, caplog: pytest.LogCaptureFixture
+) -> None:
+    def unknown(_: FirewallEvents) -> None:
+        raise OSError(errno.EPROTONOSUPPORT, "Protocol not supported")
+
+    monkeypatch.setattr(FirewallEvents, "__init__", unknown)
+    daemon = Service(in_force)
+    try:
+        daemon.on_firewall_event()
+        assert daemon.on_firewall_event not in [listener for _, listener in daemon._heard()]
+    finally:
+        daemon.close()
+    assert "changes of nftables' rules are not detected at once: Protocol not supported" in caplog.text

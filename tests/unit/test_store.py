@@ -22,7 +22,7 @@ from dcedge.monitor.health.tracker import Transition
 from dcedge.order.load import digest_of
 from dcedge.reconcile.state import writer_lock
 from dcedge.reconcile.state.formats import OWNED, Owned, Pending, Runtime
-from dcedge.reconcile.state.state_dir import StateDir
+from dcedge.reconcile.state.state_dir import READ_MOST, StateDir
 from dcedge.reconcile.state.store import Store
 
 AS_ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
@@ -166,6 +166,21 @@ def test_what_cannot_be_written_goes_on_in_memory_and_is_written_when_it_can(
 
 
 DAMAGED = (b"", b"{", b"[1]", b"\xff\xfe", b'{"version": "x"}', b'{"links": 3, "drained": 1}')
+INDICES = tuple(json.dumps({"boot_id": "x", "highest": high}).encode() for high in (-1, 2**31 - 1, 2**70, 1.5, "7"))
+PENDING: dict[str, object] = {"order": "order", "previous": None, "secrets": {}, "deadline": 1.0, "boot_id": "x"}
+PENDINGS = tuple(
+    json.dumps({**PENDING, **impossible}).encode()
+    for impossible in (
+        {"deadline": float("nan")},
+        {"deadline": float("inf")},
+        {"deadline": -1.0},
+        {"boot_id": None},
+        {"secrets": {"{}": "password"}},
+        {"secrets": {"[]": "password"}},
+        {"secrets": {"no JSON": "password"}},
+        {"secrets": {'{"credential": "prod", "file": null}': 7}},
+    )
+)
 JSON_FILES = ("owned.json", "runtime.json", "indices.json", "pending.json")
 
 
@@ -192,7 +207,12 @@ def test_a_disk_that_hangs_keeps_nobody_waiting_who_reads(writer: Store, monkeyp
 
 @pytest.mark.parametrize(
     ("name", "contents"),
-    [*((name, contents) for name in JSON_FILES for contents in DAMAGED), ("last-good-order.yaml", b"\xff")],
+    [
+        *((name, contents) for name in JSON_FILES for contents in DAMAGED),
+        *(("indices.json", impossible) for impossible in INDICES),
+        *(("pending.json", impossible) for impossible in PENDINGS),
+        ("last-good-order.yaml", b"\xff"),
+    ],
 )
 def test_a_damaged_file_is_set_aside_said_and_survived(folder: Path, name: str, contents: bytes) -> None:
     (folder / name).write_bytes(contents)
@@ -205,6 +225,15 @@ def test_a_damaged_file_is_set_aside_said_and_survived(folder: Path, name: str, 
     assert {path.name: path.read_bytes() for path in folder.glob("*.damaged")} == {f"{name}.damaged": contents}
     assert any(f"{name} was damaged" in text and "kept as" in text for text in made.troubles())
     assert (Store(folder).owned(), Store(folder).runtime()) == (OURS, DRAINED)
+
+
+def test_a_file_larger_than_any_of_ours_is_damaged_and_not_read_whole(folder: Path) -> None:
+    with (folder / OWNED.name).open("wb") as file:
+        file.truncate(READ_MOST + 1)
+    made = Store(folder)
+    with made.writer():
+        assert made.owned() == Owned()
+        assert any("was damaged (larger than 64 MiB): it is kept as owned.json.damaged" in t for t in made.troubles())
 
 
 def test_what_a_later_dcedge_wrote_is_kept_beside(folder: Path) -> None:

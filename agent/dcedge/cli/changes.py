@@ -131,6 +131,7 @@ def confirm(settings: Settings) -> None:
     """Keep the order that was applied with --confirm."""
     from dcedge.api.control.client import ControlClient
     from dcedge.cli.order_file import take_place_if_waiting
+    from dcedge.cli.print_plan import print_notes
     from dcedge.daemon import alone
 
     with reported_errors():
@@ -138,6 +139,7 @@ def confirm(settings: Settings) -> None:
             confirmed = ControlClient(settings.socket).confirm()
         except NotRunningError:
             confirmed = alone.confirm(settings)
+        print_notes(console(), confirmed["notes"])
         typer.echo("Confirmed.")
         take_place_if_waiting(settings.order, confirmed["order"])
 

@@ -40,7 +40,7 @@ def print_plan(console: Console, plan: Plan, notes: Iterable[str], *, whole: boo
         console.print("\n" if long else "", end="")
         _print_operations(console, plan)
     said = list(notes)
-    _print_some(console, said, "yellow")
+    print_notes(console, said)
     if long and not whole and hint:
         console.print(Text(f"Every operation: {hint}", style="dim"))
     console.print(Text(summary(plan, aside=bool(said)), style="bold"))
@@ -155,13 +155,18 @@ def _counted(counts: Counter[Action]) -> str:
     return ", ".join(f"{counts[action]} to {action}" for action in _SIGN if counts[action])
 
 
+def print_notes(console: Console, notes: Sequence[str]) -> None:
+    """What is to be said beside a plan or an answer."""
+    _print_some(console, notes, "yellow")
+
+
 def print_applied(console: Console, answer: AppliedReply) -> None:
     """What was done, in one line, and every failure and note on its own."""
     failed = answer["failures"]
     total = len(answer["done"]["operations"])
     told = [f"failed: {one['action']} {one['kind']} {one['name']}: {one['text']}" for one in failed]
     _print_some(console, told, "red")
-    _print_some(console, answer["notes"], "yellow")
+    print_notes(console, answer["notes"])
     if not total:
         nothing = (
             "Nothing to do apart from the above." if answer["notes"] else "Nothing to do: everything is as ordered."

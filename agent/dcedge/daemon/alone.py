@@ -72,7 +72,7 @@ def confirm(settings: Settings) -> ConfirmedReply:
         pending = asyncio.run(transaction.confirm())
         order = parse_order(pending.order, "the confirmed order").order
         reconciler.save_frr(_intent_of_found(reconciler, order, {}))
-        return {"confirmed": True, "order": pending.order}
+        return {"confirmed": True, "order": pending.order, "notes": list(reconciler.store.troubles())}
 
 
 def roll_back(settings: Settings) -> AppliedReply:

@@ -143,7 +143,8 @@ class Commands:
         """The order that waits is what is wanted."""
         async with self.transaction.turn():
             pending = await self.transaction.confirm()
-            return {"confirmed": True, "order": pending.order}
+            notes = list(self._in_force.store.troubles())
+            return {"confirmed": True, "order": pending.order, "notes": notes}
 
     async def _roll_back(self, _: str, __: Mapping[str, str]) -> AppliedReply:
         """Go back to the order before, now."""

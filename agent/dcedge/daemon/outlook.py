@@ -124,6 +124,9 @@ class Outlook:
         yield from self._in_force.store.troubles()
         if self._poller.history_trouble:
             yield self._poller.history_trouble
+        if self._prober.trouble:
+            yield self._prober.trouble
+        yield from self._stamping.troubles
         if self._commands.transaction.rolling_back:
             yield "the previous order is in force, but not fully applied yet: it is retried"
         if self._in_force.file_differs and not self._in_force.problems:

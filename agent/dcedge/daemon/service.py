@@ -70,7 +70,7 @@ class Service:
         self.in_force = in_force
         settings = in_force.settings
         self._events = EventSocket()
-        self._firewall_events = FirewallEvents()
+        self._firewall_events = FirewallEvents.where_heard()
         self._closed_connections = ClosedConnections.where_heard()
         self._heard_closed = 0.0  # when a connection's end last called for a poll (monotonic)
         self._due = asyncio.Event()
@@ -143,12 +143,12 @@ class Service:
                 log.error("%s", error)
                 self._tasks.keep("control socket", lambda: self._start_later(control))
             self._prober.start()
-            await asyncio.to_thread(self.poller.recall_history)
             for heard, listener in self._heard():
                 loop.add_reader(heard.fileno(), listener)
                 stack.callback(loop.remove_reader, heard.fileno())
             self.queue.order_changed()
             self._tasks.keep("passes", self._passes)
+            self._tasks.once("history", self.poller.recall_history())
             self._tasks.keep("polls", self.poller.poll_forever)
             self._tasks.keep("hardware", self._look_at_hardware)
             self._tasks.keep("order file", self._look_at_order_file)
@@ -248,7 +248,8 @@ class Service:
     def _heard(self) -> Iterator[tuple[ChangeSocket, Callable[[], None]]]:
         """What tells of changes, and who listens."""
         yield self._events, self.on_event
-        yield self._firewall_events, self.on_firewall_event
+        if self._firewall_events is not None:
+            yield self._firewall_events, self.on_firewall_event
         if self._closed_connections is not None:
             yield self._closed_connections, self.on_closed_connection
 
@@ -265,7 +266,7 @@ class Service:
 
     def on_firewall_event(self) -> None:
         """nftables' rules changed."""
-        if self._firewall_events.changed():
+        if self._firewall_events is not None and self._firewall_events.changed():
             self.queue.ask(DirtySet(firewall=True), "nftables' rules changed")
 
     def on_closed_connection(self) -> None:

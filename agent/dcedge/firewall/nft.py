@@ -6,12 +6,14 @@ of virtual interfaces a listing costs a hundred times what asking for the genera
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import json
+import logging
 import os
 import shutil
 import subprocess
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from pyroute2.netlink import NETLINK_NETFILTER
@@ -39,6 +41,8 @@ from dcedge.netlink.socket import RouteSocket
 from dcedge.netlink.templates import request
 from dcedge.plan.diff import Operation
 from dcedge.plan.resource import Key, Resource, State
+
+log = logging.getLogger(__name__)
 
 _TIMEOUT_SECONDS = 60.0
 _PLACES = os.pathsep.join(("/usr/sbin", "/sbin", os.defpath))
@@ -102,7 +106,9 @@ class Firewall:
         except FirewallError as error:
             self._generation = None
             return [Failure(operation, f"nft: {error}", error.retryable) for operation in operations]
-        before, now = self._generation, ruleset_generation()
+        before, now = self._generation, None
+        with contextlib.suppress(FirewallError):  # it is done; the next look lists the table again
+            now = ruleset_generation()
         # One step on is our own transaction; anything else means that somebody else was at work too.
         self._generation = now if before is not None and now == before % _GENERATION_MAX + 1 else None
         self._state = after
@@ -189,8 +195,10 @@ def read_firewall_counters() -> dict[str, Dropped]:
     for counter in COUNTERS:
         # nft 1.0.6 finds only the first set of several that one input asks for.
         place: Json = {"family": "inet", "table": TABLE_NAME, "name": counter}
-        for name, link, packets, _ in read_counts(json.loads(_nft([{"list": {"set": place}}]))):
-            counts.setdefault(link, {})[name] = packets
+        text = _nft([{"list": {"set": place}}])
+        with _listing_understood():
+            for name, link, packets, _ in read_counts(json.loads(text)):
+                counts.setdefault(link, {})[name] = packets
     return {
         link: Dropped(found.get(SPOOFED, 0), found.get(ISOLATED, 0), found.get(CONTROL_PLANE, 0))
         for link, found in counts.items()
@@ -198,14 +206,23 @@ def read_firewall_counters() -> dict[str, Dropped]:
 
 
 def ruleset_generation() -> int | None:
-    """The number of the kernel's ruleset, which every transaction raises; None where there is no nf_tables."""
-    with RouteSocket(NETLINK_NETFILTER) as sock:
-        try:
+    """The number of the kernel's ruleset, which every transaction raises; None where there is no nf_tables.
+
+    Raises FirewallError where it cannot be asked for now.
+    """
+    try:
+        with RouteSocket(NETLINK_NETFILTER) as sock:
             return sock.get(request(nft_gen_msg, _SUBSYSTEM | NFT_MSG_GETGEN, 0, {}), _generation_number)
-        except KernelError as error:
-            if error.retryable:
-                raise
+    except KernelError as error:
+        if error.retryable:
+            raise FirewallError(f"nftables' ruleset cannot be looked at: {error}", retryable=True) from error
+        return None
+    except OSError as error:
+        if error.errno in _PERMANENT:
             return None
+        raise FirewallError(
+            f"nftables' ruleset cannot be looked at: {error.strerror or error}", retryable=True
+        ) from error
 
 
 def _generation_number(data: memoryview, start: int, end: int) -> int:
@@ -217,6 +234,15 @@ class FirewallEvents(EventReceiver):
 
     def __init__(self) -> None:
         super().__init__(NETLINK_NETFILTER, 1 << (NFNLGRP_NFTABLES - 1))
+
+    @classmethod
+    def where_heard(cls) -> FirewallEvents | None:
+        """One, or None where the kernel has no nfnetlink (or no room): then full resyncs alone see what has changed."""
+        try:
+            return cls()
+        except OSError as error:
+            log.warning("changes of nftables' rules are not detected at once: %s", error.strerror or error)
+            return None
 
     def changed(self) -> bool:
         """Whether something happened to our table (by our own hand too), or may have: events were lost."""
@@ -239,13 +265,23 @@ def _list_table() -> Table | None:
         if os.strerror(errno.ENOENT) in str(error):
             return None
         raise
-    table = read_table(json.loads(text))
+    with _listing_understood():
+        table = read_table(json.loads(text))
     if not is_ours(table):
         raise FirewallError(
             f"isolation and guard are not in force: there is a table inet {TABLE_NAME} that dcedge did not make; "
             f"remove it (nft delete table inet {TABLE_NAME})"
         )
     return table
+
+
+@contextlib.contextmanager
+def _listing_understood() -> Iterator[None]:
+    """Raises FirewallError where what nft printed is not what it prints."""
+    try:
+        yield
+    except (ValueError, LookupError, TypeError, AssertionError) as error:
+        raise FirewallError(f"what nft lists cannot be read ({error!r})", retryable=True) from error
 
 
 def _transact(todo: Sequence[Command], *options: str) -> None:
@@ -269,6 +305,8 @@ def _nft(todo: Sequence[Command], *options: str) -> str:
         )
     except subprocess.TimeoutExpired as error:
         raise FirewallError("nft did not end in time", retryable=True) from error
+    except OSError as error:
+        raise FirewallError(f"nft cannot be started: {error.strerror or error}", retryable=True) from error
     if done.returncode:
         lines = [line.partition("Error: ")[2] for line in done.stderr.splitlines() if "Error: " in line]
         reason = lines[0] if lines else done.stderr.strip()[:200] or f"status {done.returncode}"

@@ -273,6 +273,8 @@ class FrrClient:
                     process.kill()
         except FileNotFoundError as error:
             raise FrrUnavailableError("vtysh is not installed") from error
+        except OSError as error:
+            raise FrrUnavailableError(f"vtysh cannot be started: {error.strerror or error}") from error
         if process.returncode != 0 or "[OK]" not in stdout:
             said = escape(mask((stdout + _PAM.sub("", stderr)).strip()))
             raise FrrError(f"vtysh says: {said}")

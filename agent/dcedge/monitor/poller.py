@@ -56,6 +56,7 @@ class Poller:
         self._prober = prober
         self._history = HistoryFile(in_force.store.history)
         self._keeping: asyncio.Future[None] | None = None
+        self._recalling = False  # until the file is read it is not written: what it has would be lost
         self.history_trouble = ""  # why verdicts are not kept over a restart
         self._socket = RouteSocket()
         self._forwarding = ForwardingReader(self._socket, frr.ask)
@@ -116,15 +117,23 @@ class Poller:
             if self.polled is not None:
                 await self.polled(before, sample)
 
-    def recall_history(self) -> None:
-        """Go on from the verdicts that an earlier run has kept."""
+    async def recall_history(self) -> None:
+        """Go on from the verdicts that an earlier run has kept. Polls do not wait for it."""
+        self._recalling = True
         try:
-            self._collector.tracker.restore(self._history.read(clock.now()))
+            found = await asyncio.to_thread(self._history.read, clock.now())
+            async with self._turn:
+                self._collector.tracker.restore(found)
         except StateError as error:
             log.error("earlier verdicts cannot be read: %s", error)
+        finally:
+            self._recalling, self.history_trouble = False, ""
 
     def _keep_history_beside(self) -> None:
         """Nobody waits for the disk; what happens while it takes its time is written the next time."""
+        if self._recalling:
+            self.history_trouble = "earlier verdicts are still being read: new ones are not kept over a restart yet"
+            return
         if self._keeping is not None and not self._keeping.done():
             return
         before, self._keeping = self._keeping, None

@@ -135,8 +135,15 @@ class EchoSocket:
             self._socket = socket.socket(af, socket.SOCK_RAW | socket.SOCK_NONBLOCK, protocol)
         except OSError as error:
             raise KernelError(f"no raw socket for {family} probes: {error.strerror}", error.errno or 0) from error
-        _attach_filter(self._socket, _only_ours(family, identifier, key))
-        if family == "ipv4":
+        try:
+            self._configure()
+        except OSError as error:
+            self._socket.close()
+            raise KernelError(f"no raw socket for {family} probes: {error.strerror}", error.errno or 0) from error
+
+    def _configure(self) -> None:
+        _attach_filter(self._socket, _only_ours(self._family, self._identifier, self._key))
+        if self._family == "ipv4":
             passed = 0xFFFFFFFF & ~(1 << ECHO_REPLY["ipv4"])
             self._socket.setsockopt(_SOL_RAW, _ICMP_FILTER, struct.pack("=I", passed))
             self._socket.setsockopt(socket.IPPROTO_IP, _IP_PKTINFO, 1)

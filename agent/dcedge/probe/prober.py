@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import heapq
+import logging
 import os
 import secrets
 import time
@@ -17,13 +18,17 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from dcedge.errors import KernelError
 from dcedge.order.field_types import Family, Seconds
 from dcedge.probe.icmp import Arrival, Departure, EchoSocket, Path
 from dcedge.probe.schedule import ProbeRequest, ProbeSlot, arrange
 from dcedge.probe.stream import LOST_AFTER, ProbeStats, Stream
 from dcedge.probe.target import Target
 
+log = logging.getLogger(__name__)
+
 TICK: Seconds = 0.01
+REOPEN_SECONDS: Seconds = 2.0  # between two tries to have a socket
 _READ_AFTER: Seconds = 0.05  # the kernel has stamped what waits, so it may; with many under way it is read every tick
 _MANY = 1000
 _AT_ONCE = 32  # packets read or sent before the loop may do something else
@@ -82,7 +87,8 @@ class Arrangement:
 class Prober:
     """Probes every target until closed; needs a running event loop from `start` on.
 
-    `open_socket` makes the transport of a family; its KernelError comes out of `start` and `set_targets`.
+    `open_socket` makes the transport of a family. Where that cannot be had (KernelError), `trouble` says why, none of
+    that family's probes is sent or counts as lost, and it is tried again.
     """
 
     def __init__(self, open_socket: Callable[[Family, int, int], Transport] = EchoSocket) -> None:
@@ -90,6 +96,8 @@ class Prober:
         self._identifier = secrets.randbits(16)
         self._key = secrets.randbits(32)
         self._sockets: dict[Family, Transport] = {}
+        self._try_again = 0.0  # when to open those that could not be had; the loop's time
+        self.trouble = ""  # why not all probes can be sent
         self.streams: Mapping[str, tuple[Stream, ...]] = {}  # by virtual interface; replaced, never changed
         self._by_cookie: dict[bytes, Stream] = {}
         self._heap: list[Due] = []
@@ -182,10 +190,23 @@ class Prober:
         return due
 
     def _take(self, due: list[Due]) -> None:
-        for family in {stream.family for _, _, stream in due} - self._sockets.keys():
-            self._sockets[family] = self._open_socket(family, self._identifier, self._key)
+        self._open_sockets({stream.family for _, _, stream in due})
         self._heap = due
         self._set_timer()
+
+    def _open_sockets(self, families: set[Family]) -> None:
+        """Have a socket for each family, as far as they can be had."""
+        reasons = []
+        for family in sorted(families - self._sockets.keys()):
+            try:
+                self._sockets[family] = self._open_socket(family, self._identifier, self._key)
+            except KernelError as error:
+                reasons.append(str(error))
+        trouble = f"probes cannot be sent: {'; '.join(reasons)}" if reasons else ""
+        if trouble and trouble != self.trouble:
+            log.error("%s", trouble)
+        self.trouble = trouble
+        self._try_again = self._loop.time() + REOPEN_SECONDS
 
     def _set_timer(self, after: Seconds = TICK) -> None:
         if self._timer is not None:
@@ -208,6 +229,8 @@ class Prober:
             if done:
                 now = self._loop.time() - self._epoch
                 self._expire(now)
+                if self.trouble and self._loop.time() >= self._try_again:
+                    self._open_sockets({stream.family for _, _, stream in self._heap})
                 done = self._send_due(now)
             if not done:
                 wait = 0.0  # the rest at once, but after whatever else the loop has to do
@@ -273,6 +296,8 @@ class Prober:
             if following <= now:  # the loop was held: what was missed is not made up for in a burst
                 following = stream.slot.next_after(now)
             heapq.heapreplace(heap, (following, number, stream))
+            if stream.family not in self._sockets:
+                continue
             stream.last_due = due
             if stream.full_size_turn():
                 self._send_full_size(stream, now)

@@ -97,8 +97,12 @@ class _Path:
         except OSError:
             self._sender.close()
             raise
-        loop.add_reader(self._sender, self._answers)
-        loop.add_reader(self._reflector, self._tests)
+        try:
+            loop.add_reader(self._sender, self._answers)
+            loop.add_reader(self._reflector, self._tests)
+        except OSError:
+            self._close_sockets()
+            raise
         self._clock = loop.call_soon(self._ask_clock)
         self._timer = loop.call_soon(self._send)
 
@@ -106,6 +110,9 @@ class _Path:
         """Close both; what is known stays readable."""
         self._timer.cancel()
         self._clock.cancel()
+        self._close_sockets()
+
+    def _close_sockets(self) -> None:
         for opened in (self._sender, self._reflector):
             self._loop.remove_reader(opened)
             opened.close()
@@ -160,19 +167,25 @@ class Stamping:
     def __init__(self, open_: OpenSocket = open_socket) -> None:
         self._open = open_
         self._paths: dict[StampTarget, _Path] = {}
+        self.troubles: tuple[str, ...] = ()  # which paths are not measured, and why
 
     def set_targets(self, targets: Iterable[StampTarget]) -> None:
-        """Measure exactly these; a path that is as it was goes on."""
+        """Measure exactly these; a path that is as it was goes on, and what cannot be had is tried the next time."""
         wanted = dict.fromkeys(targets)  # in order, and told so
         for target in self._paths.keys() - wanted.keys():
             self._paths.pop(target).close()
+        troubles: dict[str, None] = {}
         for target in wanted:
             if target in self._paths:
                 continue
             try:
                 self._paths[target] = _Path(target, asyncio.get_running_loop(), self._open)
             except OSError as error:
-                log.warning("%s: no STAMP on %s: %s", target.virtual_interface, target.link, error.strerror)
+                why = error.strerror or error
+                troubles[f"{target.virtual_interface}: no STAMP on {target.link}: {why}"] = None
+        for trouble in troubles.keys() - set(self.troubles):
+            log.warning("%s", trouble)
+        self.troubles = tuple(troubles)
 
     def stats(self) -> tuple[StampStats, ...]:
         """What is known of each path."""

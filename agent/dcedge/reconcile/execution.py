@@ -45,7 +45,7 @@ class Execution:
         executor = self._executor()
         failures = self._take_steps(executor, todo)
         if executor.created:
-            self._kernel.highest_index = max(self._kernel.highest_index, *executor.created.values())
+            self._kernel.note_indices(executor.created.values())
             self._store.save_highest_index(self._kernel.highest_index)
         return failures, self._touched(executor, todo)
 

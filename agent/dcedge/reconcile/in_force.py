@@ -135,15 +135,25 @@ class OrderInForce:
         return parse_order(pending.previous, "the order before the unconfirmed one")
 
     def _at_start(self) -> Loaded:
-        if self.store.pending_order.lost and self.store.orders.last_good() is not None:
-            message = "an order waited for confirmation, but its record is lost: `dcedge apply` accepts this one"
-            digest = digest_of_file(self.settings.order)
-            if digest is not None and digest != digest_of(self.store.orders.last_good() or ""):
-                self.note(rejected=self.runtime.rejected | {digest})  # the next start is to know it, too
-            raise _refused(str(self.settings.order), message)
+        if (good := self.store.orders.last_good()) is not None:
+            self._refuse_doubtful(good)
         loaded = self._from_file()
         refuse_unmeant(str(self.settings.order), loaded, last_good(self.store, unlike=loaded))
         return loaded
+
+    def _refuse_doubtful(self, good: str) -> None:
+        """Raise OrderInvalidError where the file may be an order that nobody confirmed, or that was rolled back."""
+        digest = digest_of_file(self.settings.order)
+        differs = digest is not None and digest != digest_of(good)
+        if self.store.pending_order.lost:
+            message = "an order waited for confirmation, but its record is lost: `dcedge apply` accepts this one"
+        elif self.store.runtime_lost and differs:
+            message = "which orders were rolled back is not known any more: `dcedge apply` accepts this one"
+        else:
+            return
+        if digest is not None and differs:
+            self.note(rejected=self.runtime.rejected | {digest})  # the next start is to know it, too
+        raise _refused(str(self.settings.order), message)
 
     def _from_file(self) -> Loaded:
         with building():

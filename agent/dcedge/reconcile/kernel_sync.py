@@ -8,6 +8,7 @@ from types import MappingProxyType
 
 from dcedge.kernel.address.resource import IpAddress
 from dcedge.kernel.culprit import vlans_taken
+from dcedge.kernel.link.resource import INDEX_MAX
 from dcedge.kernel.link.view import LinkView
 from dcedge.kernel.naming import ingress_device
 from dcedge.kernel.observe import owned_resources
@@ -122,7 +123,7 @@ class KernelSync:
             deletion_group_in_use=any(link.group == DELETION_GROUP for link in view.links.values()),
         )
         self.in_the_way = tuple(vlans_taken(view.links, intent.kernel.values()))
-        self.highest_index = max(self.highest_index, self.store.highest_index(), *view.links)
+        self.note_indices((self.store.highest_index(), *view.links))
         keys = {key: key for key in intent.kernel}
         observed.take(owned_resources(view, intent.kernel, owned.links, owned.ports_found), intent.kernel, keys)
         observed.take(settings_of(intent.kernel.values()).items(), intent.kernel)
@@ -130,6 +131,10 @@ class KernelSync:
             if isinstance(resource, Port) and resource.exact:
                 observed.state.setdefault(resource.key, resource)  # nothing to put back on a port that is gone
         self.observed = observed
+
+    def note_indices(self, indices: Iterable[int]) -> None:
+        """Links had these: new ones get higher ones, as long as there are any."""
+        self.highest_index = max((self.highest_index, *(index for index in indices if index < INDEX_MAX)))
 
     def _gave_way(self) -> Collection[int]:
         self.give_way()
@@ -161,7 +166,7 @@ class KernelSync:
 
     def _enter_link(self, view: KernelView, link: LinkView, intent: Intent, owned: Owned) -> None:
         self.seen.indices[link.name] = link.index
-        self.highest_index = max(self.highest_index, link.index)
+        self.note_indices((link.index,))
         view.links = {link.index: link, **{i: other for i, other in view.links.items() if i != link.index}}
         mine = Key("link", link.name)
         found = (

@@ -37,6 +37,7 @@ from dcedge.order.load import digest_of
 from dcedge.order.model import Credential
 from dcedge.reconcile.result import PassResult
 from dcedge.reconcile.state.formats import Pending
+from dcedge.reconcile.state.owed_writes import Attempt
 from dcedge.reconcile.state.store import Store
 from dcedge.reconcile.state.writer import FirstOnDisk, Written, written_at_once
 
@@ -136,7 +137,7 @@ class Transaction:
             return ChangeOutcome(await self._apply_for_good(text))
         pending = Pending.starting(text, previous, as_kept(secrets), seconds)
         waiting = self._store.pending_order
-        await self._first.keep(lambda: waiting.save(pending), lambda: waiting.withdraw(pending))
+        await self._first.keep(lambda attempt: waiting.save(pending, attempt), lacks="nothing was changed")
         self._store.orders.accept(digest_of(text))
         self._changed.set()
         try:
@@ -164,7 +165,8 @@ class Transaction:
     async def confirm(self) -> Pending:
         """The order that waits is what is wanted. In a turn.
 
-        Raises DcedgeError where none waits (any more), StateError where a restart would not know of it.
+        Raises DcedgeError where none waits (any more), StateError where a restart would not know of it: then it waits
+        on, until its deadline.
         """
         if self._rolling_back is not None:
             raise DcedgeError("too late: the order is being rolled back")
@@ -173,7 +175,11 @@ class Transaction:
             raise DcedgeError("no order waits for confirmation")
         if not pending.seconds_left:
             raise DcedgeError("too late: the deadline for the confirmation has passed")
-        await asyncio.to_thread(_keep_confirmed, self._store, pending)
+        await self._first.keep(
+            lambda attempt: _keep_confirmed(self._store, pending, attempt),
+            pending.seconds_left,
+            lacks="the order is not confirmed, and is rolled back at its deadline",
+        )
         self._settled()
         await self._written()
         log.info("confirmed")
@@ -285,6 +291,6 @@ class Transaction:
             self.settle()  # nothing on disk would have a restart go on with it
 
 
-def _keep_confirmed(store: Store, pending: Pending) -> None:
-    store.pending_order.drop()
+def _keep_confirmed(store: Store, pending: Pending, attempt: Attempt) -> None:
+    store.pending_order.drop(attempt)
     store.orders.save_last_good(pending.order)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import socket
+import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -176,3 +179,17 @@ def test_a_daemon_that_is_not_needed_and_hangs_is_named(tmp_path: Path) -> None:
         assert frr.wedged_others() == ("staticd",)
         with pytest.raises(FrrUnavailableError, match="staticd does not answer"):
             frr._raise_if_one_hangs()
+
+
+@pytest.mark.parametrize("number", [errno.EACCES, errno.ENOMEM, errno.EMFILE])
+def test_a_vtysh_that_cannot_be_started_is_an_frr_that_cannot_save(
+    number: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def cannot_start(*_: object, **__: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    frr = client(tmp_path)
+    monkeypatch.setattr(frr, "_raise_if_one_hangs", lambda: None)
+    monkeypatch.setattr(subprocess, "Popen", cannot_start)
+    with pytest.raises(FrrUnavailableError, match="vtysh cannot be started"):
+        frr.write_config()

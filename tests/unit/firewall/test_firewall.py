@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from ipaddress import ip_network
+from pathlib import Path
 
 import pytest
 
@@ -131,6 +134,54 @@ def test_without_nft_it_is_said_that_isolation_is_not_in_force(monkeypatch: pyte
         Firewall().observe(firewall_of(BOTH))
     assert not error.value.retryable
     assert Firewall().observe({}) == {}
+
+
+def nft_that(folder: Path, script: str, monkeypatch: pytest.MonkeyPatch) -> Firewall:
+    """nft is this shell script."""
+    program = folder / "nft"
+    program.write_text(script)
+    program.chmod(0o755)
+    monkeypatch.setattr(nft, "_PLACES", str(folder))
+    monkeypatch.setattr(nft, "ruleset_generation", lambda: 1)
+    return Firewall()
+
+
+def test_nft_that_cannot_be_started_costs_the_firewall_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    firewall = nft_that(tmp_path, "#!/nowhere/sh\n", monkeypatch)
+    for _ in range(2):
+        with pytest.raises(FirewallError, match="nft cannot be started: No such file") as refused:
+            firewall.observe(firewall_of(BOTH))
+        assert refused.value.retryable
+
+
+@pytest.mark.parametrize(
+    "printed",
+    [
+        "",
+        "{",
+        '{"nftables": [{"rule": {}}]}',
+        '{"nftables": [{"set": {"name": "x", "flags": "interval", "elem": [1.5]}}]}',
+    ],
+)
+def test_a_listing_that_makes_no_sense_costs_the_firewall_alone(
+    printed: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    firewall = nft_that(tmp_path, f"#!/bin/sh\ncat >/dev/null\necho '{printed}'\n", monkeypatch)
+    with pytest.raises(FirewallError, match="what nft lists cannot be read") as refused:
+        firewall.observe(firewall_of(BOTH))
+    assert refused.value.retryable
+
+
+@pytest.mark.parametrize("number", [errno.EMFILE, errno.ENOBUFS])
+def test_a_ruleset_that_cannot_be_asked_for_costs_the_firewall_alone(
+    number: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def cannot_be_had(*_: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(nft, "RouteSocket", cannot_be_had)
+    with pytest.raises(FirewallError, match="cannot be looked at"):
+        nft.ruleset_generation()
 
 
 @pytest.mark.parametrize(("isolation", "words"), [(True, NOT_ISOLATED), (False, NOT_GUARDED)])

@@ -75,3 +75,13 @@ def test_a_day_is_kept_and_the_transition_before_it(tmp_path: Path) -> None:
 
 def test_no_file_is_no_history(tmp_path: Path) -> None:
     assert HistoryFile(tmp_path / "none").read(0) == {}
+
+
+def test_what_is_larger_than_any_history_is_not_read_and_makes_way_for_one(tmp_path: Path) -> None:
+    path, new = tmp_path / "history.jsonl", [("prod-a", Transition(5, "up", "down", "no carrier"))]
+    path.write_text("x" * 201)
+    file = HistoryFile(path, bytes_max=100)
+    with pytest.raises(StateError, match="larger than"):
+        file.read(10)
+    file.append([], lambda: {"prod-a": [new[0][1]]})
+    assert file.read(10) == {"prod-a": [new[0][1]]}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dcedge.monitor.health.tracker import KEPT, Tracker
+from dcedge.monitor.health.tracker import KEPT, Tracker, Transition
 from dcedge.monitor.health.verdict import Verdict
 
 UP = Verdict("up", "as ordered")
@@ -71,6 +71,20 @@ def test_history_of_an_earlier_run_is_taken_over() -> None:
     assert second.feed("prod-a", DOWN, 9) == DOWN
     assert second.since("prod-a") == 5
     assert second.history("prod-a") == first.history("prod-a")
+
+
+def test_history_that_comes_late_goes_before_what_was_fed_meanwhile() -> None:
+    earlier = {name: [Transition(1, "pending", "up", ""), Transition(2, "up", "down", "")] for name in "abc"}
+    tracker = Tracker()
+    for at, name, verdict in ((10, "a", DOWN), (10, "b", UP), (10, "c", UP), (11, "c", DOWN), (12, "d", UP)):
+        tracker.feed(name, verdict, at)
+    tracker.take_new()
+    tracker.restore(earlier)
+    assert [[t.at for t in tracker.history(name)] for name in "abcd"] == [[1, 2], [1, 2, 10], [1, 2, 11], []]
+    assert [tracker.since(name) for name in "abcd"] == [2, 10, 11, 12]
+    assert [name for name, _ in tracker.take_new()] == ["b"]
+    assert tracker.was_up("a")
+    assert tracker.feed("a", DOWN, 13) == DOWN
 
 
 def test_what_left_the_order_is_forgotten() -> None:

@@ -177,6 +177,15 @@ def test_a_link_that_comes_back_under_another_index_is_the_same_virtual_interfac
     assert result.indices["eth1.1"] == router.kernel.link("eth1.1").index > index
 
 
+def test_a_link_of_the_last_index_that_there_is_keeps_no_new_link_from_being_made(router: FakeRouter) -> None:
+    router.kernel.add_link("last", index=2**31 - 1)
+    assert router.run(ORDER).complete
+    router.kernel.remove_link("eth1.1")
+    assert router.run(ORDER).complete
+    assert 0 < router.kernel.link("eth1.1").index < 2**30
+    assert router.store.highest_index() < 2**30
+
+
 def test_a_port_that_goes_and_comes_back_gets_its_virtual_interfaces_back(router: FakeRouter) -> None:
     router.run(ORDER)
     events = router.kernel.events()

@@ -10,6 +10,7 @@ from ipaddress import ip_address
 
 import pytest
 
+from dcedge.errors import KernelError
 from dcedge.order.field_types import Family
 from dcedge.probe import prober as module
 from dcedge.probe.icmp import Arrival, Departure, Path
@@ -341,3 +342,50 @@ def test_more_replies_than_are_read_at_once_are_all_read_before_the_next_request
         await until("more requests", lambda: len(network.sent) > before + 1)
 
     assert only(play(scene, network=Flooded())).duplicates == flood - 1
+
+
+def test_a_socket_that_cannot_be_had_is_said_costs_no_probe_of_the_other_family_and_is_tried_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(module, "REOPEN_SECONDS", 0.05)
+    six = Target("prod-a", "fra-1", "ipv6", 5, None, ip_address("2001:db8::2"), ip_address("2001:db8::1"), 0.02)
+    networks: dict[Family, Network] = {}
+    missing = [True]
+
+    def open_socket(family: Family, identifier: int, key: int) -> Network:
+        if family == "ipv6" and missing[0]:
+            raise KernelError("no raw socket for ipv6 probes: Operation not permitted", errno.EPERM)
+        networks[family] = Network()
+        return networks[family]
+
+    async def run() -> None:
+        prober = Prober(open_socket)
+        prober.start()
+        prober.set_targets((TARGET, six))
+        await until("probes of the other family", lambda: networks["ipv4"].sent)
+        assert prober.trouble == "probes cannot be sent: no raw socket for ipv6 probes: Operation not permitted"
+        prober.set_targets((TARGET, six))
+        missing[0] = False
+        await until("probes", lambda: "ipv6" in networks and networks["ipv6"].sent)
+        assert prober.trouble == ""
+        (stats,) = [one for one in prober.stats() if one.family == "ipv6"]
+        assert not stats.lost
+        prober.close()
+
+    asyncio.run(run())
+
+
+def test_a_socket_that_nobody_needs_any_more_is_no_trouble() -> None:
+    def open_socket(family: Family, identifier: int, key: int) -> Network:
+        raise KernelError("no raw socket", errno.EMFILE)
+
+    async def run() -> None:
+        prober = Prober(open_socket)
+        prober.start()
+        prober.set_targets((TARGET,))
+        assert prober.trouble
+        prober.set_targets(())
+        assert not prober.trouble
+        prober.close()
+
+    asyncio.run(run())

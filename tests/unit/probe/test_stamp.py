@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
+import errno
+import socket
 import struct
+from ipaddress import ip_address
 
 import pytest
 from hypothesis import given
@@ -19,6 +23,7 @@ from dcedge.probe.stamp import (
     ntp_stamp,
     reflect,
 )
+from dcedge.probe.stamping import Stamping, StampTarget
 
 MS, SECOND = 1_000_000, 1_000_000_000
 NOW = 1_700_000_000 * SECOND
@@ -134,3 +139,25 @@ def test_a_reflection_counts_once_and_a_forged_one_never() -> None:
 def test_the_kernel_says_how_good_the_clock_is() -> None:
     error = stamp.clock_error()
     assert error is None or 0 <= error < 3600
+
+
+def test_a_socket_that_cannot_be_had_is_said_until_it_can() -> None:
+    missing = [True]
+    target = StampTarget("prod-a", "lo", 1, ip_address("127.0.0.1"), ip_address("127.0.0.2"), 10.0)
+
+    def open_socket(target: StampTarget, port: int) -> socket.socket:
+        if missing[0]:
+            raise OSError(errno.EMFILE, "Too many open files")
+        return socket.socket(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
+
+    async def run() -> None:
+        stamping = Stamping(open_socket)
+        stamping.set_targets([target])
+        assert "; ".join(stamping.troubles) == "prod-a: no STAMP on lo: Too many open files"
+        missing[0] = False
+        stamping.set_targets([target])
+        assert not stamping.troubles
+        assert len(stamping.stats()) == 1
+        stamping.close()
+
+    asyncio.run(run())

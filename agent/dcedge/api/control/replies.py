@@ -85,10 +85,11 @@ class DrainedReply(AppliedReply):
 
 
 class ConfirmedReply(TypedDict):
-    """To `confirm`: the contents of the order that was waiting."""
+    """To `confirm`: the contents of the order that was waiting, and what a restart would not know of it."""
 
     confirmed: bool
     order: str
+    notes: list[str]
 
 
 class CredentialsReply(TypedDict):

@@ -13,6 +13,8 @@ from dcedge.kernel.resource import KernelResource
 from dcedge.order.resolve import Tag
 from dcedge.plan.resource import Change, Disruption, Key
 
+INDEX_MAX = 2**31 - 2**20  # what is above this is no measure for new links' indices: few would be left
+
 
 @dataclass(frozen=True, slots=True)
 class Found:

@@ -6,6 +6,7 @@ is no journal of record: a line that cannot be read (the last one after a power 
 
 from __future__ import annotations
 
+import errno
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
@@ -40,8 +41,10 @@ class HistoryFile:
         Raises StateError where the file is there and cannot be read.
         """
         try:
-            contents = self._folder.read(self._name) or b""
+            contents = self._folder.read(self._name, 2 * self._bytes_max) or b""
         except OSError as error:
+            # What is larger than any that we write is not ours, and makes way for one that is.
+            self._lacks_some = self._lacks_some or error.errno == errno.EFBIG
             raise self._error(error) from error
         lines = contents.decode(errors="replace").splitlines()
         found: dict[str, list[Transition]] = {}

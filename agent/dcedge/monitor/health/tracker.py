@@ -97,14 +97,28 @@ class Tracker:
         return new
 
     def restore(self, histories: Mapping[str, Iterable[Transition]]) -> None:
-        """Take over what an earlier run kept, before the first verdicts are fed."""
+        """Take over what an earlier run kept; it comes before what was fed meanwhile."""
         for name, history in histories.items():
             kept = tuple(history)[-_MOST:]
-            if kept:
-                last = kept[-1]
-                track = self._tracks[name] = _Track(Verdict(last.after, last.reason), last.at)
-                track.history = kept
-                track.was_up = any("up" in (t.before, t.after) for t in kept)
+            if not kept:
+                continue
+            last, fed = kept[-1], self._tracks.get(name)
+            track = self._tracks[name] = _Track(Verdict(last.after, last.reason), last.at)
+            track.history = kept
+            track.was_up = any("up" in (t.before, t.after) for t in kept)
+            if fed is not None:
+                self._go_on(name, track, fed)
+
+    def _go_on(self, name: str, track: _Track, fed: _Track) -> None:
+        """Have a track go on as another one that begins later."""
+        if fed.history:
+            track.history = (*track.history, *fed.history)[-_MOST:]
+            track.verdict, track.since, track.better_since = fed.verdict, fed.since, fed.better_since
+        elif fed.verdict.state == track.verdict.state:
+            track.verdict = fed.verdict
+        else:
+            self._enter(name, track, fed.verdict, fed.since)
+        track.was_up = track.was_up or fed.was_up
 
     def keep_only(self, names: Iterable[str]) -> None:
         """Forget the virtual interfaces that left the order."""

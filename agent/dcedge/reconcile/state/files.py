@@ -6,6 +6,7 @@ at the files each time. What cannot be read is as if it were not there; what is 
 
 from __future__ import annotations
 
+import errno
 import logging
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -15,7 +16,7 @@ from typing import Any, TypeVar
 
 from dcedge.errors import StateError
 from dcedge.reconcile.state.formats import VERSION, Format, version_of, with_our_version
-from dcedge.reconcile.state.owed_writes import OwedWrites, Rank
+from dcedge.reconcile.state.owed_writes import Attempt, OwedWrites, Rank
 from dcedge.reconcile.state.state_dir import StateDir
 
 log = logging.getLogger(__name__)
@@ -72,14 +73,23 @@ class StateFiles:
         """Have a file say something."""
         self.change(format_, lambda _: value, rank)
 
-    def keep_now(self, format_: Format[T], value: T) -> None:
-        """The same, on disk before anything else is done. Raises StateError: then nothing has changed."""
+    def keep_now(self, format_: Format[T], value: T, attempt: Attempt) -> None:
+        """The same, on disk before anything else is done. Raises StateError: then nothing has changed.
+
+        Where the `attempt` was given up meanwhile, the file is to say again what it says to everybody else.
+        """
+        name = format_.name
         try:
-            self.owed.write_now(format_.name, format_.contents(value))
+            self.owed.write_now(name, format_.contents(value), attempt)
         except OSError as error:
-            raise StateError(f"{self.folder / format_.name}: {error.strerror or error}") from error
+            raise StateError(f"{self.folder / name}: {error.strerror or error}") from error
         with self._changing:
-            self._values[format_.name] = value
+            if attempt.succeed():
+                self._values[name] = value
+                return
+            self.owed.add(name, format_.contents(self.get(format_)), Rank.FIRST)
+        self.owed.attend()
+        raise StateError(f"{self.folder / name}: it was written too late")
 
     def remove(self, names: Sequence[str]) -> None:
         """Forget these files and remove them; the folder too where that leaves it empty. Raises StateError."""
@@ -118,7 +128,10 @@ class StateFiles:
         except OSError as error:
             if isinstance(error, PermissionError) and not self._writes:
                 raise StateError(f"{self.folder / name}: {error.strerror}") from error
-            self._tell_unread(name, f"cannot be read ({error.strerror or error})")
+            if error.errno == errno.EFBIG:
+                self._set_aside(name, f"{name}.damaged", f"was damaged ({error.strerror})")
+            else:
+                self._tell_unread(name, f"cannot be read ({error.strerror or error})")
             return known
         if contents is None:
             return format_.empty

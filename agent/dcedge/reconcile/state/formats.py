@@ -8,12 +8,14 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any, Generic, TypeVar
 
 from dcedge.frr.config import ConfigLine
-from dcedge.kernel.link.resource import Found
+from dcedge.kernel.link.resource import INDEX_MAX, Found
 from dcedge.kernel.link.sysctls import IPV4_CONF, IPV6_CONF
+from dcedge.order.credentials import restored_secrets
 from dcedge.reconcile import clock
 
 T = TypeVar("T")
 
+_DEADLINE_MAX = 2.0**32  # seconds since boot
 VERSION = 1  # of every JSON file here; a later dcedge may know another one
 
 
@@ -190,7 +192,10 @@ def _runtime_contents(runtime: Runtime) -> bytes:
 
 def _index_from(contents: bytes) -> int:
     data = _object(contents)
-    return int(data["highest"]) if data["boot_id"] == clock.boot_id() else 0
+    highest = data["highest"]
+    if type(highest) is not int or not 0 <= highest < INDEX_MAX:
+        raise ValueError("no interface index")
+    return highest if data["boot_id"] == clock.boot_id() else 0
 
 
 def _index_contents(index: int) -> bytes:
@@ -202,7 +207,13 @@ def _pending_from(contents: bytes) -> Pending | None:
     known = {field.name: data[field.name] for field in fields(Pending)}
     if not isinstance(known["order"], str) or not isinstance(known["previous"], str | None):
         raise TypeError("no order")
-    return Pending(**{**known, "deadline": float(known["deadline"]), "secrets": dict(known["secrets"])})
+    deadline, secrets = float(known["deadline"]), dict(known["secrets"])
+    if not 0 <= deadline < _DEADLINE_MAX or not isinstance(known["boot_id"], str):
+        raise ValueError("no deadline")
+    if not all(isinstance(secret, str) for secret in secrets.values()):
+        raise TypeError("no secrets")
+    restored_secrets(secrets)
+    return Pending(**{**known, "deadline": deadline, "secrets": secrets})
 
 
 def _pending_contents(pending: Pending | None) -> bytes | None:

@@ -6,7 +6,9 @@ be for ever. Nobody takes the first while waiting for the second.
 
 from __future__ import annotations
 
+import errno
 import logging
+import os
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -35,6 +37,26 @@ class _Owed:
     rank: Rank
     tried: bool = False
     why: str = ""  # it could not be written the last time
+
+
+class Attempt:
+    """Something that a thread does, and that whoever waits for it may give up: what comes first holds."""
+
+    def __init__(self) -> None:
+        self._over = threading.Lock()
+
+    @property
+    def over(self) -> bool:
+        """Whether it is done or given up."""
+        return self._over.locked()
+
+    def succeed(self) -> bool:
+        """It is done; whether that came in time."""
+        return self._over.acquire(blocking=False)
+
+    def give_up(self) -> bool:
+        """It is not to count any more; whether that came in time."""
+        return self._over.acquire(blocking=False)
 
 
 class OwedWrites:
@@ -93,12 +115,15 @@ class OwedWrites:
                 self._try(name, owed)
         return not self._owed
 
-    def write_now(self, name: str, contents: bytes | None) -> None:
+    def write_now(self, name: str, contents: bytes | None, attempt: Attempt) -> None:
         """Write a file, or remove it (None), before anything else is done. Raises OSError: then it is as it was.
 
-        A file that is new and may be there all the same is taken away again, unless it is owed.
+        A file that is new and may be there all the same is taken away again, unless it is owed. Who has given the
+        `attempt` up meanwhile has to look to the file.
         """
         with self._disk:
+            if attempt.over:
+                raise OSError(errno.ECANCELED, os.strerror(errno.ECANCELED))
             try:
                 self._change(name, contents)
             except OSError:

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import errno
 import os
 from collections.abc import Iterator
 from pathlib import Path
 
 from dcedge.reconcile.state.plain_files import open_plain
 
+READ_MOST = 64 * 1024 * 1024  # two orders of the greatest size, each character written as its number
 _LIBC = ctypes.CDLL(None, use_errno=True)
 _CREATE = os.O_CREAT | os.O_EXCL | os.O_WRONLY
 _APPEND = os.O_CREAT | os.O_APPEND | os.O_WRONLY
@@ -26,13 +28,16 @@ class StateDir:
     def __init__(self, path: Path) -> None:
         self.path = path
 
-    def read(self, name: str) -> bytes | None:
-        """A file's contents; None where there is none."""
+    def read(self, name: str, most: int = READ_MOST) -> bytes | None:
+        """A file's contents; None where there is none. OSError with EFBIG where that is more than so many bytes."""
         try:
             with self._opened() as folder, os.fdopen(open_plain(name, os.O_RDONLY, dir_fd=folder), "rb") as file:
-                return file.read()
+                contents = file.read(most + 1)
         except FileNotFoundError:
             return None
+        if len(contents) > most:
+            raise OSError(errno.EFBIG, f"larger than {most // 2**20} MiB")
+        return contents
 
     def write(self, name: str, contents: bytes) -> None:
         """Replace a file's contents: whole, or not at all, also by a power failure."""

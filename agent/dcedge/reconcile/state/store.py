@@ -26,7 +26,7 @@ from dcedge.reconcile.state.formats import (
     Pending,
     Runtime,
 )
-from dcedge.reconcile.state.owed_writes import Rank
+from dcedge.reconcile.state.owed_writes import Attempt, Rank
 from dcedge.reconcile.state.writer_lock import writer_lock
 
 HISTORY = "history.jsonl"
@@ -92,16 +92,12 @@ class PendingOrder:
         """Whether there was one, and nothing more is known of it."""
         return self._files.lost(PENDING)
 
-    def save(self, pending: Pending) -> None:
+    def save(self, pending: Pending, attempt: Attempt | None = None) -> None:
         """Remember how to go back, before the first operation. Raises StateError where that cannot be kept."""
         try:
-            self._files.keep_now(PENDING, pending)
+            self._files.keep_now(PENDING, pending, attempt or Attempt())
         except StateError as error:
             raise StateError(f"{error}: nothing was changed") from error
-
-    def withdraw(self, pending: Pending) -> None:
-        """What was to be saved came too late: this one does not wait."""
-        self._files.change(PENDING, lambda now: None if now == pending else now)
 
     def expire(self) -> None:
         """Its time is over, whatever was left of it: a restart is to go back too.
@@ -110,9 +106,9 @@ class PendingOrder:
         """
         self._files.change(PENDING, lambda pending: replace(pending, deadline=0.0) if pending is not None else None)
 
-    def drop(self) -> None:
+    def drop(self, attempt: Attempt | None = None) -> None:
         """Nothing waits for a confirmation any more. Raises StateError where a restart would still think so."""
-        self._files.keep_now(PENDING, None)
+        self._files.keep_now(PENDING, None, attempt or Attempt())
 
     def forget(self) -> None:
         """Nothing waits any more; its file goes once all else is written, since until then it is the one witness."""
@@ -167,6 +163,11 @@ class Store:
     def runtime(self) -> Runtime:
         """The kept runtime."""
         return self.files.get(RUNTIME)
+
+    @property
+    def runtime_lost(self) -> bool:
+        """Whether there was one, and nothing more is known of it."""
+        return self.files.lost(RUNTIME)
 
     def save_runtime(self, runtime: Runtime) -> None:
         """Keep the runtime."""

@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from math import inf
 
 from dcedge.errors import StateError
-from dcedge.reconcile.state.owed_writes import OwedWrites
+from dcedge.reconcile.state.owed_writes import Attempt, OwedWrites
 
 RETRY_SECONDS = 2.0
 GIVEN_UP_SECONDS = 10.0  # for what has to be on disk before anything else is done
@@ -68,21 +69,29 @@ class FirstOnDisk:
     def __init__(self) -> None:
         self._keeping: asyncio.Future[None] | None = None
 
-    async def keep(self, keep: Callable[[], None], withdraw: Callable[[], None]) -> None:
-        """Have it kept, in a thread. Raises StateError where that cannot be; `withdraw` is for what comes too late."""
+    async def keep(self, keep: Callable[[Attempt], None], patience: float = inf, *, lacks: str) -> None:
+        """Have it kept, in a thread, in so many seconds at most; what comes later does not count.
+
+        Raises StateError where that cannot be; `lacks` says what that means.
+        """
         if self._keeping is not None and not self._keeping.done():
-            raise StateError("the state folder's disk does not answer: nothing was changed")
-        self._keeping = keeping = asyncio.ensure_future(asyncio.to_thread(keep))
+            raise StateError(f"the state folder's disk does not answer: {lacks}")
+        patience, attempt = min(patience, GIVEN_UP_SECONDS), Attempt()
+        self._keeping = keeping = asyncio.ensure_future(asyncio.to_thread(keep, attempt))
         try:
-            await asyncio.wait_for(asyncio.shield(keeping), GIVEN_UP_SECONDS)
+            await asyncio.wait_for(asyncio.shield(keeping), patience)
         except (TimeoutError, asyncio.CancelledError) as error:
-            keeping.add_done_callback(lambda kept: _withdraw_if_kept(kept, withdraw))
+            given_up = attempt.give_up()
+            keeping.add_done_callback(_hear)
             if isinstance(error, asyncio.CancelledError):
                 raise
-            said = f"the state folder's disk does not answer in {GIVEN_UP_SECONDS:g} s: nothing was changed"
-            raise StateError(said) from None
+            if not given_up:  # it was done in that instant
+                await keeping
+                return
+            raise StateError(f"the state folder's disk does not answer in {patience:.3g} s: {lacks}") from None
 
 
-def _withdraw_if_kept(keeping: asyncio.Future[None], withdraw: Callable[[], None]) -> None:
-    if not keeping.cancelled() and keeping.exception() is None:
-        withdraw()
+def _hear(kept: asyncio.Future[None]) -> None:
+    """What came too late may fail."""
+    if not kept.cancelled():
+        kept.exception()
