@@ -13,6 +13,8 @@ from dcedge.cli import bundle
 from dcedge.cli.bundle import redacted, write_bundle
 from dcedge.errors import DcedgeError
 from dcedge.logging.masking import hold
+from dcedge.order.credentials import Secret, as_kept
+from dcedge.order.model import Credential
 from dcedge.reconcile.state.formats import Pending
 from dcedge.reconcile.state.store import Store
 from dcedge.settings import Settings
@@ -83,7 +85,9 @@ def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
     store = Store(made.state_dir)
     store.orders.save_last_good(f"{ORDER}{WRONG}")
     store.orders.save_last_good(ORDER)
-    store.pending_order.save(Pending.starting(ORDER, None, {"{}": KEPT}, 60.0))
+    store.pending_order.save(
+        Pending.starting(ORDER, None, as_kept({Credential(credential="kept"): Secret(KEPT)}), 60.0)
+    )
     return made
 
 
