@@ -10,6 +10,7 @@ from typing import Any, Generic, TypeVar
 from dcedge.frr.config import ConfigLine
 from dcedge.kernel.link.resource import INDEX_MAX, Found
 from dcedge.kernel.link.sysctls import IPV4_CONF, IPV6_CONF
+from dcedge.logging.masking import hold
 from dcedge.order.credentials import restored_secrets
 from dcedge.reconcile import clock
 
@@ -212,6 +213,8 @@ def _pending_from(contents: bytes) -> Pending | None:
         raise ValueError("no deadline")
     if not all(isinstance(secret, str) for secret in secrets.values()):
         raise TypeError("no secrets")
+    for secret in secrets.values():
+        hold(secret)  # it is hidden from what is told, though its place in here may be damaged
     restored_secrets(secrets)
     return Pending(**{**known, "deadline": deadline, "secrets": secrets})
 
