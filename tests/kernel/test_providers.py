@@ -16,7 +16,7 @@ import yaml
 from tests.lab import traffic
 from tests.lab.clouds import Announcement
 from tests.lab.edge import written
-from tests.lab.netns import leave_on_signals
+from tests.lab.netns import Namespace, leave_on_signals
 from tests.lab.twins import (
     ADVERTISED,
     AWS_MTU,
@@ -167,10 +167,15 @@ def test_both_ends_send_over_the_primary_and_the_hosts_meet(twins: Twins, provid
     cloud, primary = twins.clouds[provider], f"{provider}-a"
     target = cloud.host_address(4)
     until(f"an answer from {target}", partial(traffic.reaches, twins.edge.host, target))
-    back = json.loads(cloud.router.run("ip", "-j", "route", "get", twins.edge.host_address(4)).stdout)[0]
-    assert back["dev"] == primary
-    out = json.loads(twins.edge.namespace.run("ip", "-j", "route", "get", target).stdout)[0]
-    assert out["dev"] == twins.edge.virtual_interfaces()[primary]["interface"]
+    interface = twins.edge.virtual_interfaces()[primary]["interface"]
+    # The backup's session may be up first, and carries everything until the primary's routes have come.
+    until("the way back", partial(leaves_by, cloud.router, twins.edge.host_address(4)), accept=primary.__eq__)
+    until("the way out", partial(leaves_by, twins.edge.namespace, target), accept=interface.__eq__)
+
+
+def leaves_by(router: Namespace, destination: str) -> str:
+    """The device by which packets to a destination leave."""
+    return str(json.loads(router.run("ip", "-j", "route", "get", destination).stdout)[0]["dev"])
 
 
 def test_azure_has_two_tags_and_google_a_bond_of_one_link_that_speaks_lacp(twins: Twins) -> None:
