@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from dataclasses import dataclass
 
 from pyroute2.netlink import NETLINK_ROUTE
@@ -114,7 +115,10 @@ class EventSocket(EventReceiver):
         Forwarding that is set for all the kernel tells of each link besides, of thousands: who puts it back for all has
         put it back at each.
         """
-        said = _NETCONF.read(data, start, end)
+        try:
+            said = _NETCONF.read(data, start, end)
+        except struct.error:  # a message that is cut: look at them all
+            return NETCONFA_IFINDEX_ALL
         index, forwarding = said.get("NETCONFA_IFINDEX", 0), said.get("NETCONFA_FORWARDING")
         if forwarding is None:
             return int(index)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import struct
 
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from pyroute2.netlink import rtnl
 
@@ -73,6 +73,8 @@ DATAGRAMS = st.one_of(st.binary(max_size=200), st.lists(message(), max_size=4).m
 
 @settings(deadline=None)
 @given(st.lists(DATAGRAMS, max_size=READS_AT_ONCE + 10))
+@example([struct.pack("=IHHII", 16, rtnl.RTM_NEWNETCONF, 0, 0, 0)])
+@example([struct.pack("=IHHIIIHH", 24, rtnl.RTM_NEWNETCONF, 0, 0, 0, 0, 4, 1)])
 def test_any_datagram_is_taken(datagrams: list[bytes]) -> None:
     heard = changed([*datagrams])
     assert heard is not None
