@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 
 from tests.lab.edge import Edge
+from tests.lab.wait import until
 
 PORTS = ("eth1", "eth2")
 # What somebody else may leave as it is: the words that do it, and those that undo it.
@@ -68,8 +69,13 @@ def actions(edge: Edge, chance: random.Random) -> dict[str, Callable[[], None]]:
 
 
 def rename(edge: Edge, before: str, after: str) -> None:
-    """Most kernels rename no link that is up."""
-    edge.namespace.ip(f"link set dev {before} down", f"link set dev {before} name {after}", f"link set dev {after} up")
+    """Most kernels rename no link that is up, and the daemon may set it up again in between."""
+    down, name = f"ip link set dev {before} down", f"ip link set dev {before} name {after}"
+    until(
+        f"{before} to be renamed",
+        lambda: edge.namespace.run("sh", "-c", f"{down} && {name}", check=False).returncode == 0,
+    )
+    edge.namespace.ip(f"link set dev {after} up")
 
 
 def undo_all(edge: Edge) -> None:
