@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.lab.runner import take_processor
 from tests.lab.wire import Frames, Kind, frame
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -106,6 +107,19 @@ def test_the_kernel_has_what_the_product_needs() -> None:
     assert result.returncode == 0
 
 
+def test_the_lab_kernel_keeps_to_one_processor() -> None:
+    words = [str(RUN), "sh", "-c", "echo up; read end"]
+    environment = {key: value for key, value in os.environ.items() if key != "LAB"} | {"LAB_KERNEL": "uml"}
+    pipe = subprocess.PIPE
+    with subprocess.Popen(words, env=environment, stdin=pipe, stdout=pipe, text=True) as runner:
+        assert runner.stdout is not None
+        assert runner.stdout.readline() == "up\n"
+        family = descendants(runner.pid)
+        assert len(family) > 2
+        assert len({frozenset(os.sched_getaffinity(pid)) for pid in family}) == 1
+        assert len(os.sched_getaffinity(family[0])) == 1
+
+
 def test_a_command_that_hangs_is_ended_after_the_timeout() -> None:
     result = lab("--timeout", "4", "sh", "-c", "trap 'echo asked to end; exit' TERM; sleep 100 & wait")
     assert result.returncode == 124, result.stderr
@@ -178,3 +192,14 @@ def test_frames_survive_being_cut_anywhere() -> None:
             (Kind.STATUS, b"0"),
             (Kind.STDIN, b""),
         ]
+
+
+def test_lab_kernels_are_spread_over_the_processors(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("os.sched_getaffinity", lambda _: {1006, 1007})
+    first, held = take_processor()
+    second, also_held = take_processor()
+    third, _ = take_processor()
+    assert [first, second, third] == [1006, 1007, 1006]
+    also_held.close()
+    assert take_processor()[0] == 1007
+    held.close()
