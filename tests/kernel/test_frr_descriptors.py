@@ -13,6 +13,7 @@ from dcedge.order.resolve import resolve_interface
 from tests.lab.edge import Edge
 from tests.lab.frr import Frr
 from tests.lab.netns import Port, Workspace, leave_on_signals
+from tests.lab.wait import until
 
 pytestmark = [pytest.mark.frr, pytest.mark.timeout(300)]
 
@@ -79,3 +80,26 @@ def test_frr_bears_as_many_vrfs_as_the_check_allows_and_no_more_begin(edge: Edge
     assert refused.status == 3
     assert f"--limit-fds gives bfdd {LIMIT} file descriptors, too few for {most + 1} BFD sessions" in refused.said
     assert edge.namespace.run("ip", "link").stdout == before
+
+
+def test_what_others_have_in_frr_counts_too(edge: Edge) -> None:
+    most = next(count for count in range(1, LIMIT) if max(reckoned(edge, count + 1).values()) > LIMIT)
+    links = edge.namespace
+    links.ip(
+        *(f"link add red{n} type vrf table {9000 + n}" for n in range(3)), *(f"link set red{n} up" for n in range(3))
+    )
+    until(
+        "zebra to have heard of them",
+        lambda: edge.frr.ask("zebra", "show vrf").count("vrf red"),
+        accept=lambda count: count == 3,
+    )
+    reckoned(edge, most)
+    refused = edge.dcedge("apply")
+    assert refused.status == 3, refused.said
+    assert f"in {most + 3} VRFs (3 of them others')" in refused.said
+    reckoned(edge, most - 3)
+    applied = edge.dcedge("apply")
+    assert applied.status == 0, applied.said
+    reckoned(edge, most - 3)
+    again = edge.dcedge("apply")
+    assert again.status == 0, f"its own VRFs are not others': {again.said}"

@@ -8,6 +8,7 @@ from dataclasses import replace
 from dcedge.api.control.client import ControlClient
 from dcedge.errors import DcedgeError
 from dcedge.frr.daemons_file import DAEMONS_FILE
+from dcedge.frr.descriptors import served_for_others
 from dcedge.frr.started import Started, too_few_descriptors
 from dcedge.frr.vty import FrrClient
 from dcedge.order.findings import Finding, OrderInvalidError
@@ -31,7 +32,8 @@ def overload(settings: Settings, loaded: Loaded) -> Finding | None:
     interfaces = [resolve_interface(order, name) for name in order.virtual_interfaces]
     file = DAEMONS_FILE.parent / (settings.frr_pathspace or "") / DAEMONS_FILE.name
     with closing(FrrClient(settings.frr_pathspace)) as frr:
-        problems = list(too_few_descriptors(interfaces, Started(frr.processes(), file)))
+        others = served_for_others(frr, Store(settings.state_dir).owned().links)
+        problems = list(too_few_descriptors(interfaces, Started(frr.processes(), file), others))
     if not problems:
         return None
     return Finding(str(settings.order), 0, 0, "", f"would be refused by `apply`: {'; '.join(problems)}", "warning")

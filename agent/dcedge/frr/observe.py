@@ -23,6 +23,7 @@ from dcedge.plan.resource import Key
 
 _ROUTER = re.compile(r"router bgp (?P<asn>\S+)(?: vrf (?P<vrf>\S+))?")
 _USES = re.compile(r"\tneighbor \S+ route-map (?P<map>\S+) (?:in|out)$")
+_BFD_PEER = re.compile(r"bfd\tpeer (?P<peer>\S+)(?:.*? vrf (?P<vrf>\S+))?.*")
 _FAMILIES = ("address-family ipv4 unicast", "address-family ipv6 unicast")
 _SWITCHES = frozenset({"bgp bestpath as-path multipath-relax", "bgp graceful-restart preserve-fw-state"})
 _OWNER = f" description {OWNER_MARK}"
@@ -152,6 +153,28 @@ def left_over(copy: FrrConfig, running: FrrConfig) -> list[ConfigLine]:
 def still_there(owned: Collection[ConfigLine], running: FrrConfig) -> frozenset[ConfigLine]:
     """The remembered lines that FRR has."""
     return frozenset(line for line in owned if line in running)
+
+
+def others_peers(running: FrrConfig) -> dict[Peer, bool]:
+    """The BGP and BFD peers that are not ours, by VRF (`default`: the main table), and whether each has BFD."""
+    seen, found = _sorted(running), dict[Peer, bool]()
+    fast_groups = {place for place, entries in seen.peers.items() if _has_bfd(place[1], entries)}
+    for (router, peer), entries in seen.peers.items():
+        texts = [entry.rpartition("\t")[2] for entry in entries]
+        if f"neighbor {peer} peer-group" in texts or any(_OWNER in text for text in texts):
+            continue
+        groups = {text.rpartition(" ")[2] for text in texts if text.startswith(f"neighbor {peer} peer-group ")}
+        vrf = (_ROUTER.fullmatch(router) or {"vrf": None})["vrf"] or "default"
+        fast = (router, peer) in fast_groups or any((router, group) in fast_groups for group in groups)
+        found[vrf, peer] = fast
+    for entry in running.entries:
+        if match := _BFD_PEER.fullmatch(entry):
+            found[match["vrf"] or "default", match["peer"]] = True
+    return found
+
+
+def _has_bfd(peer: str, entries: Iterable[str]) -> bool:
+    return any(re.search(rf"\tneighbor {re.escape(peer)} bfd\b", entry) for entry in entries)
 
 
 def warnings(running: FrrConfig) -> tuple[str, ...]:

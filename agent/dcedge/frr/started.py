@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from dcedge.frr.daemons_file import DAEMONS_FILE, read_daemons_file
-from dcedge.frr.descriptors import needs
+from dcedge.frr.descriptors import NO_OTHERS, Others, needs
 from dcedge.frr.vty import DAEMONS, WITHOUT_BFD
 from dcedge.order.resolve import ResolvedInterface
 
@@ -84,10 +84,12 @@ def needed_daemons(interfaces: Iterable[ResolvedInterface]) -> tuple[str, ...]:
     return DAEMONS if with_bfd else WITHOUT_BFD
 
 
-def start_problems(interfaces: Collection[ResolvedInterface], started: Started) -> Iterator[str]:
-    """What of FRR's start does not fit the order, or cannot be checked, in words."""
-    yield from too_few_descriptors(interfaces, started)
-    for need in needs(interfaces):
+def start_problems(
+    interfaces: Collection[ResolvedInterface], started: Started, others: Others = NO_OTHERS
+) -> Iterator[str]:
+    """What of FRR's start does not fit the order and what others have, or cannot be checked, in words."""
+    yield from too_few_descriptors(interfaces, started, others)
+    for need in needs(interfaces, others):
         if started.descriptors(need.daemon) is None and need.count > DESCRIPTORS_DEFAULT:
             yield _unknown(f"whether {need.daemon} has file descriptors for {need.what}", started)
     for judge in (_ipv6_is_not_replaced, _routes_do_not_stay):
@@ -95,9 +97,11 @@ def start_problems(interfaces: Collection[ResolvedInterface], started: Started) 
             yield problem
 
 
-def too_few_descriptors(interfaces: Collection[ResolvedInterface], started: Started) -> Iterator[str]:
+def too_few_descriptors(
+    interfaces: Collection[ResolvedInterface], started: Started, others: Others = NO_OTHERS
+) -> Iterator[str]:
     """The daemons that are known to have too few file descriptors: at the one too many a daemon of FRR's aborts."""
-    for need in needs(interfaces):
+    for need in needs(interfaces, others):
         limit = started.descriptors(need.daemon)
         if limit is not None and limit.count < need.count:
             yield (

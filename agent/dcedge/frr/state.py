@@ -236,6 +236,12 @@ def parse_bfd(text: str) -> tuple[BfdPeer, ...]:
     return tuple(peer for facts in peers if isinstance(facts, dict) and (peer := _bfd(facts)) is not None)
 
 
+def parse_vrfs(text: str) -> frozenset[str]:
+    """The VRFs that are in the kernel, of zebra's `show vrf`; of others it only knows that they are configured."""
+    lines = (line.split() for line in text.splitlines())
+    return frozenset(words[1] for words in lines if words[:1] == ["vrf"] and words[2:3] == ["id"])
+
+
 def parse_object(text: str, command: str) -> dict[str, object]:
     """bgpd's answer to a command.
 

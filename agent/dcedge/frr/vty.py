@@ -20,7 +20,7 @@ from dcedge.errors import FrrError, FrrUnavailableError
 from dcedge.frr.config import FrrConfig, mask
 from dcedge.frr.feed import FrrRejectedError, Vty, blocks_of, feed
 from dcedge.frr.sessions import SessionReader
-from dcedge.frr.state import BfdPeer, SessionState, escape, parse_bfd
+from dcedge.frr.state import BfdPeer, SessionState, escape, parse_bfd, parse_vrfs
 
 log = logging.getLogger(__name__)
 
@@ -178,6 +178,10 @@ class FrrClient:
     def bfd_peers(self) -> tuple[BfdPeer, ...]:
         """Every BFD session of every VRF."""
         return parse_bfd(self.ask("bfdd", "show bfd peers json"))
+
+    def vrfs(self) -> frozenset[str]:
+        """Every VRF that zebra has told the others of."""
+        return parse_vrfs(self.ask("zebra", "show vrf"))
 
     def apply(self, text: str) -> None:
         """Feed configuration lines to the daemons; nothing for an empty text.

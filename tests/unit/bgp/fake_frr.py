@@ -179,6 +179,9 @@ class FakeFrrClient:
             return FrrConfig(lines.entries - lines.context("bfd").entries)
         return lines
 
+    def vrfs(self) -> frozenset[str]:
+        return frozenset()
+
     def apply(self, text: str) -> None:
         self.frr.load(text)
 

@@ -5,10 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import cast
 
 import pytest
 
+from dcedge.frr.config import FrrConfig
+from dcedge.frr.descriptors import Others, needs, served_for_others
 from dcedge.frr.started import Started, start_problems
+from dcedge.frr.state import parse_vrfs
+from dcedge.frr.vty import FrrClient
 from dcedge.order.resolve import ResolvedInterface
 from tests.unit.kernel.orders import interfaces_of, vi
 
@@ -109,6 +114,66 @@ def test_too_few_descriptors_are_complained_of(router: Router) -> None:
     router.configured("bgpd=yes\n")
     (problem,) = router.said(many(1000))
     assert f"{router.started.file} gives FRR 1024 file descriptors" in problem
+
+
+FOREIGN = """\
+router bgp 65010
+ neighbor cloud peer-group
+ neighbor cloud bfd
+ neighbor 203.0.113.1 remote-as 64999
+ neighbor 203.0.113.2 peer-group cloud
+ neighbor 198.51.100.1 remote-as 64512
+ neighbor 198.51.100.1 description dcedge:b
+ address-family ipv4 unicast
+  neighbor 203.0.113.1 activate
+ exit-address-family
+exit
+router bgp 65010 vrf red
+ neighbor 203.0.113.1 remote-as 64999
+ neighbor 203.0.113.1 bfd profile fast
+ neighbor swp1 interface remote-as external
+exit
+bfd
+ peer 203.0.113.9 vrf red
+ exit
+ peer 203.0.113.9 local-address 203.0.113.8 interface lan0
+ exit
+exit
+"""
+BY_HAND = {("red", "203.0.113.9"), ("default", "203.0.113.9")}
+VRFS = "vrf red id 7 table 10\nvrf dcedge-blue id 8 table 11\nvrf gone inactive (configured)\n"
+
+
+class ForeignFrr:
+    """An FRR that others use too."""
+
+    def running_config(self) -> FrrConfig:
+        return FrrConfig.parse(FOREIGN)
+
+    def vrfs(self) -> frozenset[str]:
+        return parse_vrfs(VRFS)
+
+
+def test_what_others_have_in_frr_is_counted_too(router: Router) -> None:
+    others = served_for_others(cast("FrrClient", ForeignFrr()), {"dcedge-blue"})
+    assert others.vrfs == {"red"}
+    default = {("default", peer) for peer in ("203.0.113.1", "203.0.113.2")}
+    assert others.peers == {*default, ("red", "203.0.113.1"), ("red", "swp1"), *BY_HAND}
+    assert others.fast == {("default", "203.0.113.2"), ("red", "203.0.113.1"), *BY_HAND}
+
+    ordered = interfaces_of(a=vi(1))
+    sessions = len(ordered[0].sessions)
+    enough = {need.daemon: need.count for need in needs(ordered, others)}
+    alone = {need.daemon: need.count for need in needs(ordered)}
+    assert enough["bgpd"] - alone["bgpd"] >= 6
+    assert enough["bfdd"] - alone["bfdd"] >= 10
+    router.configured("zebra_options=--v6-rr-semantics\nMAX_FDS=108\n")
+    said = list(start_problems(ordered, router.started, others))
+    assert any(f"{sessions + 6} BGP peers (6 of them others') in 1 VRF (1 of them others')" in one for one in said), (
+        said
+    )
+    known = Others(peers=frozenset({("default", str(session.cloud)) for session in ordered[0].sessions}))
+    assert list(needs(ordered, known)) == list(needs(ordered)), "what the order takes over is counted once"
 
 
 LIMITS = "Limit                     Soft Limit           Hard Limit           Units\n"

@@ -9,6 +9,7 @@ from typing import cast
 
 import pytest
 
+from dcedge.errors import FrrUnavailableError
 from dcedge.frr.vty import FrrClient
 from dcedge.monitor.preflight import frr, kernel, machine, managers, ports
 from dcedge.monitor.preflight.check import CheckResult, HostFiles, PreflightInput
@@ -56,6 +57,9 @@ class SilentFrr:
 
     def processes(self) -> dict[str, int]:
         return {}
+
+    def vrfs(self) -> frozenset[str]:
+        raise FrrUnavailableError("zebra does not answer")
 
 
 @pytest.fixture

@@ -77,3 +77,4 @@ class PreflightInput:
     interfaces: tuple[ResolvedInterface, ...] = ()
     ports: tuple[str, ...] = ()  # by their own names, members of bonds too
     indices: Mapping[str, int] = field(default_factory=dict)  # of links, by name
+    our_links: frozenset[str] = frozenset()  # those that dcedge made

@@ -18,6 +18,7 @@ from dcedge.netlink.socket import RouteSocket
 from dcedge.order.model import Order
 from dcedge.order.resolve import ResolvedInterface, resolve_interface
 from dcedge.reconcile.desired import Intent
+from dcedge.reconcile.state.store import Store
 from dcedge.settings import Settings
 
 Check = Callable[[PreflightInput], Iterator[CheckResult]]
@@ -81,5 +82,6 @@ def _results(
             interfaces=interfaces,
             ports=tuple(own.get(name, name) for name in ports_of(order)) if order is not None else (),
             indices=indices,
+            our_links=Store(settings.state_dir).owned().links,
         )
         return [line for one in checks for line in one(router)]
