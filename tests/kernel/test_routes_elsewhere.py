@@ -58,6 +58,26 @@ class Line:
         finding: dict[str, Any] = outcome.json()["finding"]
         assert (finding["layer"], finding["side"], finding["text"]) == (layer, side, reason)
 
+    def accepts(self, accept: str) -> None:
+        """Have another `accept` in force."""
+        self.edge.order.write_text(ORDER.replace("accept: [10.20.0.0/16, 10.21.0.0/16]", f"accept: {accept}"))
+        applied = self.edge.dcedge("apply")
+        assert applied.status == 0, applied.said
+
+    def cloud_announces(self, *prefixes: str) -> None:
+        """Besides what it announces already, whether it has a route there or not."""
+        networks = "".join(f"  network {prefix}\n" for prefix in prefixes)
+        self.cloud.frr.load(
+            "router bgp 64512\n no bgp network import-check\n address-family ipv4 unicast\n"
+            f"{networks} exit-address-family\nexit\n"
+        )
+
+    def stays_up(self) -> None:
+        """Wait until every prefix has been looked at, and see that nothing is wrong with any."""
+        before = self.edge.status()["router"]["taken_at"]
+        until("some looks", self.edge.status, accept=lambda seen: seen["router"]["taken_at"] > before + 8)
+        assert self.status()[0] == "up", self.status()
+
     def wait_up(self) -> None:
         until("prod-a to be as ordered", self.status, accept=lambda seen: seen[0] == "up")
 
@@ -117,9 +137,38 @@ def test_a_route_to_what_the_cloud_does_not_announce_is_nobodys_business(line: L
         line.other_route("10.21.0.0/16", "via", line.edge.host_address(4)),
         line.other_route("blackhole", "10.0.0.0/8"),
     ):
-        before = line.edge.status()["router"]["taken_at"]
-        until("some looks", line.edge.status, accept=lambda seen: seen["router"]["taken_at"] > before + 8)
-        assert line.status()[0] == "up"
+        line.stays_up()
+
+
+@pytest.mark.parametrize(
+    ("accept", "taken"),
+    [
+        ("[{prefix: 10.20.0.0/16, le: 24}]", "10.20.7.0/24"),
+        ("any", "172.16.8.0/22"),
+        (f"[{PREFIX}, {', '.join(f'10.{second}.0.0/16' for second in range(21, 30))}]", "10.29.0.0/16"),
+        (f"[{PREFIX}, 0.0.0.0/0]", "0.0.0.0/0"),
+    ],
+    ids=["within a length", "any", "the tenth of them", "the default route"],
+)
+def test_a_route_of_others_takes_any_of_what_the_cloud_may_announce(line: Line, accept: str, taken: str) -> None:
+    line.cloud_announces(taken)
+    line.accepts(accept)
+    line.wait_up()
+    with line.other_route(taken, "via", line.edge.host_address(4)):
+        line.degraded("customer", f"traffic for {taken} leaves by lan0 instead of eth1: a static route of others")
+    line.wait_up()
+
+
+def test_by_any_our_own_networks_and_the_default_may_lead_elsewhere(line: Line) -> None:
+    """Another site announces the LAN that both are on; and who takes whatever comes has a way to the Internet."""
+    line.cloud_announces("192.0.2.0/25", "0.0.0.0/0")
+    line.accepts("any")
+    line.wait_up()
+    with (
+        line.other_route("192.0.2.0/25", "via", line.edge.host_address(4)),
+        line.other_route("default", "via", line.edge.host_address(4)),
+    ):
+        line.stays_up()
 
 
 def test_a_next_hop_that_bgpd_cannot_reach(line: Line) -> None:
@@ -147,11 +196,7 @@ def test_a_route_that_the_kernel_refuses(bare: Line) -> None:
 
 
 def test_a_cloud_that_announces_far_more_than_was_agreed_on(line: Line) -> None:
-    networks = "".join(f"  network 11.{number}.0.0/16\n" for number in range(40))
-    line.cloud.frr.load(
-        "router bgp 64512\n no bgp network import-check\n address-family ipv4 unicast\n"
-        f"{networks} exit-address-family\nexit\n"
-    )
+    line.cloud_announces(*(f"11.{number}.0.0/16" for number in range(40)))
     line.degraded(
         "cloud",
         f"{CLOUD} announces 42 prefixes, more than the order's receive_limit of 10; 1 of them",

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field, replace
-from ipaddress import IPv4Address, IPv6Address, ip_address
+from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from typing import cast
 
 import pytest
 
 from dcedge.errors import FrrError
 from dcedge.frr.state import SessionState
+from dcedge.kernel.route.view import OthersRoute
 from dcedge.monitor import forwarding_reader
 from dcedge.monitor.collect_facts import Place
-from dcedge.monitor.forwarding_reader import ForwardingReader, astray, targets
+from dcedge.monitor.forwarding_reader import ForwardingReader, astray, contested, targets
 from dcedge.netlink.socket import RouteSocket
 from dcedge.order.resolve import resolve_interface
 from dcedge.reconcile.desired import NOTHING, Intent
@@ -71,7 +72,7 @@ def intent(
     names = [f"gw-{number}" for number in range(1, gateways + 1)]
     order = order_of_tree(
         {
-            "router": {"asn": 65010, "router_id": "10.255.0.1"},
+            "router": {"asn": 65010, "router_id": "10.255.0.1", "advertise": ("192.0.2.0/24",)},
             "connections": {"fra-1": {"provider": "generic", "port": "eth1", "bandwidth": "400G"}},
             "virtual_gateways": {name: {"vpc": name, "asn": 64512, "accept": accept, "vrf": vrf} for name in names},
             "virtual_interfaces": {
@@ -135,6 +136,60 @@ def test_nothing_is_asked_again_within_seconds(router: Router) -> None:
     router.announced = ()
     router.now += 10
     assert reader.observe(one, INDICES) == {}
+
+
+@dataclass
+class OthersRoutes:
+    """What others have in the kernel: prefixes of the main table, by link."""
+
+    prefixes: tuple[str, ...]
+    link: int = 4
+    table: int = 254
+
+    def preferred_to_bgp(self, _: RouteSocket) -> list[OthersRoute]:
+        return [OthersRoute(ip_network(prefix), self.table, self.link) for prefix in self.prefixes]
+
+
+@pytest.mark.parametrize(
+    ("accept", "others", "looked_at"),
+    [
+        (({"prefix": "10.20.0.0/16", "le": 24},), ("10.20.7.0/24", "10.20.7.0/25", "10.0.0.0/8"), ["10.20.7.0/24"]),
+        ("any", ("172.16.0.0/12", "2001:db8::/48", "0.0.0.0/0"), ["172.16.0.0/12", "2001:db8::/48"]),
+        ("any", ("192.0.2.0/24", "192.0.2.128/25", "192.0.0.0/16"), ["192.0.0.0/16"]),
+        (({"prefix": "0.0.0.0/0", "le": 24},), ("0.0.0.0/0", "10.9.0.0/16"), ["10.9.0.0/16"]),
+        (("10.20.0.0/16",), ("10.20.0.0/16",), []),
+    ],
+    ids=["a length", "any", "our own networks", "the default route is named", "exact ones are named"],
+)
+def test_of_others_routes_those_are_looked_at_that_a_cloud_may_announce(
+    router: Router, monkeypatch: pytest.MonkeyPatch, accept: object, others: tuple[str, ...], looked_at: list[str]
+) -> None:
+    routes = OthersRoutes(others)
+    monkeypatch.setattr(forwarding_reader, "preferred_to_bgp", routes.preferred_to_bgp)
+    wanted = intent(cast("tuple[object, ...]", accept))
+    found = [str(target.prefix) for target in contested(cast("RouteSocket", None), wanted, INDICES)]
+    assert found == looked_at
+    routes.table = 100
+    assert list(contested(cast("RouteSocket", None), wanted, INDICES)) == [], "another table's"
+    routes.table, routes.link = 254, 9
+    assert list(contested(cast("RouteSocket", None), wanted, {"eth1.1": 9})) == [], "our own link's"
+
+
+def test_a_route_of_others_that_goes_is_forgotten(router: Router, monkeypatch: pytest.MonkeyPatch) -> None:
+    routes = OthersRoutes(("10.20.0.0/16",))
+    monkeypatch.setattr(forwarding_reader, "preferred_to_bgp", routes.preferred_to_bgp)
+    reader, anything = router.reader(), intent(cast("tuple[object, ...]", "any"))
+    assert [facts.prefix for facts in reader.observe(anything, INDICES)["gw-1"]] == ["10.20.0.0/16"]
+    routes.prefixes = ()
+    router.now += 10
+    assert reader.observe(anything, INDICES) == {}
+
+
+def test_a_default_route_leads_where_zebra_says(router: Router) -> None:
+    """No address stands for it: any may have a route of its own."""
+    router.announced, router.link = ("0.0.0.0/0",), "lan0"
+    (facts,) = router.reader().observe(intent(("0.0.0.0/0",)), INDICES)["gw-1"]
+    assert (facts.link, facts.expected) == ("eth1.1", ("eth1.1",))
 
 
 def test_an_answer_that_is_none_holds_up_no_other_prefix(router: Router) -> None:

@@ -90,12 +90,17 @@ def ingress_filters(index: int) -> Request:
 
 def our_routes(family: int) -> Request:
     """The routes of our protocol number, in every table (NETLINK_GET_STRICT_CHK)."""
-    return request(rtmsg, RTM_GETROUTE, 0, {"family": family, "proto": ROUTE_PROTOCOL})
+    return routes_by(ROUTE_PROTOCOL, family)
+
+
+def routes_by(protocol: int, family: int) -> Request:
+    """The routes that one protocol number has put in, in every table (NETLINK_GET_STRICT_CHK)."""
+    return request(rtmsg, RTM_GETROUTE, 0, {"family": family, "proto": protocol})
 
 
 def advertised_routes() -> Request:
     """The IPv6 routes that come by router advertisements, in every table: a link in a VRF has its own there."""
-    return request(rtmsg, RTM_GETROUTE, 0, {"family": AF_INET6, "proto": rt_proto["ra"]})
+    return routes_by(rt_proto["ra"], AF_INET6)
 
 
 def route_to(address: Address, vrf: int = 0) -> Request:

@@ -1,20 +1,20 @@
 """Where packets for what the clouds announce go: asked of bgpd, zebra and the kernel, a few prefixes at a time.
 
-Only prefixes that a gateway's `accept` names are asked for, and only those that a cloud does announce are judged: what
-is not announced may lead wherever it likes. A look costs each daemon a millisecond a prefix, however full its tables
-are.
+Asked for are prefixes that a gateway's `accept` names, and those within it to which others have a route that goes
+before BGP's. Only those that a cloud does announce are judged: what is not announced may lead wherever it likes. A look
+costs each daemon a millisecond a prefix, however full its tables are.
 """
 
 from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import islice
 
-from dcedge.errors import FrrError, FrrUnavailableError
+from dcedge.errors import FrrError, FrrUnavailableError, KernelError
 from dcedge.frr.route_state import (
     BgpPath,
     ZebraRoute,
@@ -25,10 +25,13 @@ from dcedge.frr.route_state import (
     zebra_question,
 )
 from dcedge.frr.state import SessionState
+from dcedge.kernel.link.view import link_at
 from dcedge.kernel.naming import interface_link
+from dcedge.kernel.route.view import preferred_to_bgp
 from dcedge.kernel.route.way_out import outgoing_link
 from dcedge.monitor.collect_facts import Place, session_place
 from dcedge.monitor.health.facts import RouteFacts
+from dcedge.netlink.descriptions import RT_TABLE_MAIN
 from dcedge.netlink.socket import RouteSocket
 from dcedge.order.field_types import Family, Prefix
 from dcedge.order.resolve import ResolvedInterface
@@ -37,7 +40,7 @@ from dcedge.reconcile.desired import NOTHING, Intent
 log = logging.getLogger(__name__)
 Ask = Callable[[str, str], str]  # a daemon, a command
 
-PREFIXES_MAX = 4  # of a gateway
+_PREFIXES_MIN, _PREFIXES_MAX = 4, 512  # of each gateway at least; of all of them, where that is more
 _ASTRAY_MAX = 32  # sessions that are down, a poll
 _ROUND_SECONDS = 3.0  # every prefix is looked at this often at most
 _LOOK_SECONDS_MAX = 0.02
@@ -68,6 +71,8 @@ class ForwardingReader:
         self._ask = ask
         self._clock = clock
         self._intent: Intent = NOTHING
+        self._named: tuple[GatewayPrefix, ...] = ()
+        self._contested: tuple[GatewayPrefix, ...] = ()
         self._targets: tuple[GatewayPrefix, ...] = ()
         self._next = 0
         self._round = 0.0  # when the one under way began
@@ -81,14 +86,16 @@ class ForwardingReader:
             FrrUnavailableError: A daemon does not answer.
         """
         if intent.interfaces is not self._intent.interfaces or intent.runtime != self._intent.runtime:
-            self._targets = tuple(targets(intent))
-            self._next %= max(len(self._targets), 1)  # a pass is no reason to begin anew
-            wanted = {(target.gateway, target.prefix) for target in self._targets}
-            self._seen = {key: facts for key, facts in self._seen.items() if key in wanted}
+            self._named = tuple(targets(intent))
+            self._set_targets(self._contested)
         self._intent = intent
         started = now = self._clock()
         if self._next == 0 and now - self._round >= _ROUND_SECONDS:
             self._round = now
+            try:
+                self._set_targets(tuple(contested(self._sock, intent, indices)))
+            except KernelError as error:  # those of the round before are looked at once more
+                log.debug("others' routes: %s", error)
         elif self._next == 0:
             return self._by_gateway()
         if now >= self._rests_until:
@@ -98,6 +105,14 @@ class ForwardingReader:
             self._rests_until = now + (now - started) / _SHARE
             self._next %= max(len(self._targets), 1)
         return self._by_gateway()
+
+    def _set_targets(self, others: tuple[GatewayPrefix, ...]) -> None:
+        """What is looked at from now on: what is named, and what others have routes to."""
+        self._contested = others
+        self._targets = (*self._named, *others)
+        self._next %= max(len(self._targets), 1)  # a pass is no reason to begin anew
+        wanted = {(target.gateway, target.prefix) for target in self._targets}
+        self._seen = {key: facts for key, facts in self._seen.items() if key in wanted}
 
     def _take(self, target: GatewayPrefix, indices: Mapping[str, int]) -> None:
         try:
@@ -144,20 +159,93 @@ def astray(
 
 
 def targets(intent: Intent, only: str | None = None) -> Iterator[GatewayPrefix]:
-    """What is looked at: the first prefixes of each gateway's `accept`, or of its static routes; `only`: of one."""
+    """What is named: the first prefixes of each gateway's `accept`, or of its static routes; `only`: of one."""
+    members = _members(intent, only)
+    for gateway, interfaces in members.items():
+        peers, links = _peers(interfaces), _links(interfaces)
+        moved = {one.name for one in interfaces} & (intent.runtime.withdrawn | intent.runtime.drained)
+        prefixes = [accepted.prefix for accepted in interfaces[0].accept or ()] if peers else []
+        if not peers and not moved:  # what is withdrawn or drained leads elsewhere, as it should
+            prefixes = [p for p in dict.fromkeys(prefix for one in interfaces for prefix in one.static) if p.prefixlen]
+        for prefix in prefixes[: _share(members)]:
+            yield GatewayPrefix(gateway, interfaces[0].vrf, prefix, peers, links)
+
+
+def contested(
+    sock: RouteSocket, intent: Intent, indices: Mapping[str, int], only: str | None = None
+) -> Iterator[GatewayPrefix]:
+    """What a cloud may announce by `any` or a length (`le`), and others have a route to that goes before BGP's.
+
+    Not what is advertised to it, nor a default route by `any`: others may well have those.
+
+    Raises:
+        KernelError: The kernel does not tell.
+    """
+    members = {gateway: found for gateway, found in _members(intent, only).items() if _open_ended(found[0])}
+    if not members:
+        return
+    ours = {indices.get(interface_link(interface)) for interface in intent.interfaces.values()}
+    by_table: dict[int, list[Prefix]] = {}
+    for route in preferred_to_bgp(sock):
+        if route.link not in ours:
+            by_table.setdefault(route.table, []).append(route.prefix)
+    for gateway, interfaces in members.items():
+        one = interfaces[0]
+        prefixes = dict.fromkeys(by_table.get(_table(sock, one.vrf, indices), ()))
+        named = {accepted.prefix for accepted in one.accept or ()}
+        within = (p for p in prefixes if p not in named and _may_come(one, p))
+        for prefix in islice(within, _share(members)):
+            yield GatewayPrefix(gateway, one.vrf, prefix, _peers(interfaces), _links(interfaces))
+
+
+def _members(intent: Intent, only: str | None) -> dict[str, list[ResolvedInterface]]:
+    """The virtual interfaces by gateway."""
     members: dict[str, list[ResolvedInterface]] = {}
     for interface in intent.interfaces.values():
         if only in (None, interface.virtual_gateway):
             members.setdefault(interface.virtual_gateway, []).append(interface)
-    for gateway, interfaces in members.items():
-        peers = frozenset(str(session.cloud) for one in interfaces for session in one.sessions)
-        links = tuple(sorted(map(interface_link, interfaces)))
-        moved = {one.name for one in interfaces} & (intent.runtime.withdrawn | intent.runtime.drained)
-        prefixes = [accepted.prefix for accepted in interfaces[0].accept or ()] if peers else []
-        if not peers and not moved:  # what is withdrawn or drained leads elsewhere, as it should
-            prefixes = list(dict.fromkeys(prefix for one in interfaces for prefix in one.static))
-        for prefix in [one for one in prefixes if one.prefixlen][:PREFIXES_MAX]:
-            yield GatewayPrefix(gateway, interfaces[0].vrf, prefix, peers, links)
+    return members
+
+
+def _peers(interfaces: Iterable[ResolvedInterface]) -> frozenset[str]:
+    return frozenset(str(session.cloud) for one in interfaces for session in one.sessions)
+
+
+def _links(interfaces: Iterable[ResolvedInterface]) -> tuple[str, ...]:
+    return tuple(sorted(map(interface_link, interfaces)))
+
+
+def _share(members: Collection[str]) -> int:
+    """How many prefixes of each gateway are looked at."""
+    return max(_PREFIXES_MIN, _PREFIXES_MAX // max(len(members), 1))
+
+
+def _open_ended(interface: ResolvedInterface) -> bool:
+    """Whether a cloud may announce more than the prefixes that are named."""
+    return interface.accept is None or any(accepted.le is not None for accepted in interface.accept)
+
+
+def _may_come(interface: ResolvedInterface, prefix: Prefix) -> bool:
+    if any(_within(prefix, ours) for ours in interface.advertise):
+        return False
+    if interface.accept is None:
+        return bool(prefix.prefixlen)
+    return any(
+        _within(prefix, accepted.prefix) and prefix.prefixlen <= (accepted.le or accepted.prefix.prefixlen)
+        for accepted in interface.accept
+    )
+
+
+def _within(inner: Prefix, outer: Prefix) -> bool:
+    return inner.version == outer.version and inner.subnet_of(outer)  # type: ignore[arg-type]
+
+
+def _table(sock: RouteSocket, vrf: str | None, indices: Mapping[str, int]) -> int:
+    """The VRF's table, or the main one; 0 where the VRF is not there."""
+    if vrf is None:
+        return RT_TABLE_MAIN
+    device = link_at(sock, indices[vrf]) if vrf in indices else None
+    return device.table if device is not None else 0
 
 
 def route_facts(sock: RouteSocket, ask: Ask, target: GatewayPrefix, indices: Mapping[str, int]) -> RouteFacts | None:
@@ -169,17 +257,24 @@ def route_facts(sock: RouteSocket, ask: Ask, target: GatewayPrefix, indices: Map
     prefix, expected = target.prefix, target.links
     unresolved: tuple[tuple[str, str], ...] = ()
     instead, rejected, errors = "", False, 0
+    chosen: ZebraRoute | None = None
     if not target.static:
         paths = _announced(ask, target)
         if not paths:
             return None
         unresolved = tuple((path.peer, path.unresolved) for path in paths if path.unresolved is not None)
-        instead, rejected, expected = _judged(_known_to_zebra(ask, target), expected)
+        known = _known_to_zebra(ask, target)
+        chosen = next((route for route in known if route.selected), None)
+        rejected = any(route.failed for route in known if route.protocol == "bgp")
+        instead, expected = _preferred(chosen, expected)
         errors = _errors(ask) if rejected else 0
     vrf = indices.get(target.vrf, 0) if target.vrf is not None else 0
     if target.vrf is not None and not vrf:
         return None
-    link = outgoing_link(sock, prefix[1] if prefix.num_addresses > 1 else prefix[0], vrf)
+    if prefix.prefixlen:
+        link = outgoing_link(sock, prefix[1] if prefix.num_addresses > 1 else prefix[0], vrf)
+    else:  # no address stands for a default route: any may have a route of its own
+        link = next(iter(chosen.links), None) if chosen is not None else None
     family: Family = "ipv4" if prefix.version == 4 else "ipv6"
     return RouteFacts(str(prefix), family, link, expected, instead, unresolved, rejected, errors)
 
@@ -204,14 +299,13 @@ def _answer(ask: Ask, daemon: str, question: str) -> str:
         return "{}"
 
 
-def _judged(routes: tuple[ZebraRoute, ...], links: tuple[str, ...]) -> tuple[str, bool, tuple[str, ...]]:
-    """What zebra prefers to the cloud's route, whether the kernel refused that, and where it may lead."""
-    chosen = next((route for route in routes if route.selected), None)
-    instead = chosen.protocol if chosen is not None and chosen.protocol != "bgp" else ""
-    rejected = any(route.failed for route in routes if route.protocol == "bgp")
-    if chosen is not None and not instead:
-        links = tuple(sorted({*links, *chosen.links}))  # another gateway may announce it too
-    return instead, rejected, links
+def _preferred(chosen: ZebraRoute | None, links: tuple[str, ...]) -> tuple[str, tuple[str, ...]]:
+    """The kind of route that zebra prefers to the cloud's, if it does, and where the prefix may lead."""
+    if chosen is None:
+        return "", links
+    if chosen.protocol != "bgp":
+        return chosen.protocol, links
+    return "", tuple(sorted({*links, *chosen.links}))  # another gateway may announce it too
 
 
 def _errors(ask: Ask) -> int:
