@@ -157,6 +157,20 @@ def test_a_reload_takes_a_new_password_that_only_root_can_read(router: Router) -
     assert "password Nied-4712" in edge.frr.vtysh("show running-config")
 
 
+def test_it_starts_though_the_folder_of_its_passwords_is_gone(router: Router) -> None:
+    edge, before = router.edge, uptimes(router)
+    aside = edge.credentials.rename(edge.credentials.with_name("aside"))
+    systemctl("restart", "dcedge.service")
+    assert show("ActiveState") == "active"
+    assert edge.credentials.stat().st_mode & 0o777 == 0o700
+    until("the password to be missed", lambda: edge.dcedge("status").said, accept=lambda text: "credential" in text)
+    assert uptimes(router) == before
+    edge.credentials.rmdir()
+    aside.rename(edge.credentials)
+    systemctl("reload", "dcedge.service")
+    edge.wait_up(*EVERY)
+
+
 def test_a_bundle_for_support_has_the_journal_and_no_secret(router: Router) -> None:
     Path("/run/bundle").mkdir()
     outcome = router.edge.dcedge("bundle", "--output", "/run/bundle/b.tar.gz", timeout=120)

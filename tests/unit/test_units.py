@@ -17,7 +17,8 @@ EXPOSURE_MAX = 2.2
 DAEMONS_OWN = {
     "Type", "NotifyAccess", "ExecStart", "ExecReload", "TimeoutStartSec", "TimeoutStopSec", "WatchdogSec",
     "WatchdogSignal", "Restart", "RestartSec", "RestartPreventExitStatus", "RuntimeDirectory", "RuntimeDirectoryMode",
-    "LoadCredential", "LimitNOFILE", "AmbientCapabilities", "CapabilityBoundingSet",
+    "ConfigurationDirectory", "ConfigurationDirectoryMode", "LoadCredential", "LimitNOFILE",
+    "AmbientCapabilities", "CapabilityBoundingSet",
 }  # fmt: skip
 
 
