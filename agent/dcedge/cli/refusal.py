@@ -8,13 +8,13 @@ from dataclasses import replace
 from dcedge.api.control.client import ControlClient
 from dcedge.errors import DcedgeError
 from dcedge.frr.daemons_file import DAEMONS_FILE
-from dcedge.frr.descriptors import served_for_others
 from dcedge.frr.started import Started, too_few_descriptors
 from dcedge.frr.vty import FrrClient
 from dcedge.order.findings import Finding, OrderInvalidError
 from dcedge.order.load import Loaded, parse_order
 from dcedge.order.removal import objection, removal
-from dcedge.order.resolve import resolve_interface
+from dcedge.order.resolve import ResolvedInterface, resolve_interface
+from dcedge.reconcile.frr_sync import others_seen
 from dcedge.reconcile.state.store import Store
 from dcedge.settings import Settings
 
@@ -27,16 +27,24 @@ def refusals(settings: Settings, loaded: Loaded) -> list[Finding]:
 
 
 def overload(settings: Settings, loaded: Loaded) -> Finding | None:
-    """A warning where a daemon of FRR's would abort for want of file descriptors, and `apply` refuses the order."""
-    order = loaded.order
-    interfaces = [resolve_interface(order, name) for name in order.virtual_interfaces]
+    """A warning where a daemon of FRR's would abort for want of file descriptors, and `apply` refuses the order.
+
+    Not where the order in force needs as many: FRR bears that already.
+    """
     file = DAEMONS_FILE.parent / (settings.frr_pathspace or "") / DAEMONS_FILE.name
+    before = _last_good(settings)
     with closing(FrrClient(settings.frr_pathspace)) as frr:
-        others = served_for_others(frr, Store(settings.state_dir).owned().links)
-        problems = list(too_few_descriptors(interfaces, Started(frr.processes(), file), others))
+        others = others_seen(frr, settings.state_dir)
+        started = Started(frr.processes(), file)
+    in_force = _interfaces(before) if before is not None else []
+    problems = list(too_few_descriptors(_interfaces(loaded), started, others, in_force))
     if not problems:
         return None
     return Finding(str(settings.order), 0, 0, "", f"would be refused by `apply`: {'; '.join(problems)}", "warning")
+
+
+def _interfaces(loaded: Loaded) -> list[ResolvedInterface]:
+    return [resolve_interface(loaded.order, name) for name in loaded.order.virtual_interfaces]
 
 
 def refuse_overload(settings: Settings, loaded: Loaded) -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from dcedge.errors import FrrError
 from dcedge.frr.config import FrrConfig
-from dcedge.frr.observe import others_peers
+from dcedge.frr.observe import DEFAULT_VRF, NO_LINES, OthersLines, others_lines
 from dcedge.frr.vty import FrrClient
 from dcedge.order.resolve import ResolvedInterface
 from dcedge.units import counted
@@ -17,21 +17,6 @@ _OWN = 100  # what a daemon has open for itself
 _BGPD_PEER, _BGPD_VRF = 2, 2
 # bfdd: of a session the socket it sends by; of every VRF single-hop, multihop and echo, each in two families.
 _BFDD_SESSION, _BFDD_VRF = 1, 6
-
-
-Peer = tuple[str, str]  # VRF (`default`: the main table), and address or link
-
-
-@dataclass(frozen=True, slots=True)
-class Others:
-    """What FRR serves beside dcedge: other people's VRFs, BGP peers and BFD sessions."""
-
-    vrfs: frozenset[str] = frozenset()
-    peers: frozenset[Peer] = frozenset()
-    fast: frozenset[Peer] = frozenset()
-
-
-NO_OTHERS = Others()
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,39 +33,58 @@ class Need:
         return 1 << (self.count - 1).bit_length()
 
 
-def served_for_others(frr: FrrClient, our_links: Collection[str], running: FrrConfig | None = None) -> Others:
-    """What FRR serves beside dcedge, whose links are `our_links`; nothing where FRR does not tell.
+@dataclass(frozen=True, slots=True)
+class Others:
+    """What FRR serves beside dcedge: other people's VRFs, and what they have configured."""
 
-    `running` is what it runs with, where that is known already.
+    vrfs: frozenset[str] = frozenset()
+    configured: OthersLines = NO_LINES
+
+
+NO_OTHERS = Others()
+
+
+def served_for_others(frr: FrrClient, running: FrrConfig, our_links: Collection[str]) -> Others:
+    """What FRR, which runs with `running`, serves beside dcedge, whose links are `our_links`.
+
+    Without the VRFs where zebra does not tell them.
     """
+    configured = others_lines(running)
+    if "zebra" in frr.silent:
+        return Others(frozenset(), configured)
     try:
-        vrfs, peers = frr.vrfs(), others_peers(frr.running_config() if running is None else running)
-    except FrrError:  # whoever needs FRR says so
-        return NO_OTHERS
-    return Others(vrfs.difference(our_links), frozenset(peers), frozenset(peer for peer, fast in peers.items() if fast))
+        vrfs = frr.vrfs()
+    except FrrError:  # whoever needs zebra says so
+        vrfs = frozenset()
+    return Others(vrfs.difference(our_links), configured)
 
 
 def needs(interfaces: Collection[ResolvedInterface], others: Others = NO_OTHERS) -> Iterator[Need]:
     """What each daemon needs for these virtual interfaces and for the others."""
     places = [
-        ((interface.vrf or "default", str(session.cloud)), session.bfd is not None)
+        ((interface.vrf or DEFAULT_VRF, str(session.cloud)), session.bfd is not None)
         for interface in interfaces
         for session in interface.sessions
     ]
     ordered = {place for place, _ in places}
     ordered_vrfs = {interface.vrf for interface in interfaces if interface.vrf is not None}
-    foreign_vrfs, foreign = len(others.vrfs - ordered_vrfs), len(others.peers - ordered)
-    foreign_fast = len(others.fast - ordered)
-    peers, fast = len(places) + foreign, sum(bfd for _, bfd in places) + foreign_fast
-    vrfs = len(ordered_vrfs) + foreign_vrfs
-    tables = vrfs + 1
-    of_vrfs = f" in {counted(vrfs, 'VRF')}{_not_ordered(foreign_vrfs)}" if vrfs else ""
-    bgp = f"{counted(peers, 'BGP peer')}{_not_ordered(foreign)}{of_vrfs}"
-    yield Need("bgpd", peers * _BGPD_PEER + tables * _BGPD_VRF + _OWN, bgp)
+    others_vrfs, configured = others.vrfs - ordered_vrfs, others.configured
+    others_peers = len(configured.peers - ordered)
+    others_fast = len(configured.fast - ordered) + len(configured.bfd_sessions)
+    peers, fast = len(places) + others_peers, sum(bfd for _, bfd in places) + others_fast
+    vrfs = len(ordered_vrfs) + len(others_vrfs)
+    instances = 1 + len(ordered_vrfs) + len(others_vrfs & configured.vrfs)
+    in_vrfs = _said(vrfs, "VRF", len(others_vrfs))
+    of_peers = " in ".join(filter(None, (_said(peers, "BGP peer", others_peers), in_vrfs)))
+    yield Need("bgpd", peers * _BGPD_PEER + instances * _BGPD_VRF + _OWN, of_peers)
     # It opens those of a VRF as soon as there is one, whether it has a session there or not.
-    bfd = f"{counted(fast, 'BFD session')}{_not_ordered(foreign_fast)}{of_vrfs}"
-    yield Need("bfdd", fast * _BFDD_SESSION + tables * _BFDD_VRF + _OWN, bfd)
+    of_sessions = " in ".join(filter(None, (_said(fast, "BFD session", others_fast), in_vrfs)))
+    yield Need("bfdd", fast * _BFDD_SESSION + (vrfs + 1) * _BFDD_VRF + _OWN, of_sessions)
 
 
-def _not_ordered(count: int) -> str:
-    return f" ({count} of them others')" if count else ""
+def _said(count: int, what: str, of_others: int) -> str:
+    """So many, and how many of them are others'; nothing where there are none."""
+    if not count:
+        return ""
+    whose = f" ({of_others} of them others')" if of_others < count else " of others"
+    return counted(count, what) + (whose if of_others else "")

@@ -23,12 +23,26 @@ from dcedge.plan.resource import Key
 
 _ROUTER = re.compile(r"router bgp (?P<asn>\S+)(?: vrf (?P<vrf>\S+))?")
 _USES = re.compile(r"\tneighbor \S+ route-map (?P<map>\S+) (?:in|out)$")
-_BFD_PEER = re.compile(r"bfd\tpeer (?P<peer>\S+)(?:.*? vrf (?P<vrf>\S+))?.*")
 _FAMILIES = ("address-family ipv4 unicast", "address-family ipv6 unicast")
 _SWITCHES = frozenset({"bgp bestpath as-path multipath-relax", "bgp graceful-restart preserve-fw-state"})
 _OWNER = f" description {OWNER_MARK}"
 
 Peer = tuple[str, str]  # the router's opening line, the neighbour's address
+Place = tuple[str, str]  # the VRF, the neighbour's address or link
+DEFAULT_VRF = "default"  # the main table
+
+
+@dataclass(frozen=True, slots=True)
+class OthersLines:
+    """What others have configured: the VRFs with BGP, BGP peers, those of them with BFD, BFD sessions beside them."""
+
+    vrfs: frozenset[str] = frozenset()
+    peers: frozenset[Place] = frozenset()
+    fast: frozenset[Place] = frozenset()
+    bfd_sessions: frozenset[str] = frozenset()
+
+
+NO_LINES = OthersLines()
 
 
 class FrrConflictError(FrrError):
@@ -155,26 +169,35 @@ def still_there(owned: Collection[ConfigLine], running: FrrConfig) -> frozenset[
     return frozenset(line for line in owned if line in running)
 
 
-def others_peers(running: FrrConfig) -> dict[Peer, bool]:
-    """The BGP and BFD peers that are not ours, by VRF (`default`: the main table), and whether each has BFD."""
-    seen, found = _sorted(running), dict[Peer, bool]()
-    fast_groups = {place for place, entries in seen.peers.items() if _has_bfd(place[1], entries)}
+@lru_cache(maxsize=1)
+def others_lines(running: FrrConfig) -> OthersLines:
+    """What others have configured in bgpd and bfdd."""
+    seen = _sorted(running)
+    peers: set[Place] = set()
+    fast: set[Place] = set()
     for (router, peer), entries in seen.peers.items():
         texts = [entry.rpartition("\t")[2] for entry in entries]
         if f"neighbor {peer} peer-group" in texts or any(_OWNER in text for text in texts):
             continue
-        groups = {text.rpartition(" ")[2] for text in texts if text.startswith(f"neighbor {peer} peer-group ")}
-        vrf = (_ROUTER.fullmatch(router) or {"vrf": None})["vrf"] or "default"
-        fast = (router, peer) in fast_groups or any((router, group) in fast_groups for group in groups)
-        found[vrf, peer] = fast
-    for entry in running.entries:
-        if match := _BFD_PEER.fullmatch(entry):
-            found[match["vrf"] or "default", match["peer"]] = True
-    return found
+        place = _instance(router), peer
+        peers.add(place)
+        groups = [text.partition(" peer-group ")[2] for text in texts if " peer-group " in text]
+        if _has_bfd(peer, texts) or any(_has_bfd(group, seen.peers.get((router, group), ())) for group in groups):
+            fast.add(place)
+    by_hand = frozenset(entry for entry in running.entries if entry.startswith("bfd\tpeer ") and entry.count("\t") == 1)
+    vrfs = frozenset(map(_instance, seen.settings)) - {DEFAULT_VRF}
+    return OthersLines(vrfs, frozenset(peers), frozenset(fast), by_hand)
+
+
+def _instance(router: str) -> str:
+    """The VRF of a BGP instance by its opening line; a view has a name of its own."""
+    return router.split(" ", 3)[3].removeprefix("vrf ") if router.count(" ") > 2 else DEFAULT_VRF
 
 
 def _has_bfd(peer: str, entries: Iterable[str]) -> bool:
-    return any(re.search(rf"\tneighbor {re.escape(peer)} bfd\b", entry) for entry in entries)
+    """Whether any of a peer's lines, packed or not, gives it BFD."""
+    words = f"neighbor {peer} bfd"
+    return any(text == words or text.startswith(f"{words} ") for text in (e.rpartition("\t")[2] for e in entries))
 
 
 def warnings(running: FrrConfig) -> tuple[str, ...]:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from dcedge.frr.daemons_file import DAEMONS_FILE, read_daemons_file
-from dcedge.frr.descriptors import NO_OTHERS, Others, needs
+from dcedge.frr.descriptors import NO_OTHERS, Need, Others, needs
 from dcedge.frr.vty import DAEMONS, WITHOUT_BFD
 from dcedge.order.resolve import ResolvedInterface
 
@@ -89,7 +89,7 @@ def start_problems(
 ) -> Iterator[str]:
     """What of FRR's start does not fit the order and what others have, or cannot be checked, in words."""
     yield from too_few_descriptors(interfaces, started, others)
-    for need in needs(interfaces, others):
+    for need in _needs(interfaces, started, others):
         if started.descriptors(need.daemon) is None and need.count > DESCRIPTORS_DEFAULT:
             yield _unknown(f"whether {need.daemon} has file descriptors for {need.what}", started)
     for judge in (_ipv6_is_not_replaced, _routes_do_not_stay):
@@ -98,16 +98,29 @@ def start_problems(
 
 
 def too_few_descriptors(
-    interfaces: Collection[ResolvedInterface], started: Started, others: Others = NO_OTHERS
+    interfaces: Collection[ResolvedInterface],
+    started: Started,
+    others: Others = NO_OTHERS,
+    before: Collection[ResolvedInterface] = (),
 ) -> Iterator[str]:
-    """The daemons that are known to have too few file descriptors: at the one too many a daemon of FRR's aborts."""
-    for need in needs(interfaces, others):
+    """The daemons that are known to have too few file descriptors: at the one too many a daemon of FRR's aborts.
+
+    Not those that need no more than `before`.
+    """
+    known = {need.daemon: need.count for need in needs(before, others)} if before else {}
+    for need in _needs(interfaces, started, others):
         limit = started.descriptors(need.daemon)
-        if limit is not None and limit.count < need.count:
+        if limit is not None and limit.count < need.count and need.count > known.get(need.daemon, 0):
             yield (
                 f"{limit.said} {limit.count} file descriptors, too few for {need.what}:"
                 f" set {limit.setting}{need.enough} in {started.file} and restart FRR"
             )
+
+
+def _needs(interfaces: Collection[ResolvedInterface], started: Started, others: Others) -> list[Need]:
+    """What each daemon needs that runs, or that the order needs."""
+    wanted = {*needed_daemons(interfaces), *started.processes}
+    return [need for need in needs(interfaces, others) if need.daemon in wanted]
 
 
 def _ipv6_is_not_replaced(interfaces: Collection[ResolvedInterface], started: Started) -> str | None:

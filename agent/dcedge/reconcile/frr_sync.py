@@ -10,10 +10,12 @@ import logging
 import time
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
-from dcedge.errors import FrrError, FrrUnavailableError
+from dcedge.errors import FrrError, FrrUnavailableError, StateError
 from dcedge.frr.config import ConfigLine, FrrConfig
 from dcedge.frr.delta import delta
+from dcedge.frr.descriptors import NO_OTHERS, Others, served_for_others
 from dcedge.frr.observe import observe_frr, owned_alike, remember
 from dcedge.frr.resources import FrrBlock, without_bfdd
 from dcedge.frr.session_block import keep_unkeyed
@@ -50,6 +52,7 @@ class FrrSync:
         self.client = client
         self.store = store
         self.observed = FrrObserved(FrrConfig(frozenset()), None, "not queried yet")
+        self.others = NO_OTHERS
         self._observed_for: tuple[Mapping[Key, FrrBlock], frozenset[ConfigLine]] = ({}, frozenset())
         self.saving = FrrSaving(client, store)
         self._keys = FrrKeys(client)
@@ -63,6 +66,7 @@ class FrrSync:
         try:
             running = self.client.running_config()
             self._take(running, intent.frr, owned.frr_lines)
+            self.others = served_for_others(self.client, running, owned.links)
             if self._reads_its_file(intent, owned):
                 raise FrrUnavailableError("FRR has only just started and still reads its configuration")
         except FrrError as error:
@@ -204,6 +208,17 @@ class FrrSync:
             for key, operation in left.items()
             if key in attempted
         ]
+
+
+def others_seen(client: FrrClient, state_dir: Path) -> Others:
+    """What FRR serves beside dcedge, for whoever comes by.
+
+    Nothing where FRR does not tell, or where what is ours is not to be known: the state folder is not for everybody.
+    """
+    try:
+        return served_for_others(client, client.running_config(), Store(state_dir).owned().links)
+    except (FrrError, StateError):
+        return NO_OTHERS
 
 
 def _has_graceful(intent: Intent) -> bool:

@@ -17,7 +17,6 @@ from types import MappingProxyType
 
 from dcedge.firewall.nft import Firewall
 from dcedge.frr.daemons_file import DAEMONS_FILE
-from dcedge.frr.descriptors import served_for_others
 from dcedge.frr.observe import warnings
 from dcedge.frr.start_file import forwarding_warnings
 from dcedge.frr.started import Started, start_problems
@@ -251,8 +250,7 @@ class Reconciler:
 
     def _daemon_warnings(self, intent: Intent) -> Iterator[str]:
         file = DAEMONS_FILE.parent / (self.settings.frr_pathspace or "") / DAEMONS_FILE.name
-        others = served_for_others(self.frr, self.store.owned().links, self.frr_sync.observed.running)
-        yield from start_problems(intent.interfaces.values(), Started(self.frr.processes(), file), others)
+        yield from start_problems(intent.interfaces.values(), Started(self.frr.processes(), file), self.frr_sync.others)
         versions = {pair.customer.version for one in intent.interfaces.values() for pair in one.addresses}
         yield from forwarding_warnings(file.parent, versions)
 

@@ -167,6 +167,8 @@ class FakeFrrClient:
     bgpd: int = 100  # its process
     needed: tuple[str, ...] = DAEMONS
     bfdd_absence: str = ""
+    others_vrfs: frozenset[str] = frozenset()
+    silent: frozenset[str] = frozenset()
 
     def processes(self) -> dict[str, int]:
         return {"bgpd": self.bgpd}
@@ -180,7 +182,7 @@ class FakeFrrClient:
         return lines
 
     def vrfs(self) -> frozenset[str]:
-        return frozenset()
+        return self.others_vrfs
 
     def apply(self, text: str) -> None:
         self.frr.load(text)

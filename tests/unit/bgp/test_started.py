@@ -11,7 +11,8 @@ import pytest
 
 from dcedge.frr.config import FrrConfig
 from dcedge.frr.descriptors import Others, needs, served_for_others
-from dcedge.frr.started import Started, start_problems
+from dcedge.frr.observe import OthersLines
+from dcedge.frr.started import Started, start_problems, too_few_descriptors
 from dcedge.frr.state import parse_vrfs
 from dcedge.frr.vty import FrrClient
 from dcedge.order.resolve import ResolvedInterface
@@ -122,6 +123,7 @@ router bgp 65010
  neighbor cloud bfd
  neighbor 203.0.113.1 remote-as 64999
  neighbor 203.0.113.2 peer-group cloud
+ neighbor swp2 interface peer-group cloud
  neighbor 198.51.100.1 remote-as 64512
  neighbor 198.51.100.1 description dcedge:b
  address-family ipv4 unicast
@@ -134,46 +136,78 @@ router bgp 65010 vrf red
  neighbor swp1 interface remote-as external
 exit
 bfd
+ profile fast
+  transmit-interval 100
+ exit
  peer 203.0.113.9 vrf red
+  profile fast
  exit
  peer 203.0.113.9 local-address 203.0.113.8 interface lan0
  exit
 exit
 """
-BY_HAND = {("red", "203.0.113.9"), ("default", "203.0.113.9")}
-VRFS = "vrf red id 7 table 10\nvrf dcedge-blue id 8 table 11\nvrf gone inactive (configured)\n"
+VRFS = "vrf red id 7 table 10\nvrf blue id 8 table 11\nvrf lan id 9 table 12\nvrf gone inactive (configured)\n"
 
 
+@dataclass
 class ForeignFrr:
     """An FRR that others use too."""
 
-    def running_config(self) -> FrrConfig:
-        return FrrConfig.parse(FOREIGN)
+    silent: frozenset[str] = frozenset()
 
     def vrfs(self) -> frozenset[str]:
+        assert "zebra" not in self.silent, "what does not answer is waited for once, and not by this"
         return parse_vrfs(VRFS)
+
+    def others(self) -> Others:
+        """With `blue` of ours."""
+        return served_for_others(cast("FrrClient", self), FrrConfig.parse(FOREIGN), {"blue"})
 
 
 def test_what_others_have_in_frr_is_counted_too(router: Router) -> None:
-    others = served_for_others(cast("FrrClient", ForeignFrr()), {"dcedge-blue"})
-    assert others.vrfs == {"red"}
-    default = {("default", peer) for peer in ("203.0.113.1", "203.0.113.2")}
-    assert others.peers == {*default, ("red", "203.0.113.1"), ("red", "swp1"), *BY_HAND}
-    assert others.fast == {("default", "203.0.113.2"), ("red", "203.0.113.1"), *BY_HAND}
+    others = ForeignFrr().others()
+    assert others.vrfs == {"red", "lan"}
+    main, red = "default", "red"
+    expected = {(main, "203.0.113.1"), (main, "203.0.113.2"), (main, "swp2"), (red, "203.0.113.1"), (red, "swp1")}
+    assert others.configured.peers == expected
+    assert others.configured.fast == {(main, "203.0.113.2"), (main, "swp2"), (red, "203.0.113.1")}
+    assert len(others.configured.bfd_sessions) == 2
 
     ordered = interfaces_of(a=vi(1))
-    sessions = len(ordered[0].sessions)
     enough = {need.daemon: need.count for need in needs(ordered, others)}
     alone = {need.daemon: need.count for need in needs(ordered)}
-    assert enough["bgpd"] - alone["bgpd"] >= 6
-    assert enough["bfdd"] - alone["bfdd"] >= 10
+    assert enough["bgpd"] - alone["bgpd"] == 5 * 2 + 2, "five peers, and the one VRF with BGP"
+    assert enough["bfdd"] - alone["bfdd"] == 5 + 2 * 6, "five sessions, and two VRFs"
     router.configured("zebra_options=--v6-rr-semantics\nMAX_FDS=108\n")
-    said = list(start_problems(ordered, router.started, others))
-    assert any(f"{sessions + 6} BGP peers (6 of them others') in 1 VRF (1 of them others')" in one for one in said), (
-        said
-    )
-    known = Others(peers=frozenset({("default", str(session.cloud)) for session in ordered[0].sessions}))
-    assert list(needs(ordered, known)) == list(needs(ordered)), "what the order takes over is counted once"
+    said = " and ".join(start_problems(ordered, router.started, others))
+    assert "too few for 7 BGP peers (5 of them others') in 2 VRFs of others: set" in said, said
+    assert "too few for 5 BFD sessions of others in 2 VRFs of others: set" in said, said
+
+    places = frozenset(("default", str(session.cloud)) for session in ordered[0].sessions)
+    taken_over = Others(configured=OthersLines(peers=places))
+    assert list(needs(ordered, taken_over)) == list(needs(ordered)), "what the order takes over is counted once"
+
+
+def test_a_zebra_that_is_silent_is_not_asked_for_its_vrfs(router: Router) -> None:
+    assert ForeignFrr(frozenset({"zebra"})).others().vrfs == frozenset()
+
+
+def test_a_bfdd_that_neither_runs_nor_is_needed_needs_nothing(router: Router) -> None:
+    router.configured("zebra_options=--v6-rr-semantics\nMAX_FDS=1024\n")
+    others = Others(frozenset(f"red{number}" for number in range(200)))
+    without = replace(router.started, processes={"zebra": 7, "bgpd": 8})
+    assert list(start_problems(interfaces_of(a=vi(1)), without, others)) == []
+    assert list(start_problems(interfaces_of(a=vi(1, bgp={"bfd": True})), without, others))
+    assert list(start_problems(interfaces_of(a=vi(1)), router.started, others))
+
+
+def test_what_an_order_does_not_add_to_is_no_reason_to_refuse_it(router: Router) -> None:
+    router.configured("zebra_options=--v6-rr-semantics\nMAX_FDS=1024\n")
+    ordered = interfaces_of(a=vi(1), b=vi(2))
+    others = Others(configured=OthersLines(peers=frozenset(("default", f"10.0.{n}.1") for n in range(520))))
+    assert list(too_few_descriptors(ordered, router.started, others))
+    assert list(too_few_descriptors(ordered, router.started, others, ordered[:1]))
+    assert list(too_few_descriptors(ordered[:1], router.started, others, ordered)) == []
 
 
 LIMITS = "Limit                     Soft Limit           Hard Limit           Units\n"
@@ -192,12 +226,11 @@ def test_bfdd_is_counted_too_a_vrf_takes_more_of_it_than_a_session(router: Route
     for process in (8, 9) if shown else ():
         limit = 100_000 if process == 8 else 1024
         router.shows(process, "limits", f"{LIMITS}Max open files            {limit}       1048576       files\n")
-    assert not [said for said in router.said(vrfs(100)) if "bfdd" in said or "BFD" in said]
-    (problem,) = (said for said in router.said(vrfs(300)) if "BFD" in said)
+    assert not [said for said in router.said(vrfs(100)) if "too few for 100 VRFs" in said]
+    (problem,) = (said for said in router.said(vrfs(300)) if "too few for 300 VRFs" in said)
     who = "bfdd runs with" if shown else f"{router.started.file} gives FRR"
     assert problem == (
-        f"{who} 1024 file descriptors, too few for 0 BFD sessions in 300 VRFs:"
-        f" set MAX_FDS=2048 in {router.started.file} and restart FRR"
+        f"{who} 1024 file descriptors, too few for 300 VRFs: set MAX_FDS=2048 in {router.started.file} and restart FRR"
     )
 
 
@@ -208,10 +241,10 @@ def test_a_daemons_own_option_may_leave_it_fewer(router: Router, option: str, sh
     if shown:
         router.shows(9, "cmdline", "\0".join(("/usr/lib/frr/bfdd", *option.split())) + "\0")
         router.shows(9, "limits", f"{LIMITS}Max open files            4096       1048576       files\n")
-    assert not [said for said in router.said(vrfs(20)) if "BFD" in said]
-    (problem,) = (said for said in router.said(vrfs(50)) if "BFD" in said)
+    assert not [said for said in router.said(vrfs(20)) if "bfdd" in said]
+    (problem,) = (said for said in router.said(vrfs(50)) if "bfdd" in said)
     assert problem == (
-        "--limit-fds gives bfdd 256 file descriptors, too few for 0 BFD sessions in 50 VRFs:"
+        "--limit-fds gives bfdd 256 file descriptors, too few for 50 VRFs:"
         f" set bfdd_options to --limit-fds 512 in {router.started.file} and restart FRR"
     )
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from pyroute2.netlink.rtnl import TC_H_INGRESS
 
@@ -273,3 +275,20 @@ def test_somebodys_address_in_our_subnet_that_was_there_first_is_said(router: Fa
     router.kernel.add_address("eth1", "10.255.1.3/30")
     router.kernel.add_address("eth1", "198.51.100.1/24")
     assert not router.run(UNTAGGED).warnings, "what came later has no say"
+
+
+def test_the_vrfs_of_others_count_among_what_frr_can_bear(
+    router: FakeRouter, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    daemons = tmp_path / "daemons"
+    daemons.write_text("MAX_FDS=1024\n")
+    monkeypatch.setattr("dcedge.reconcile.reconciler.DAEMONS_FILE", daemons)
+    fast = order({"a": vi(1, bgp={"bfd": True})})
+
+    def of_bfdd() -> list[str]:
+        return [text for text in router.run(fast).warnings if "BFD sessions" in text and "too few" in text]
+
+    assert of_bfdd() == []
+    router.frr.others_vrfs = frozenset(f"red{number}" for number in range(300))
+    (said,) = of_bfdd()
+    assert "too few for 2 BFD sessions in 300 VRFs of others: set MAX_FDS=2048" in said

@@ -9,7 +9,7 @@ from typing import cast
 
 import pytest
 
-from dcedge.errors import FrrUnavailableError
+from dcedge.frr.descriptors import Others
 from dcedge.frr.vty import FrrClient
 from dcedge.monitor.preflight import frr, kernel, machine, managers, ports
 from dcedge.monitor.preflight.check import CheckResult, HostFiles, PreflightInput
@@ -57,9 +57,6 @@ class SilentFrr:
 
     def processes(self) -> dict[str, int]:
         return {}
-
-    def vrfs(self) -> frozenset[str]:
-        raise FrrUnavailableError("zebra does not answer")
 
 
 @pytest.fixture
@@ -163,12 +160,17 @@ def test_frr_whose_daemons_are_not_all_there(host: Machine) -> None:
 
 def test_frrs_descriptors_are_counted(host: Machine) -> None:
     host.has("/etc/frr/daemons", "bgpd=yes\n")
-    (one,) = interfaces_of(a=vi(1))
+    (one,) = interfaces_of(a=vi(1, bgp={"bfd": True}))
     many = [replace(one, vrf=f"vrf-{number}") for number in range(300)]
     lines = list(frr.options(host.router(many)))
     assert {line.state for line in lines} == {"wrong"}
-    assert any("too few for 0 BFD sessions in 300 VRFs" in line.text for line in lines)
-    assert all(line.mend.startswith("set MAX_FDS=2048 in ") for line in lines)
+    assert any("too few for 600 BFD sessions in 300 VRFs" in line.text for line in lines)
+    assert all(line.mend.startswith(("set MAX_FDS=2048 in ", "set MAX_FDS=4096 in ")) for line in lines)
+    others = Others(frozenset(f"red{number}" for number in range(300)))
+    alone = host.router([one])
+    assert {line.state for line in frr.options(alone)} == {"good"}
+    (line,) = (line for line in frr.options(replace(alone, others=others)) if line.state == "wrong")
+    assert "too few for 2 BFD sessions in 300 VRFs of others" in line.text
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from dcedge.frr.descriptors import NO_OTHERS, Others
 from dcedge.frr.vty import FrrClient
 from dcedge.order.resolve import ResolvedInterface
 
@@ -77,4 +78,4 @@ class PreflightInput:
     interfaces: tuple[ResolvedInterface, ...] = ()
     ports: tuple[str, ...] = ()  # by their own names, members of bonds too
     indices: Mapping[str, int] = field(default_factory=dict)  # of links, by name
-    our_links: frozenset[str] = frozenset()  # those that dcedge made
+    others: Others = NO_OTHERS  # in FRR

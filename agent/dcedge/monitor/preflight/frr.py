@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from dcedge.errors import FrrError
-from dcedge.frr.descriptors import served_for_others
 from dcedge.frr.observe import warnings
 from dcedge.frr.started import Started, start_problems
 from dcedge.frr.versions import version_warnings
@@ -37,9 +36,8 @@ def version(router: PreflightInput) -> Iterator[CheckResult]:
 
 def options(router: PreflightInput) -> Iterator[CheckResult]:
     """The daemons' options and file descriptors fit the order."""
-    others = served_for_others(router.frr, router.our_links)
     started = Started(router.frr.processes(), router.frr_folder / _FILE)
-    problems = list(start_problems(router.interfaces, started, others))
+    problems = list(start_problems(router.interfaces, started, router.others))
     for problem in problems:
         text, _, mend = problem.rpartition(": ")
         wrong = "too few" in problem

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
 
 from dcedge.frr.daemons_file import DAEMONS_FILE
+from dcedge.frr.descriptors import NO_OTHERS
 from dcedge.frr.started import needed_daemons
 from dcedge.frr.vty import FrrClient
 from dcedge.kernel.link.view import dump_links
@@ -18,7 +19,7 @@ from dcedge.netlink.socket import RouteSocket
 from dcedge.order.model import Order
 from dcedge.order.resolve import ResolvedInterface, resolve_interface
 from dcedge.reconcile.desired import Intent
-from dcedge.reconcile.state.store import Store
+from dcedge.reconcile.frr_sync import others_seen
 from dcedge.settings import Settings
 
 Check = Callable[[PreflightInput], Iterator[CheckResult]]
@@ -67,7 +68,7 @@ def _results(
     interfaces: Iterable[ResolvedInterface],
     own: Mapping[str, str],
     indices: Mapping[str, int],
-    checks: Iterable[Check],
+    checks: Sequence[Check],
     root: Path = Path("/"),
 ) -> list[CheckResult]:
     interfaces = tuple(interfaces)
@@ -82,6 +83,6 @@ def _results(
             interfaces=interfaces,
             ports=tuple(own.get(name, name) for name in ports_of(order)) if order is not None else (),
             indices=indices,
-            our_links=Store(settings.state_dir).owned().links,
+            others=others_seen(client, settings.state_dir) if frr.options in checks else NO_OTHERS,
         )
         return [line for one in checks for line in one(router)]
