@@ -5,6 +5,7 @@ The line is untagged, so that this runs wherever there are network namespaces an
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -12,6 +13,8 @@ from typing import Any
 
 import pytest
 
+from dcedge.kernel.route.view import preferred_to_bgp
+from dcedge.netlink.socket import RouteSocket
 from tests.lab.clouds import Attachment, FrrCloud, Peer
 from tests.lab.edge import Edge
 from tests.lab.netns import Port, Workspace, leave_on_signals
@@ -157,6 +160,45 @@ def test_a_route_of_others_takes_any_of_what_the_cloud_may_announce(line: Line, 
     with line.other_route(taken, "via", line.edge.host_address(4)):
         line.degraded("customer", f"traffic for {taken} leaves by lan0 instead of eth1: a static route of others")
     line.wait_up()
+
+
+def test_a_network_of_the_lan_takes_a_part_of_what_the_cloud_may_announce(line: Line) -> None:
+    part, lan = "10.20.7.0/24", "10.20.7.99/24 dev lan0"
+    line.cloud_announces(part)
+    line.accepts("[{prefix: 10.20.0.0/16, le: 24}]")
+    line.wait_up()
+    line.edge.namespace.ip(f"address add {lan}")
+    line.degraded("customer", f"traffic for {part} leaves by lan0 instead of eth1: a connected route of others")
+    line.edge.namespace.ip(f"address del {lan}")
+    line.wait_up()
+
+
+def test_a_network_of_the_lan_that_has_the_first_address_of_an_aggregate_is_no_fault(line: Line) -> None:
+    line.edge.namespace.ip("address add 10.20.0.99/24 dev lan0")
+    line.stays_up()
+
+
+def test_the_kernels_routes_that_go_before_bgps() -> None:
+    leave_on_signals()
+    with Workspace() as work:
+        router = work.namespace("router")
+        via = "nexthop via 203.0.113.2 dev lan0 nexthop via 203.0.113.3 dev lan0"
+        router.ip(
+            *("link add lan0 type veth peer name far", "link add ours type veth peer name theirs"),
+            *(f"link set {link} up" for link in ("lan0", "far", "ours", "theirs")),
+            *("address add 203.0.113.1/24 dev lan0", "address add 2001:db8::1/64 dev lan0 nodad"),
+            *("address add 198.51.100.1/24 dev ours", "route add 10.9.0.0/16 dev ours"),
+            *(f"route add 10.{n}.0.0/16 dev lan0 proto {n}" for n in (3, 4, 12, 16, 18, 42, 196)),
+            *(f"route add 10.{n}.0.0/16 dev lan0 proto {n}" for n in (11, 186, 188, 220)),
+            *("route add blackhole 10.100.0.0/16", f"route add 10.101.0.0/16 {via}", "route add default dev lan0"),
+            *("route add unreachable 10.102.0.0/16 table 77", "route add 2001:db8:9::/48 dev lan0"),
+        )
+        ours = {router.call(socket.if_nametoindex, "ours")}
+        with router.call(RouteSocket) as sock:
+            found = {(str(route.prefix), route.table) for route in preferred_to_bgp(sock, ours)}
+        put_in = [f"10.{n}.0.0/16" for n in (3, 4, 9, 12, 16, 18, 42, 196, 100, 101)]
+        main = {"203.0.113.0/24", "2001:db8::/64", "2001:db8:9::/48", "0.0.0.0/0", *put_in}
+        assert found == {*((prefix, 254) for prefix in main), ("10.102.0.0/16", 77)}
 
 
 def test_by_any_our_own_networks_and_the_default_may_lead_elsewhere(line: Line) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from typing import cast
@@ -12,9 +13,10 @@ import pytest
 from dcedge.errors import FrrError
 from dcedge.frr.state import SessionState
 from dcedge.kernel.route.view import OthersRoute
-from dcedge.monitor import forwarding_reader
+from dcedge.monitor import forwarding_reader, forwarding_targets
 from dcedge.monitor.collect_facts import Place
-from dcedge.monitor.forwarding_reader import ForwardingReader, astray, contested, targets
+from dcedge.monitor.forwarding_reader import ForwardingReader, astray
+from dcedge.monitor.forwarding_targets import contested, named
 from dcedge.netlink.socket import RouteSocket
 from dcedge.order.resolve import resolve_interface
 from dcedge.reconcile.desired import NOTHING, Intent
@@ -23,6 +25,8 @@ from tests.unit.kernel.orders import vi
 from tests.unit.order.tree import order_of_tree
 
 INDICES = {"blue": 7}
+Accept = tuple[object, ...] | str
+ANY = "any"
 
 
 @dataclass
@@ -30,6 +34,7 @@ class Router:
     """FRR with what it knows by question, and a kernel that sends every packet by one link."""
 
     link: str | None = "eth1.1"
+    matched: int = 0  # the length of the route that sends it there
     announced: tuple[str, ...] = ("10.20.0.0/16",)
     seconds: float = 0.001  # a question takes
     now: float = 100.0
@@ -58,11 +63,12 @@ class Router:
 def router(monkeypatch: pytest.MonkeyPatch) -> Router:
     made = Router()
     monkeypatch.setattr(forwarding_reader, "outgoing_link", made.outgoing)
+    monkeypatch.setattr(forwarding_reader, "matched_length", lambda *_: made.matched)
     return made
 
 
 def intent(
-    accept: tuple[object, ...] = ("10.20.0.0/16",),
+    accept: Accept = ("10.20.0.0/16",),
     *,
     gateways: int = 1,
     vrf: str | None = None,
@@ -110,7 +116,7 @@ def test_a_static_route_is_the_kernels_business_alone(router: Router) -> None:
     (facts,) = router.reader().observe(static, INDICES)["gw-1"]
     assert (facts.link, facts.expected, router.questions) == ("lan0", ("eth1.1",), [])
     moved = replace(static, runtime=Runtime(withdrawn=frozenset({"vi-1"})))
-    assert list(targets(moved)) == [], "withdrawn, it leads elsewhere as it should"
+    assert list(named(moved)) == [], "withdrawn, it leads elsewhere as it should"
 
 
 def test_of_many_gateways_each_has_its_turn_and_no_look_takes_long(router: Router) -> None:
@@ -140,49 +146,96 @@ def test_nothing_is_asked_again_within_seconds(router: Router) -> None:
 
 @dataclass
 class OthersRoutes:
-    """What others have in the kernel: prefixes of the main table, by link."""
+    """What others have in the kernel: prefixes of a table, by link; and how long it takes to tell."""
 
     prefixes: tuple[str, ...]
+    router: Router
     link: int = 4
     table: int = 254
+    seconds: float = 0.0
+    dumps: int = 0
 
-    def preferred_to_bgp(self, _: RouteSocket) -> list[OthersRoute]:
-        return [OthersRoute(ip_network(prefix), self.table, self.link) for prefix in self.prefixes]
+    def preferred_to_bgp(self, _: RouteSocket, __: Collection[int]) -> Iterator[OthersRoute]:
+        self.router.now += self.seconds
+        self.dumps += 1
+        return (OthersRoute(ip_network(prefix), self.table, self.link) for prefix in self.prefixes)
+
+    def contested(self, wanted: Intent, indices: Mapping[str, int] = INDICES) -> list[str]:
+        return [str(target.prefix) for target in contested(cast("RouteSocket", None), wanted, indices)]
+
+
+@pytest.fixture
+def others(router: Router, monkeypatch: pytest.MonkeyPatch) -> OthersRoutes:
+    made = OthersRoutes((), router)
+    monkeypatch.setattr(forwarding_targets, "preferred_to_bgp", made.preferred_to_bgp)
+    return made
 
 
 @pytest.mark.parametrize(
-    ("accept", "others", "looked_at"),
+    ("accept", "prefixes", "looked_at"),
     [
         (({"prefix": "10.20.0.0/16", "le": 24},), ("10.20.7.0/24", "10.20.7.0/25", "10.0.0.0/8"), ["10.20.7.0/24"]),
-        ("any", ("172.16.0.0/12", "2001:db8::/48", "0.0.0.0/0"), ["172.16.0.0/12", "2001:db8::/48"]),
-        ("any", ("192.0.2.0/24", "192.0.2.128/25", "192.0.0.0/16"), ["192.0.0.0/16"]),
-        (({"prefix": "0.0.0.0/0", "le": 24},), ("0.0.0.0/0", "10.9.0.0/16"), ["10.9.0.0/16"]),
+        (ANY, ("172.16.0.0/12", "2001:db8::/48", "0.0.0.0/0"), ["172.16.0.0/12", "2001:db8::/48"]),
+        (ANY, ("192.0.2.0/24", "192.0.2.128/25", "192.0.0.0/16"), ["192.0.0.0/16"]),
+        (("0.0.0.0/0", {"prefix": "10.0.0.0/8", "le": 24}), ("0.0.0.0/0", "10.9.0.0/16"), ["10.9.0.0/16"]),
         (("10.20.0.0/16",), ("10.20.0.0/16",), []),
+        (tuple(f"10.{n}.0.0/16" for n in range(9)), ("10.3.0.0/16", "10.4.0.0/16", "10.5.9.0/24"), ["10.4.0.0/16"]),
     ],
-    ids=["a length", "any", "our own networks", "the default route is named", "exact ones are named"],
+    ids=["a length", "any", "our own networks", "the default is named", "exact ones are named", "the fifth is not"],
 )
 def test_of_others_routes_those_are_looked_at_that_a_cloud_may_announce(
-    router: Router, monkeypatch: pytest.MonkeyPatch, accept: object, others: tuple[str, ...], looked_at: list[str]
+    others: OthersRoutes, accept: Accept, prefixes: tuple[str, ...], looked_at: list[str]
 ) -> None:
-    routes = OthersRoutes(others)
-    monkeypatch.setattr(forwarding_reader, "preferred_to_bgp", routes.preferred_to_bgp)
-    wanted = intent(cast("tuple[object, ...]", accept))
-    found = [str(target.prefix) for target in contested(cast("RouteSocket", None), wanted, INDICES)]
-    assert found == looked_at
-    routes.table = 100
-    assert list(contested(cast("RouteSocket", None), wanted, INDICES)) == [], "another table's"
-    routes.table, routes.link = 254, 9
-    assert list(contested(cast("RouteSocket", None), wanted, {"eth1.1": 9})) == [], "our own link's"
+    wanted, others.prefixes = intent(accept), prefixes
+    assert others.contested(wanted) == looked_at
+    assert others.contested(wanted, {"eth1.1": others.link}) == [], "it leads to the gateway"
+    assert others.contested(wanted, {"eth1.2": others.link}) == looked_at
+    others.table = 100
+    assert others.contested(wanted) == [], "another table's"
 
 
-def test_a_route_of_others_that_goes_is_forgotten(router: Router, monkeypatch: pytest.MonkeyPatch) -> None:
-    routes = OthersRoutes(("10.20.0.0/16",))
-    monkeypatch.setattr(forwarding_reader, "preferred_to_bgp", routes.preferred_to_bgp)
-    reader, anything = router.reader(), intent(cast("tuple[object, ...]", "any"))
+def test_without_bgp_nobody_announces_anything(others: OthersRoutes) -> None:
+    others.prefixes = ("172.17.0.0/16",)
+    assert others.contested(intent(ANY, static=("10.20.0.0/16",))) == []
+
+
+def test_of_many_gateways_each_has_a_few_of_others_routes(others: OthersRoutes) -> None:
+    others.prefixes = tuple(f"10.{number}.0.0/16" for number in range(100))
+    assert len(others.contested(intent(ANY))) == 64
+    assert len(others.contested(intent(ANY, gateways=50))) == 4 * 50
+
+
+def test_a_route_of_others_that_goes_is_forgotten(router: Router, others: OthersRoutes) -> None:
+    others.prefixes = ("10.20.0.0/16",)
+    reader, anything = router.reader(), intent(ANY)
     assert [facts.prefix for facts in reader.observe(anything, INDICES)["gw-1"]] == ["10.20.0.0/16"]
-    routes.prefixes = ()
+    others.prefixes = ()
     router.now += 10
     assert reader.observe(anything, INDICES) == {}
+
+
+@pytest.mark.parametrize("prefixes", [(), ("10.20.0.0/16",)], ids=["none", "one"])
+def test_a_full_table_is_gone_through_for_a_small_share_of_the_time(
+    router: Router, others: OthersRoutes, prefixes: tuple[str, ...]
+) -> None:
+    others.prefixes, others.seconds = prefixes, 0.5
+    reader, anything, began = router.reader(), intent(ANY), router.now
+    for _ in range(200):
+        seen = reader.observe(anything, INDICES)
+        router.now += 1.0
+    assert others.dumps > 1
+    assert others.dumps * others.seconds < 0.03 * (router.now - began)
+    assert bool(seen) == bool(prefixes)
+
+
+def test_a_network_within_that_has_the_first_address_says_nothing_about_the_whole(router: Router) -> None:
+    router.link, router.matched = "lan0", 24
+    (facts,) = router.reader().observe(intent(), INDICES)["gw-1"]
+    assert (facts.link, facts.expected) == ("eth1.1", ("eth1.1",))
+    router.matched = 16
+    router.now += 10
+    (facts,) = router.reader().observe(intent(), INDICES)["gw-1"]
+    assert (facts.link, facts.expected) == ("lan0", ("eth1.1",))
 
 
 def test_a_default_route_leads_where_zebra_says(router: Router) -> None:

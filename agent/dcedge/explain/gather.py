@@ -29,7 +29,8 @@ from dcedge.kernel.port.hardware import HardwareReader, ports_of
 from dcedge.kernel.port.names import port_names
 from dcedge.kernel.port.optics import Optics
 from dcedge.monitor.collect_facts import Place, link_facts, port_facts, session_facts, session_place
-from dcedge.monitor.forwarding_reader import astray, contested, route_facts, targets
+from dcedge.monitor.forwarding_reader import astray, route_facts
+from dcedge.monitor.forwarding_targets import contested, named
 from dcedge.monitor.health.facts import Facts, ProbeFacts, RouteFacts, SessionFacts
 from dcedge.monitor.health.rules.link import NOTHING_HEARD
 from dcedge.monitor.health.verdict import Layer, Side
@@ -364,7 +365,7 @@ def _routes(
     others = {name: resolve_interface(order, name, own) for name in order.virtual_interfaces}
     intent = replace(NOTHING, order=order, interfaces=others)
     indices = {link.name: link.index for link in dump_links(sock)}
-    for target in (*targets(intent, gateway), *contested(sock, intent, indices, gateway)):
+    for target in (*named(intent, gateway), *contested(sock, intent, indices, gateway)):
         with suppress(FrrError):
             if (found := route_facts(sock, frr.ask, target, indices)) is not None:
                 yield found

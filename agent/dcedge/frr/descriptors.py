@@ -70,7 +70,9 @@ def needs(interfaces: Collection[ResolvedInterface], others: Others = NO_OTHERS)
     ordered_vrfs = {interface.vrf for interface in interfaces if interface.vrf is not None}
     others_vrfs, configured = others.vrfs - ordered_vrfs, others.configured
     others_peers = len(configured.peers - ordered)
-    others_fast = len(configured.fast - ordered) + len(configured.bfd_sessions)
+    others_fast = len(configured.fast - ordered) + sum(
+        place not in ordered for place in configured.bfd_sessions.values()
+    )
     peers, fast = len(places) + others_peers, sum(bfd for _, bfd in places) + others_fast
     vrfs = len(ordered_vrfs) + len(others_vrfs)
     instances = 1 + len(ordered_vrfs) + len(others_vrfs & configured.vrfs)

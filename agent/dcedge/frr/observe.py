@@ -23,6 +23,7 @@ from dcedge.plan.resource import Key
 
 _ROUTER = re.compile(r"router bgp (?P<asn>\S+)(?: vrf (?P<vrf>\S+))?")
 _USES = re.compile(r"\tneighbor \S+ route-map (?P<map>\S+) (?:in|out)$")
+_BFD_PEER = re.compile(r"bfd\tpeer (?P<peer>[^ \t]+)(?:[^\t]* vrf (?P<vrf>[^ \t]+))?[^\t]*")
 _FAMILIES = ("address-family ipv4 unicast", "address-family ipv6 unicast")
 _SWITCHES = frozenset({"bgp bestpath as-path multipath-relax", "bgp graceful-restart preserve-fw-state"})
 _OWNER = f" description {OWNER_MARK}"
@@ -34,12 +35,15 @@ DEFAULT_VRF = "default"  # the main table
 
 @dataclass(frozen=True, slots=True)
 class OthersLines:
-    """What others have configured: the VRFs with BGP, BGP peers, those of them with BFD, BFD sessions beside them."""
+    """What others have configured: the VRFs with BGP, BGP peers, and those of them with BFD.
+
+    `bfd_sessions` are those that are in bfdd's own configuration, by its line.
+    """
 
     vrfs: frozenset[str] = frozenset()
     peers: frozenset[Place] = frozenset()
     fast: frozenset[Place] = frozenset()
-    bfd_sessions: frozenset[str] = frozenset()
+    bfd_sessions: Mapping[str, Place] = field(default_factory=dict)
 
 
 NO_LINES = OthersLines()
@@ -184,7 +188,11 @@ def others_lines(running: FrrConfig) -> OthersLines:
         groups = [text.partition(" peer-group ")[2] for text in texts if " peer-group " in text]
         if _has_bfd(peer, texts) or any(_has_bfd(group, seen.peers.get((router, group), ())) for group in groups):
             fast.add(place)
-    by_hand = frozenset(entry for entry in running.entries if entry.startswith("bfd\tpeer ") and entry.count("\t") == 1)
+    by_hand = {
+        entry: (match["vrf"] or DEFAULT_VRF, match["peer"])
+        for entry in running.entries
+        if (match := _BFD_PEER.fullmatch(entry))
+    }
     vrfs = frozenset(map(_instance, seen.settings)) - {DEFAULT_VRF}
     return OthersLines(vrfs, frozenset(peers), frozenset(fast), by_hand)
 

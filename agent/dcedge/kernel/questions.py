@@ -103,11 +103,14 @@ def advertised_routes() -> Request:
     return routes_by(rt_proto["ra"], AF_INET6)
 
 
-def route_to(address: Address, vrf: int = 0) -> Request:
-    """The route that packets to an address take, in the VRF of this index, else by the main table."""
+def route_to(address: Address, vrf: int = 0, flags: int = 0) -> Request:
+    """The route that packets to an address take, in the VRF of this index, else by the main table.
+
+    `flags`: RTM_F_FIB_MATCH for the one in the table, instead of what comes of it for the address.
+    """
     family = AF_INET if address.version == 4 else AF_INET6
     attrs = [("RTA_DST", str(address)), *([("RTA_OIF", vrf)] if vrf else [])]
-    content = {"family": family, "dst_len": address.max_prefixlen, "attrs": attrs}
+    content = {"family": family, "dst_len": address.max_prefixlen, "flags": flags, "attrs": attrs}
     return request(rtmsg, RTM_GETROUTE, 0, content)
 
 

@@ -9,9 +9,8 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from itertools import islice
 
 from dcedge.errors import FrrError, FrrUnavailableError, KernelError
@@ -25,13 +24,11 @@ from dcedge.frr.route_state import (
     zebra_question,
 )
 from dcedge.frr.state import SessionState
-from dcedge.kernel.link.view import link_at
 from dcedge.kernel.naming import interface_link
-from dcedge.kernel.route.view import preferred_to_bgp
-from dcedge.kernel.route.way_out import outgoing_link
+from dcedge.kernel.route.way_out import matched_length, outgoing_link
 from dcedge.monitor.collect_facts import Place, session_place
+from dcedge.monitor.forwarding_targets import GatewayPrefix, contested, named
 from dcedge.monitor.health.facts import RouteFacts
-from dcedge.netlink.descriptions import RT_TABLE_MAIN
 from dcedge.netlink.socket import RouteSocket
 from dcedge.order.field_types import Family, Prefix
 from dcedge.order.resolve import ResolvedInterface
@@ -40,27 +37,10 @@ from dcedge.reconcile.desired import NOTHING, Intent
 log = logging.getLogger(__name__)
 Ask = Callable[[str, str], str]  # a daemon, a command
 
-_PREFIXES_MIN, _PREFIXES_MAX = 4, 512  # of each gateway at least; of all of them, where that is more
 _ASTRAY_MAX = 32  # sessions that are down, a poll
 _ROUND_SECONDS = 3.0  # every prefix is looked at this often at most
 _LOOK_SECONDS_MAX = 0.02
 _SHARE = 0.02  # of the time, at most, goes into this
-
-
-@dataclass(frozen=True, slots=True)
-class GatewayPrefix:
-    """One prefix of a gateway: its peers, and the links that lead there."""
-
-    gateway: str
-    vrf: str | None
-    prefix: Prefix
-    peers: frozenset[str]
-    links: tuple[str, ...]
-
-    @property
-    def static(self) -> bool:
-        """Whether it is routed without BGP."""
-        return not self.peers
 
 
 class ForwardingReader:
@@ -86,30 +66,33 @@ class ForwardingReader:
             FrrUnavailableError: A daemon does not answer.
         """
         if intent.interfaces is not self._intent.interfaces or intent.runtime != self._intent.runtime:
-            self._named = tuple(targets(intent))
+            self._named = tuple(named(intent))
             self._set_targets(self._contested)
         self._intent = intent
         started = now = self._clock()
-        if self._next == 0 and now - self._round >= _ROUND_SECONDS:
+        if now < self._rests_until:
+            return self._by_gateway()
+        if self._next == 0:
+            if now - self._round < _ROUND_SECONDS:
+                return self._by_gateway()
             self._round = now
             try:
                 self._set_targets(tuple(contested(self._sock, intent, indices)))
             except KernelError as error:  # those of the round before are looked at once more
                 log.debug("others' routes: %s", error)
-        elif self._next == 0:
-            return self._by_gateway()
-        if now >= self._rests_until:
-            while self._next < len(self._targets) and now - started < _LOOK_SECONDS_MAX:
-                self._take(self._targets[self._next], indices)
-                self._next, now = self._next + 1, self._clock()
-            self._rests_until = now + (now - started) / _SHARE
-            self._next %= max(len(self._targets), 1)
+            now = self._clock()
+        enough = now + _LOOK_SECONDS_MAX
+        while self._next < len(self._targets) and now < enough:
+            self._take(self._targets[self._next], indices)
+            self._next, now = self._next + 1, self._clock()
+        self._rests_until = now + (now - started) / _SHARE
+        self._next %= max(len(self._targets), 1)
         return self._by_gateway()
 
     def _set_targets(self, others: tuple[GatewayPrefix, ...]) -> None:
-        """What is looked at from now on: what is named, and what others have routes to."""
+        """What is looked at from now on: what others have routes to, and what is named."""
         self._contested = others
-        self._targets = (*self._named, *others)
+        self._targets = (*others, *self._named)
         self._next %= max(len(self._targets), 1)  # a pass is no reason to begin anew
         wanted = {(target.gateway, target.prefix) for target in self._targets}
         self._seen = {key: facts for key, facts in self._seen.items() if key in wanted}
@@ -158,96 +141,6 @@ def astray(
     return found
 
 
-def targets(intent: Intent, only: str | None = None) -> Iterator[GatewayPrefix]:
-    """What is named: the first prefixes of each gateway's `accept`, or of its static routes; `only`: of one."""
-    members = _members(intent, only)
-    for gateway, interfaces in members.items():
-        peers, links = _peers(interfaces), _links(interfaces)
-        moved = {one.name for one in interfaces} & (intent.runtime.withdrawn | intent.runtime.drained)
-        prefixes = [accepted.prefix for accepted in interfaces[0].accept or ()] if peers else []
-        if not peers and not moved:  # what is withdrawn or drained leads elsewhere, as it should
-            prefixes = [p for p in dict.fromkeys(prefix for one in interfaces for prefix in one.static) if p.prefixlen]
-        for prefix in prefixes[: _share(members)]:
-            yield GatewayPrefix(gateway, interfaces[0].vrf, prefix, peers, links)
-
-
-def contested(
-    sock: RouteSocket, intent: Intent, indices: Mapping[str, int], only: str | None = None
-) -> Iterator[GatewayPrefix]:
-    """What a cloud may announce by `any` or a length (`le`), and others have a route to that goes before BGP's.
-
-    Not what is advertised to it, nor a default route by `any`: others may well have those.
-
-    Raises:
-        KernelError: The kernel does not tell.
-    """
-    members = {gateway: found for gateway, found in _members(intent, only).items() if _open_ended(found[0])}
-    if not members:
-        return
-    ours = {indices.get(interface_link(interface)) for interface in intent.interfaces.values()}
-    by_table: dict[int, list[Prefix]] = {}
-    for route in preferred_to_bgp(sock):
-        if route.link not in ours:
-            by_table.setdefault(route.table, []).append(route.prefix)
-    for gateway, interfaces in members.items():
-        one = interfaces[0]
-        prefixes = dict.fromkeys(by_table.get(_table(sock, one.vrf, indices), ()))
-        named = {accepted.prefix for accepted in one.accept or ()}
-        within = (p for p in prefixes if p not in named and _may_come(one, p))
-        for prefix in islice(within, _share(members)):
-            yield GatewayPrefix(gateway, one.vrf, prefix, _peers(interfaces), _links(interfaces))
-
-
-def _members(intent: Intent, only: str | None) -> dict[str, list[ResolvedInterface]]:
-    """The virtual interfaces by gateway."""
-    members: dict[str, list[ResolvedInterface]] = {}
-    for interface in intent.interfaces.values():
-        if only in (None, interface.virtual_gateway):
-            members.setdefault(interface.virtual_gateway, []).append(interface)
-    return members
-
-
-def _peers(interfaces: Iterable[ResolvedInterface]) -> frozenset[str]:
-    return frozenset(str(session.cloud) for one in interfaces for session in one.sessions)
-
-
-def _links(interfaces: Iterable[ResolvedInterface]) -> tuple[str, ...]:
-    return tuple(sorted(map(interface_link, interfaces)))
-
-
-def _share(members: Collection[str]) -> int:
-    """How many prefixes of each gateway are looked at."""
-    return max(_PREFIXES_MIN, _PREFIXES_MAX // max(len(members), 1))
-
-
-def _open_ended(interface: ResolvedInterface) -> bool:
-    """Whether a cloud may announce more than the prefixes that are named."""
-    return interface.accept is None or any(accepted.le is not None for accepted in interface.accept)
-
-
-def _may_come(interface: ResolvedInterface, prefix: Prefix) -> bool:
-    if any(_within(prefix, ours) for ours in interface.advertise):
-        return False
-    if interface.accept is None:
-        return bool(prefix.prefixlen)
-    return any(
-        _within(prefix, accepted.prefix) and prefix.prefixlen <= (accepted.le or accepted.prefix.prefixlen)
-        for accepted in interface.accept
-    )
-
-
-def _within(inner: Prefix, outer: Prefix) -> bool:
-    return inner.version == outer.version and inner.subnet_of(outer)  # type: ignore[arg-type]
-
-
-def _table(sock: RouteSocket, vrf: str | None, indices: Mapping[str, int]) -> int:
-    """The VRF's table, or the main one; 0 where the VRF is not there."""
-    if vrf is None:
-        return RT_TABLE_MAIN
-    device = link_at(sock, indices[vrf]) if vrf in indices else None
-    return device.table if device is not None else 0
-
-
 def route_facts(sock: RouteSocket, ask: Ask, target: GatewayPrefix, indices: Mapping[str, int]) -> RouteFacts | None:
     """Where one prefix leads; None where no cloud announces it, or it cannot be told.
 
@@ -271,12 +164,23 @@ def route_facts(sock: RouteSocket, ask: Ask, target: GatewayPrefix, indices: Map
     vrf = indices.get(target.vrf, 0) if target.vrf is not None else 0
     if target.vrf is not None and not vrf:
         return None
-    if prefix.prefixlen:
-        link = outgoing_link(sock, prefix[1] if prefix.num_addresses > 1 else prefix[0], vrf)
-    else:  # no address stands for a default route: any may have a route of its own
-        link = next(iter(chosen.links), None) if chosen is not None else None
+    link = _link(sock, prefix, vrf, chosen, expected)
     family: Family = "ipv4" if prefix.version == 4 else "ipv6"
     return RouteFacts(str(prefix), family, link, expected, instead, unresolved, rejected, errors)
+
+
+def _link(
+    sock: RouteSocket, prefix: Prefix, vrf: int, chosen: ZebraRoute | None, expected: tuple[str, ...]
+) -> str | None:
+    """The link by which packets to a prefix leave: asked for its first address, unless that has a route of its own."""
+    address = prefix[1] if prefix.num_addresses > 1 else prefix[0]
+    as_chosen = next(iter(chosen.links), None) if chosen is not None else None
+    if not prefix.prefixlen:
+        return as_chosen
+    link = outgoing_link(sock, address, vrf)
+    if link in expected or (matched_length(sock, address, vrf) or 0) <= prefix.prefixlen:
+        return link
+    return as_chosen if chosen is not None else expected[0]
 
 
 def _announced(ask: Ask, target: GatewayPrefix) -> list[BgpPath]:

@@ -19,6 +19,8 @@ SO_RCVBUFFORCE = 33
 # Missing: values of attributes that pyroute2 takes and gives as plain numbers.
 RTEXT_FILTER_SKIP_STATS = 1 << 3  # IFLA_EXT_MASK, linux/rtnetlink.h
 RT_TABLE_MAIN, RT_TABLE_COMPAT = 254, 252  # linux/rtnetlink.h
+RTM_F_FIB_MATCH = 0x2000  # linux/rtnetlink.h
+RTPROT_KEEPALIVED, RTPROT_BABEL = 18, 42  # linux/rtnetlink.h
 RTPROT_ZSTATIC = 196  # static routes by FRR, which numbers them itself (its zebra/rt_netlink.h)
 IFAPROT_KERNEL_LL = 3  # IFA_PROTO, linux/if_addr.h
 BOND_MODE_8023AD, BOND_XMIT_POLICY_LAYER34 = 4, 1  # linux/if_bonding.h

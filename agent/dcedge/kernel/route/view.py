@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from ipaddress import ip_address, ip_network
 from socket import AF_INET, AF_INET6
@@ -14,7 +14,7 @@ from pyroute2.netlink.rtnl.rtmsg import nh, rtmsg
 from dcedge.kernel import questions
 from dcedge.kernel.dump import dump, dump_family
 from dcedge.kernel.ranks import ROUTE_PROTOCOL
-from dcedge.netlink.descriptions import RTPROT_ZSTATIC
+from dcedge.netlink.descriptions import RTPROT_BABEL, RTPROT_KEEPALIVED, RTPROT_ZSTATIC
 from dcedge.netlink.reader import Reader
 from dcedge.netlink.socket import RouteSocket
 from dcedge.order.field_types import Address, Prefix
@@ -27,9 +27,12 @@ ROUTE = Reader(
 NEXTHOP_HEADER = struct.Struct("=" + "".join(form for _, form in nh.cell_header))  # its length
 NEXTHOP = Reader(nh, "oif", "RTA_GATEWAY")
 _ROUTE_TYPES = {rt_type["unicast"], rt_type["unreachable"]}
-# zebra prefers these to what BGP learns (distance 20, zebra(8)): the kernel's own and what somebody gave it (0), and
-# its own static ones (1). Which of them lead where nothing is forwarded does not matter.
-_PREFERRED_TO_BGP = (*(rt_proto[name] for name in ("kernel", "boot", "static", "ra", "dhcp")), RTPROT_ZSTATIC)
+# zebra takes whatever is in the kernel and not by itself for better than what BGP learns, and its own static routes
+# (distances 0, 1 and 20: its zebra/zebra_rib.c). What is put in by hand comes first, the connected networks last.
+_PREFERRED_TO_BGP = (
+    *(rt_proto["static"], rt_proto["boot"], RTPROT_ZSTATIC, RTPROT_KEEPALIVED, RTPROT_BABEL),
+    *(rt_proto[name] for name in ("bird", "dhcp", "ra", "kernel")),
+)
 _LEADING = {rt_type[name] for name in ("unicast", "blackhole", "unreachable", "prohibit")}
 
 
@@ -61,23 +64,28 @@ class OthersRoute:
     link: int
 
 
-def preferred_to_bgp(sock: RouteSocket) -> Iterator[OthersRoute]:
-    """The routes of others that a route learnt by BGP gives way to, in every table."""
-    for family in (AF_INET, AF_INET6):
-        for protocol in _PREFERRED_TO_BGP:
-            found = dump_family(sock, questions.routes_by(protocol, family), _others_route)
+def preferred_to_bgp(sock: RouteSocket, ours: Collection[int]) -> Iterator[OthersRoute]:
+    """The routes of others that a route learnt by BGP gives way to, in every table.
+
+    Not the networks that links of ours, by index, are in by their addresses.
+    """
+
+    def others(data: memoryview, start: int, end: int) -> OthersRoute | None:
+        said = ROUTE.read(data, start, end)
+        link, protocol = said.get("RTA_OIF", 0), said["proto"]
+        connected = protocol == rt_proto["kernel"]
+        if said["type"] not in _LEADING or protocol not in _PREFERRED_TO_BGP or (connected and link in ours):
+            return None
+        network = said.get("RTA_DST", bytes(4 if said["family"] == AF_INET else 16))
+        prefix = ip_network((network, said["dst_len"]))
+        if prefix.is_link_local or prefix.is_multicast:
+            return None
+        return OthersRoute(prefix, said.get("RTA_TABLE") or said["table"], link)
+
+    for protocol in _PREFERRED_TO_BGP:
+        for family in (AF_INET, AF_INET6):
+            found = dump_family(sock, questions.routes_by(protocol, family), others)
             yield from (route for route in found if route is not None)
-
-
-def _others_route(data: memoryview, start: int, end: int) -> OthersRoute | None:
-    said = ROUTE.read(data, start, end)
-    if said["type"] not in _LEADING:
-        return None
-    network = said.get("RTA_DST", bytes(4 if said["family"] == AF_INET else 16))
-    prefix = ip_network((network, said["dst_len"]))
-    if prefix.is_link_local or prefix.is_multicast:
-        return None
-    return OthersRoute(prefix, said.get("RTA_TABLE") or said["table"], said.get("RTA_OIF", 0))
 
 
 def advertised_defaults(sock: RouteSocket) -> set[int]:
