@@ -15,6 +15,8 @@ PACKAGES := python3-venv frr frr-pythontools bird2 user-mode-linux kmod iproute2
 # promtool and Prometheus itself, a browser for the status page, what judges the Vagrantfile and the shell scripts
 JUDGES   := prometheus chromium vagrant vagrant-libvirt shellcheck
 PYTEST   := $(PYTHON) -m pytest
+# What computes all the time gives way to the lab kernels, which mostly wait, and whose sessions must not.
+BESIDE   := nice -n 10
 # Which kernel tests share a boot of the lab kernel; `others` is whatever stands in none of these lists.
 # The longest come first.
 BOOTS     := providers job faults others traffic without_ipv6 rates hitless
@@ -85,10 +87,10 @@ lint: venv ## ruff: rules and format; yamllint
 	@.venv/bin/yamllint -s . && echo "yamllint: clean"
 
 types: venv ## mypy --strict
-	@.venv/bin/mypy
+	@$(BESIDE) .venv/bin/mypy
 
 unit: deps judges venv ## the tests that need no kernel of their own
-	@echo "unit tests" && $(PYTEST) -q tests/unit/fuzz && .venv/bin/coverage run -m pytest -q --ignore=tests/unit/fuzz tests/unit
+	@echo "unit tests" && $(BESIDE) $(PYTEST) -q tests/unit/fuzz && $(BESIDE) .venv/bin/coverage run -m pytest -q --ignore=tests/unit/fuzz tests/unit
 	@echo "the unit tests run $$(.venv/bin/coverage report --format=total) % of the lines in this process (make coverage: which not)"
 
 coverage: venv ## the lines that the last run of the unit tests left out

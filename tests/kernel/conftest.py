@@ -6,10 +6,10 @@ from collections.abc import Generator, Iterator
 
 import pytest
 
+from dcedge.api.control.client import ControlClient
 from tests.lab.bed import ORDER, ORDERED_BPS, Bed
 from tests.lab.netns import leave_on_signals
 from tests.lab.twins import Twins
-from tests.lab.wait import until
 
 
 @pytest.fixture(scope="session")
@@ -61,17 +61,7 @@ def running(bed: Bed) -> Bed:
     if not bed.edge.running:
         bed.edge.start_daemon()
     elif changed:
-        before = bed.edge.status()["pass"]["finished_at"]
-        bed.edge.reload_daemon()
-        until(
-            "a pass of the standard order",
-            bed.edge.status,
-            accept=lambda seen: (
-                bool(seen)
-                and seen["pass"]["finished_at"] != before
-                and {vi["name"]: vi["ordered_bps"] for vi in seen["virtual_interfaces"]} == ORDERED_BPS
-            ),
-        )
+        ControlClient(bed.edge.socket).reload()  # returns when the order is in force
     bed.wait_up(*ORDERED_BPS)
     return bed
 

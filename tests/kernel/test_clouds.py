@@ -66,7 +66,7 @@ def test_prefixes_pass_both_ways_and_a_drain_is_heeded(up: Paths) -> None:
     assert [session["prefixes"]["accepted"] for session in seen] == [1, 1]
     drained = up.edge.dcedge("drain", PRIMARY)
     assert drained.status == 0, drained.said
-    assert up.used() == {BACKUP}
+    until("the backup to be used", up.used, accept=lambda used: used == {BACKUP})
     assert up.edge.dcedge("undrain", PRIMARY).status == 0
     up.wait_up(PRIMARY, BACKUP)
 

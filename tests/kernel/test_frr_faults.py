@@ -61,7 +61,7 @@ def test_a_frr_that_was_killed_has_all_again_after_its_return(running: Bed) -> N
         as_before(running, before)
     assert "neighbor 192.0.2.77 description by hand" in configured(running)
     assert "ip prefix-list by-hand seq 5 permit 10.0.0.0/8" in configured(running)
-    assert "by hand" in frr.saved, "what the operator had saved is gone"
+    until("what the operator had saved", lambda: frr.saved, accept=lambda text: "by hand" in text)
     running.wait_up(*ORDERED_BPS)
     until("our part to be saved beside it", lambda: before - written(frr.saved), accept=lambda left: not left)
     assert "neighbor 192.0.2.77 description by hand" in frr.saved

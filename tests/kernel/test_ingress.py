@@ -97,7 +97,7 @@ def test_what_comes_in_is_held_to_the_rate_and_a_broken_way_in_is_repaired(line:
     device = line.edge.run("ip", "-o", "link", "show", "type", "ifb").stdout.split()[1].rstrip(":")
     line.edge.ip(f"link del {device}")
     line.apply()
-    assert traffic.reaches(line.host, "10.20.0.10")
+    until("an answer", lambda: traffic.reaches(line.host, "10.20.0.10"))
     assert line.arriving() < 22
 
 

@@ -9,6 +9,7 @@ import json
 import socket
 import struct
 from collections.abc import Iterator
+from functools import partial
 from ipaddress import ip_address
 from typing import Any
 
@@ -635,7 +636,12 @@ def test_sessions_of_two_vrfs_come_up_between_the_same_addresses() -> None:
         for cloud in (red, blue):
             cloud.wait_established()
         for vrf in ("red", "blue"):
-            route = edge.frr.json(f"show ip route vrf {vrf} 10.20.0.0/16 json")["10.20.0.0/16"][0]
+            table = until(
+                f"the route in VRF {vrf}",
+                partial(edge.frr.json, f"show ip route vrf {vrf} 10.20.0.0/16 json"),
+                accept=lambda table: any(route.get("selected") for route in table.get("10.20.0.0/16", [])),
+            )
+            route = table["10.20.0.0/16"][0]
             assert (route["protocol"], route["vrfName"], route["selected"]) == ("bgp", vrf, True)
         again = edge.dcedge("plan")
         assert again.status == 0, again.said

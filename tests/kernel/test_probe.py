@@ -13,7 +13,8 @@ from ipaddress import ip_address
 import pytest
 
 from dcedge.order.field_types import Family
-from dcedge.probe import stamping
+from dcedge.probe import prober as prober_module
+from dcedge.probe import stamping, stream
 from dcedge.probe.icmp import EchoSocket
 from dcedge.probe.prober import Prober
 from dcedge.probe.stamp import StampStats
@@ -69,6 +70,14 @@ def line() -> Iterator[Line]:
 Scene = Callable[[Prober], Awaitable[None]]
 
 
+@pytest.fixture
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A probe is late after ten seconds: where packets are under way, a machine that stands still makes none late."""
+    for module in (stream, prober_module):
+        monkeypatch.setattr(module, "LOST_AFTER", 10.0)
+    monkeypatch.setattr(stream, "_LOST_AFTER_NS", int(10e9))
+
+
 def probe(line: Line, scene: Scene, *targets: Target) -> dict[tuple[str, Family], ProbeStats]:
     """Run a scene with a prober whose sockets are on the edge; what it knows at the end."""
 
@@ -110,6 +119,7 @@ def test_both_families_are_measured_and_nothing_is_lost(line: Line) -> None:
         assert stats.histogram.observations == stats.received
 
 
+@pytest.mark.usefixtures("patient")
 def test_the_round_trip_has_the_lines_delay_and_not_the_event_loops(line: Line) -> None:
     line.netem("delay", "20ms")
 
@@ -222,6 +232,7 @@ def test_late_replies_are_told_from_lost_ones(line: Line) -> None:
     assert stats.lost >= stats.late
 
 
+@pytest.mark.usefixtures("patient")
 def test_duplicated_and_reordered_replies_are_counted_apart(line: Line) -> None:
     async def scene(prober: Prober) -> None:
         line.netem("delay", "5ms", "duplicate", "50%")
@@ -233,6 +244,7 @@ def test_duplicated_and_reordered_replies_are_counted_apart(line: Line) -> None:
     assert stats.lost == 0
 
 
+@pytest.mark.usefixtures("patient")
 def test_forged_replies_do_not_count_and_foreign_ones_are_not_even_seen(line: Line) -> None:
     """The cloud answers each request rightly, once more, with another cookie, and with another key."""
     line.cloud.sysctl(ipv4__icmp_echo_ignore_all=1)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import signal
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -118,6 +119,7 @@ def flap(bed: Bed, name: str, times: int) -> None:
         until(
             f"{name}'s sessions to be lost and back",
             lambda: (transitions(bed, name), bed.edge.virtual_interfaces()[name]["bgp"]),
+            PATIENCE_SECONDS,
             accept=lambda seen: (
                 all(now > before for now, before in zip(seen[0], lost, strict=True))  # noqa: B023 - called at once
                 and all(session["state"] == "Established" for session in seen[1])
@@ -152,17 +154,13 @@ def recent_minutes(bed: Bed, name: str) -> list[float]:
     return [rtt for rtt in ControlClient(bed.edge.socket).detail(name)["hour"]["rtt_seconds"] if rtt is not None]
 
 
-def await_alerts(prometheus: Prometheus, wanted: set[Alert]) -> set[Alert]:
-    """Wait until each of these has fired, though one may be over by the time that another comes; all that have."""
-    fired: set[Alert] = set()
+def await_alerts(prometheus: Prometheus, wanted: set[Alert], since: float) -> set[Alert]:
+    """Wait until each of these has fired since then (monotonic), though one may be over by now; all that have."""
 
-    def seen() -> dict[str, set[Alert]]:
-        alerts = prometheus.alerts()
-        fired.update(alerts.get("firing", set()))
-        return alerts
+    def fired() -> set[Alert]:
+        return prometheus.alerts(max(int(time.monotonic() - since), 1)).get("firing", set())
 
-    until("the alerts", seen, PATIENCE_SECONDS, accept=lambda _: wanted <= fired)
-    return fired
+    return until("the alerts", fired, PATIENCE_SECONDS, accept=lambda seen: wanted <= seen)
 
 
 def test_alerts_fire_on_their_faults_and_the_dashboard_has_data_and_all_clears(
@@ -172,6 +170,7 @@ def test_alerts_fire_on_their_faults_and_the_dashboard_has_data_and_all_clears(
     assert bed.edge.virtual_interfaces()["soon"]["verdict"] in {"pending", "down"}
     until("no alert", prometheus.firing, PATIENCE_SECONDS, accept=lambda firing: not firing)
 
+    began = time.monotonic()
     bed.prod.router.run("tc", "qdisc", "add", "dev", "prod-a", "root", "netem", "delay", "20ms", "loss", "25%")
     with traffic_to(bed, "dev-a"):
         order(bed, FAULTY)
@@ -179,25 +178,28 @@ def test_alerts_fire_on_their_faults_and_the_dashboard_has_data_and_all_clears(
         order(bed, "nonsense")
         undo_repairs(bed, "soon")
         flap(bed, "prod-b", 3)
-        firing = await_alerts(prometheus, FIRST)
+        firing = await_alerts(prometheus, FIRST, began)
         assert not {alert for alert in firing if alert.about == "soon"}
         dashboard_has_data(prometheus)
 
     bed.prod.router.run("tc", "qdisc", "del", "dev", "prod-a", "root")
     order(bed, ORDERED)
+    began = time.monotonic()
     bed.fibres["fra-1"].cut()
-    await_alerts(prometheus, CUT)
+    await_alerts(prometheus, CUT, began)
     bed.fibres["fra-1"].splice()
     minutes = until("a minute of the last hour", lambda: recent_minutes(bed, "prod-b"), PATIENCE_SECONDS)
     assert all(0 < rtt < 1 for rtt in minutes)
+    began = time.monotonic()
     bed.edge.stop_daemon()
-    await_alerts(prometheus, ABSENT)
+    await_alerts(prometheus, ABSENT, began)
     bed.edge.start_daemon()
 
     bed.wait_up(*ORDERED_BPS)
+    began = time.monotonic()
     put_sfp(bed.edge.transceivers, "eth2", WEAK_DBM)
     bed.edge.frr.stop_daemon("bgpd", signal.SIGKILL)
-    await_alerts(prometheus, WEAK)
+    await_alerts(prometheus, WEAK, began)
     disk.hang()  # no pass waits for it
     order(bed, LATE_TOO)
     until("the order, though the disk hangs", bed.edge.virtual_interfaces, accept=lambda seen: "late" in seen)

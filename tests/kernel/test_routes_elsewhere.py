@@ -20,7 +20,7 @@ from tests.lab.edge import Edge
 from tests.lab.netns import Port, Workspace, leave_on_signals
 from tests.lab.wait import until
 
-pytestmark = [pytest.mark.everywhere, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.everywhere, pytest.mark.timeout(300)]
 
 ORDER = """\
 router: {asn: 65010, router_id: 10.255.0.1, advertise: [192.0.2.0/24]}
@@ -54,9 +54,10 @@ class Line:
     def degraded(self, side: str, *words: str, layer: str = "forwarding") -> None:
         """Wait until status says so, and see that explain says the same."""
         (_, _, _, reason) = until(
-            f"{words} to be said", self.status, accept=lambda seen: all(word in seen[3] for word in words)
+            f"{words} to be said of {layer} on the side of {side}",
+            self.status,
+            accept=lambda seen: seen[:3] == ("degraded", layer, side) and all(word in seen[3] for word in words),
         )
-        assert self.status()[:3] == ("degraded", layer, side)
         outcome = self.edge.dcedge("explain", "prod-a", "--json")
         finding: dict[str, Any] = outcome.json()["finding"]
         assert (finding["layer"], finding["side"], finding["text"]) == (layer, side, reason)

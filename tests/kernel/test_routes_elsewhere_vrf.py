@@ -11,7 +11,7 @@ from tests.lab.clouds import Attachment, FrrCloud, Peer
 from tests.lab.edge import Edge
 from tests.lab.netns import Port, Workspace, leave_on_signals
 
-pytestmark = pytest.mark.timeout(120)
+pytestmark = pytest.mark.timeout(300)
 
 
 @pytest.fixture

@@ -21,7 +21,7 @@ from tests.lab.echoing import Echo, EchoingDaemon, reply
 from tests.lab.edge import Edge
 from tests.lab.wait import until
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = pytest.mark.timeout(900)
 
 CHANGED = "Schwanheim-4711"
 SECRETS = {*PASSWORDS.values(), CHANGED}

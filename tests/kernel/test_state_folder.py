@@ -134,7 +134,7 @@ def test_an_unconfirmed_change_is_rolled_back_whatever_the_disk_takes(
     bed, disk = router
     edge = bed.edge
     edge.order.write_text(order(_50M="50M"))
-    assert edge.dcedge("apply", "--confirm", "4s").status == 0
+    assert edge.dcedge("apply", "--confirm", "15s").status == 0
     assert rate(edge) == 50
     if trouble == "full":
         disk.fill()

@@ -107,7 +107,7 @@ class Edge:
             "LAB_TRANSCEIVERS": str(self.transceivers),
         }
 
-    def dcedge(self, *words: str, timeout: float = 60, environment: Mapping[str, str] | None = None) -> Outcome:
+    def dcedge(self, *words: str, timeout: float = 180, environment: Mapping[str, str] | None = None) -> Outcome:
         """Run `dcedge` with these words on the edge, to its end."""
         done = prefork().run(self.namespace.path, words, {**self.environment, **(environment or {})}, timeout)
         return Outcome(done.returncode, done.stdout, done.stderr)

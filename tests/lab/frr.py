@@ -19,10 +19,10 @@ from typing import Any, NoReturn, Self
 
 from dcedge.errors import FrrError
 from dcedge.frr.vty import FrrClient
+from tests.lab.wait import PATIENCE_SECONDS
 
 DAEMON_FOLDER = Path("/usr/lib/frr")
 NICE = ("nice", "-n", "-5")  # as Debian's frr.service runs it, for BFD's sake
-PATIENCE_SECONDS = 30.0  # the lab kernel has one slow processor
 START_ORDER = ("zebra", "staticd", "bfdd", "bgpd")
 ANSWERS_FOR = {"bgp": "bgpd", "bfd": "bfdd"}  # by the word after `show`: whose socket knows
 
@@ -128,8 +128,9 @@ class Frr:
 
     @property
     def saved(self) -> str:
-        """The configuration that FRR would start with."""
-        return (self.folder / "frr.conf").read_text()
+        """The configuration that FRR would start with; nothing in the moment in which vtysh replaces it."""
+        file = self.folder / "frr.conf"
+        return file.read_text() if file.exists() else ""
 
     @saved.setter
     def saved(self, config: str) -> None:

@@ -37,7 +37,7 @@ NAMESPACES = Path("/run/netns")  # iproute2's folder
 HAS_IPV6 = Path("/proc/sys/net/ipv6").exists()
 CLONE_NEWNET = 0x40000000  # sched.h
 SIOCGIFFLAGS, SIOCSIFFLAGS, UP_FLAG = 0x8913, 0x8914, 1  # sockios.h, if.h
-ENDING_SECONDS = 5.0
+ENDING_SECONDS = 30.0
 _INDICES = itertools.count(1001)  # above all that the kernel chooses itself
 AHEAD = ("nice", "-n", "-10")  # for hosts and clouds, which do not share the router's processor in earnest
 MARK = "DCEDGE_TESTBED"  # in the environment of every process started here, to find it by
@@ -94,7 +94,7 @@ class Namespace:
         *words: str,
         check: bool = True,
         text: str | None = None,
-        timeout: float = 60,
+        timeout: float = 180,
         environment: Mapping[str, str] | None = None,
     ) -> subprocess.CompletedProcess[str]:
         """Run a command in here to its end, `text` on its standard input."""
@@ -331,7 +331,7 @@ def execute(
     *words: str,
     check: bool = True,
     text: str | None = None,
-    timeout: float = 60,
+    timeout: float = 180,
     environment: Mapping[str, str] | None = None,
 ) -> subprocess.CompletedProcess[str]:
     """Run a command to its end; raises CommandError where it fails, unless `check` is off."""

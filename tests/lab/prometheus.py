@@ -99,10 +99,10 @@ class Prometheus:
         """The alerts that fire now."""
         return self.alerts().get("firing", set())
 
-    def alerts(self) -> dict[str, set[Alert]]:
-        """The alerts by their state, `pending` or `firing`."""
+    def alerts(self, seconds: int = 0) -> dict[str, set[Alert]]:
+        """The alerts by their state, `pending` or `firing`: those of now, or of so many seconds until now."""
         found: dict[str, set[Alert]] = {}
-        for sample in self.query("ALERTS"):
+        for sample in self.query(f"max_over_time(ALERTS[{seconds}s])" if seconds else "ALERTS"):
             of = sample["metric"]
             about = of.get("virtual_interface", of.get("connection", ""))
             found.setdefault(of["alertstate"], set()).add(Alert(of["alertname"], about))

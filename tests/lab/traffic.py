@@ -82,27 +82,29 @@ def saturated(
 ) -> Iterator[None]:
     """The same while the body runs, which takes about so many seconds; it begins when all is at full speed."""
     before = received(trunk)
-    senders = [
-        client.popen(
+
+    def start(address: str) -> subprocess.Popen[bytes]:
+        return client.popen(
             *(*AHEAD, "iperf3", "--client", address, "--parallel", str(flows)),
-            *("--time", str(round(seconds + WARM_UP_SECONDS) + 20), "--connect-timeout", "5000"),
+            *("--time", str(round(seconds + WARM_UP_SECONDS) + 60), "--connect-timeout", "5000"),
         )
-        for address in servers
-    ]
+
+    senders = {address: start(address) for address in servers}
+
+    def flowing() -> int:
+        # A server still has the client before for a moment, and sends another one away.
+        senders.update({address: start(address) for address, sender in senders.items() if sender.poll() is not None})
+        return received(trunk).bytes - before.bytes
+
     try:
-
-        def flowing() -> int:
-            for sender, address in zip(senders, servers, strict=True):
-                if sender.poll() is not None:
-                    raise TrafficError(f"iperf3 towards {address} ended with status {sender.returncode}")
-            return received(trunk).bytes - before.bytes
-
         until("traffic to flow", flowing, accept=lambda count: count > 200_000 * len(servers))
         time.sleep(WARM_UP_SECONDS)
         yield
-        flowing()
+        for address, sender in senders.items():
+            if sender.poll() is not None:
+                raise TrafficError(f"iperf3 towards {address} ended with status {sender.returncode}")
     finally:
-        for sender in senders:
+        for sender in senders.values():
             end(sender)
 
 
@@ -199,7 +201,7 @@ def _stream(namespace: Namespace, *words: str) -> subprocess.Popen[str]:
     )
 
 
-def _expect(process: subprocess.Popen[str], word: str, seconds: float = 15.0) -> None:
+def _expect(process: subprocess.Popen[str], word: str, seconds: float = 60.0) -> None:
     assert process.stdout is not None
     if not select.select([process.stdout], [], [], seconds)[0]:
         raise AssertionError(f"no {word!r} from the UDP stream's receiver within {seconds:g} s")

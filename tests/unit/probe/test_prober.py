@@ -22,6 +22,12 @@ TARGET = Target("prod-a", "fra-1", "ipv4", 5, None, ip_address("10.0.0.2"), ip_a
 MS = 1_000_000
 
 
+@pytest.fixture(autouse=True)
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However slow the machine, nothing is lost by time but where a test wants it."""
+    monkeypatch.setattr(module, "LOST_AFTER", 60.0)
+
+
 class Network:
     """A transport whose replies the test hands over; every request is on record with its time."""
 
