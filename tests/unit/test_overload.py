@@ -52,8 +52,8 @@ def test_what_would_have_bfdd_abort_is_refused(settings: Settings) -> None:
     (said,) = refusal.refusals(settings, many)
     assert said.severity == "warning"
     assert "would be refused by `apply`" in said.message
-    assert "1024 file descriptors, too few for 0 BFD sessions in 300 VRFs: set MAX_FDS=2048 in" in said.message
-    with pytest.raises(OrderInvalidError, match="too few for 0 BFD sessions in 300 VRFs"):
+    assert "1024 file descriptors, too few for 300 VRFs: set MAX_FDS=2048 in" in said.message
+    with pytest.raises(OrderInvalidError, match="too few for 300 VRFs"):
         refusal.refuse_overload(settings, many)
 
 

@@ -44,6 +44,10 @@ class DaemonsFile:
         except ValueError:
             return None
 
+    def starts(self, daemon: str) -> bool:
+        """Whether FRR starts a daemon; it is taken for granted where that cannot be told."""
+        return self._value(daemon) in {"yes", None}
+
     def descriptors(self, default: int) -> int | None:
         """How many files a daemon may have open (MAX_FDS, else the default); None where it cannot be told."""
         said = self._value("MAX_FDS")

@@ -118,9 +118,14 @@ def too_few_descriptors(
 
 
 def _needs(interfaces: Collection[ResolvedInterface], started: Started, others: Others) -> list[Need]:
-    """What each daemon needs that runs, or that the order needs."""
+    """What each daemon needs that runs, that FRR will start, or that the order needs."""
+    file = read_daemons_file(started.file)
     wanted = {*needed_daemons(interfaces), *started.processes}
-    return [need for need in needs(interfaces, others) if need.daemon in wanted]
+    return [
+        need
+        for need in needs(interfaces, others)
+        if need.daemon in wanted or (file is not None and file.starts(need.daemon))
+    ]
 
 
 def _ipv6_is_not_replaced(interfaces: Collection[ResolvedInterface], started: Started) -> str | None:

@@ -197,6 +197,9 @@ def test_a_bfdd_that_neither_runs_nor_is_needed_needs_nothing(router: Router) ->
     others = Others(frozenset(f"red{number}" for number in range(200)))
     without = replace(router.started, processes={"zebra": 7, "bgpd": 8})
     assert list(start_problems(interfaces_of(a=vi(1)), without, others)) == []
+    router.configured("zebra_options=--v6-rr-semantics\nbfdd=yes\n")
+    assert list(start_problems(interfaces_of(a=vi(1)), without, others)), "after FRR's next start it runs"
+    router.configured("zebra_options=--v6-rr-semantics\nbfdd=no\n")
     assert list(start_problems(interfaces_of(a=vi(1, bgp={"bfd": True})), without, others))
     assert list(start_problems(interfaces_of(a=vi(1)), router.started, others))
 
