@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import closing, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -263,13 +263,22 @@ def _secrets(settings: Settings, interface: ResolvedInterface) -> dict[str, Secr
     return {peer: found[credential] for peer, credential in wanted.items() if credential in found}
 
 
+def neighbour_answers(path: PathCheck, heard: Collection[str] | None, sessions: Iterable[SessionFacts]) -> bool | None:
+    """Whether ARP or ND is answered; None where pings or BFD show that packets come back, or nobody listened.
+
+    `heard` are the addresses that answered in the seconds of listening: on a router that is short of processors an
+    answer may come too late for that.
+    """
+    by_bfd = any(one.peer == path.destination and one.established and one.bfd == "up" for one in sessions)
+    return None if heard is None or path.received or by_bfd else path.destination in heard
+
+
 def _with_checks(facts: Facts, interface: ResolvedInterface, checks: _Checks) -> Facts:
     """The facts with what was tried folded in, as the daemon's probes would have found it in time."""
     probes, paths = [], []
     for pair, path in zip(interface.addresses, checks.paths, strict=False):
-        answered: bool | None = None
-        if checks.capture is not None and not path.received:
-            answered = path.destination in checks.answered
+        heard = checks.answered if checks.capture is not None else None
+        answered = neighbour_answers(path, heard, facts.sessions)
         hardware = checks.hardware.get(path.destination) if answered is not False else None
         paths.append(replace(path, neighbour=answered, hardware_address=hardware))
         probes.append(

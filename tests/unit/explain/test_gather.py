@@ -6,9 +6,11 @@ from ipaddress import ip_address
 
 import pytest
 
-from dcedge.explain.gather import heard_reset, sessions_with_reasons
+from dcedge.explain.evidence import PathCheck
+from dcedge.explain.gather import heard_reset, neighbour_answers, sessions_with_reasons
 from dcedge.firewall.foreign import dropping_chains
 from dcedge.frr.state import SessionState
+from dcedge.monitor.health.facts import BfdState, SessionFacts
 from dcedge.monitor.health.rules.bfd import kept_by_bfd
 from tests.unit.explain.scene import INTERFACE, PEER
 
@@ -43,6 +45,27 @@ def test_the_chains_of_others_that_drop_are_named_and_ours_are_not() -> None:
         "nft table inet filter, chain forward (hook forward, policy drop)",
         "nft table inet filter, chain input (hook input, 2 dropping rules)",
     ]
+
+
+@pytest.mark.parametrize(
+    ("heard", "received", "bfd", "answers"),
+    [
+        (set(), 0, "down", False),
+        ({PEER}, 0, "down", True),
+        (set(), 3, "down", None),
+        (None, 0, "down", None),
+        (set(), 0, "up", None),
+    ],
+    ids=["silent", "answers", "pings", "nobody listened", "BFD"],
+)
+def test_silence_on_arp_is_none_where_packets_come_back(
+    heard: set[str] | None, received: int, bfd: BfdState, answers: bool | None
+) -> None:
+    path = PathCheck(PEER, sent=5, received=received)
+    session = SessionFacts(PEER, "ipv4", "Established", bfd=bfd)
+    assert neighbour_answers(path, heard, (session,)) is answers
+    other = PathCheck("10.255.9.9", sent=5)
+    assert neighbour_answers(other, set(), (session,)) is False
 
 
 def test_no_listing_is_no_chain() -> None:
