@@ -40,9 +40,11 @@ JUDGED    := $(addprefix tests/unit/,config expose/test_page.py test_forge.py te
 # others.
 QUICK     := rest typed orders passes served
 typed     := $(addprefix tests/unit/,test_cli.py test_latin1_terminal.py)
-served    := $(addprefix tests/unit/,expose test_hostile_clients.py test_overload.py)
+served    := $(addprefix tests/unit/,expose test_alone.py test_hanging_disk.py test_hostile_clients.py test_overload.py)
 orders    := $(addprefix tests/unit/,order bgp)
 passes    := $(addprefix tests/unit/,passes reconcile probe test_intent.py test_transaction.py)
+# Those that mostly wait go on as soon as they can; what computes has the processors in between.
+WAITING   := typed served
 in_boot    = $(foreach test,$($(1)),tests/kernel/test_$(test).py)
 others     = $(patsubst tests/kernel/test_%.py,%,$(filter-out $(foreach boot,$(filter-out others,$(BOOTS)),$(call in_boot,$(boot))),$(wildcard tests/kernel/test_*.py)))
 DEBIANS   := bookworm trixie
@@ -101,7 +103,7 @@ native-frr: deps venv
 	@$(if $(FRR),LAB_KERNEL=here $(LAB)) $(PYTEST) -q $(foreach test,$(NATIVE_WITH_FRR),tests/kernel/test_$(test).py)
 
 $(addprefix quick-,$(QUICK)): quick-%: venv
-	@echo "unit tests: $*" && $(PYTEST) -q --hypothesis-profile=check \
+	@echo "unit tests: $*" && $(if $(filter $*,$(WAITING)),,$(BESIDE)) $(PYTEST) -q --hypothesis-profile=check \
 	    $(addprefix --ignore=,$(JUDGED) $(if $(filter rest,$*),$(foreach part,$(QUICK),$($(part))))) $(or $($*),tests/unit)
 
 root-%:
