@@ -251,8 +251,9 @@ def test_check_as_json_has_one_shape_good_or_bad(tmp_path: Path) -> None:
     order.write_text(ORDER.replace("vlan: 0", "vlan: 4095"))
     bad = run("check", "--json", "--order", str(order))
     assert (good.status, bad.status) == (0, 3)
-    assert good.json() == {"valid": True, "problems": [], "warnings": []}
-    assert bad.json()["valid"] is False
+    assert {**good.json(), "carried_bps": {}} == {"valid": True, "problems": [], "warnings": [], "carried_bps": {}}
+    assert list(good.json()["carried_bps"]["prod-a"]) == ["64", "512", "1500"]
+    assert (bad.json()["valid"], bad.json()["carried_bps"]) == (False, {})
     assert shape(bad.json()["problems"][0]) == {
         "source": "str",
         "line": "int",

@@ -105,8 +105,9 @@ def _connections(status: Status) -> Table:
 def _speed(connection: ConnectionDocument) -> Text:
     if connection["speed_mbps"] is None:
         return Text("-")
-    half = connection["duplex"] == "half"
-    return Text(f"{format_rate(connection['speed_mbps'] * 1e6)} {connection['duplex'] or ''}".rstrip(), "red" * half)
+    speed_bps = connection["speed_mbps"] * 1_000_000
+    faulty = connection["duplex"] == "half" or speed_bps < connection["bandwidth_bps"]
+    return Text(f"{format_rate(speed_bps)} {connection['duplex'] or ''}".rstrip(), "red" * faulty)
 
 
 def _light(connection: ConnectionDocument) -> Text:

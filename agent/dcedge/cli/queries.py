@@ -43,8 +43,10 @@ def check(
     as_json: JsonOption = False,
 ) -> None:
     """Check the order file; every problem at once, with its place. Touches nothing."""
+    from dcedge.cli.print_capacity import capacity_json, print_capacity
     from dcedge.cli.refusal import refusals
     from dcedge.order.load import load_order
+    from dcedge.order.resolve import resolve_interface
     from dcedge.units import counted
 
     if host and not settings.order.exists():
@@ -54,7 +56,8 @@ def check(
         loaded = load_order(settings.order)
     except OrderInvalidError as error:
         if as_json:
-            print_json({"valid": False, "problems": [f.as_dict() for f in error.findings], "warnings": []})
+            found = [finding.as_dict() for finding in error.findings]
+            print_json({"valid": False, "problems": found, "warnings": [], "carried_bps": {}})
             raise typer.Exit(EXIT_INVALID) from None
         fail(str(error), EXIT_INVALID)
     warnings = [*loaded.warnings, *refusals(settings, loaded)]
@@ -63,15 +66,18 @@ def check(
     if host:
         _check_host(settings, loaded, as_json)
         return
-    if as_json:
-        print_json({"valid": True, "problems": [], "warnings": [w.as_dict() for w in warnings]})
-        return
     parts = loaded.order
+    interfaces = [resolve_interface(parts, name) for name in parts.virtual_interfaces]
+    if as_json:
+        found = [warning.as_dict() for warning in warnings]
+        print_json({"valid": True, "problems": [], "warnings": found, "carried_bps": capacity_json(interfaces)})
+        return
     typer.echo(
         f"{settings.order}: good ({counted(len(parts.connections), 'connection')}, "
         f"{counted(len(parts.virtual_gateways), 'virtual gateway')}, "
         f"{counted(len(parts.virtual_interfaces), 'virtual interface')})"
     )
+    print_capacity(console(), interfaces)
 
 
 def _check_host(settings: Settings, loaded: Loaded | None, as_json: bool) -> None:

@@ -14,6 +14,7 @@ from typing import TypeVar
 from dcedge.api.metrics.instruments import DaemonMetrics
 from dcedge.errors import KernelError
 from dcedge.kernel.naming import interface_link
+from dcedge.kernel.port.hardware import ports_of
 from dcedge.logging.handlers import CollapsingHandler
 from dcedge.plan.diff import Plan, log_fields
 from dcedge.probe.prober import Arrangement, Prober
@@ -62,6 +63,7 @@ class PassRunner:
         self.operations = 0  # of the last pass
         self.applied: float | None = None  # when an order was last carried out
         self.static_links: frozenset[int] = frozenset()  # the links and ports of static virtual interfaces
+        self.ports: frozenset[int] = frozenset()  # of the order, the members of bonds too
 
     @property
     def busy(self) -> bool:
@@ -181,6 +183,7 @@ class PassRunner:
             if interface.static
             for name in (interface_link(interface), interface.port)
         )
+        self.ports = _ports(result)
         self._prober.adopt(await asyncio.to_thread(self._probes, result, ordered))
 
     def _probes(self, result: PassResult, ordered: bool) -> Arrangement | None:
@@ -228,6 +231,13 @@ class _Meanwhile:
             return call()
 
         return asyncio.run_coroutine_threadsafe(called(), self._loop).result()
+
+
+def _ports(result: PassResult) -> frozenset[int]:
+    """The links that the order's connections are on."""
+    order, own = result.intent.order, result.intent.ports
+    names = ports_of(order) if order is not None else ()
+    return frozenset(index for name in names if (index := result.indices.get(own.get(name, name))) is not None)
 
 
 def _tell_failures(result: PassResult) -> None:

@@ -48,7 +48,8 @@ from dcedge.reconcile.state.writer import StateWriter
 
 log = logging.getLogger(__name__)
 
-HARDWARE_SECONDS = 60.0
+HARDWARE_SECONDS = 60.0  # between two looks at light and speed, while nothing is heard of the ports
+PORT_SETTLES_SECONDS = 2.0  # from what is heard of a port until it has negotiated
 FILES_SECONDS = 2.0  # between two looks at the order file
 REOPEN_SECONDS = 2.0  # between two tries to listen
 
@@ -92,6 +93,8 @@ class Service:
             self._state_writer.written,
         )  # fmt: skip
         self._hardware = HardwareReader()
+        self._port_changed = asyncio.Event()
+        self._ports_seen: frozenset[int] = frozenset()
         self._tasks = Tasks(metrics.task_failures)
         self._troubles: dict[str, str] = {}  # what beside the data plane cannot be had, by its name
         self._outlook = Outlook(
@@ -184,6 +187,9 @@ class Service:
     async def _polled(self, before: Sample | None, sample: Sample) -> None:
         await self._consequences.heed(before, sample, self.runner.result)
         if self.runner.result is not None:
+            if self.runner.ports != self._ports_seen:
+                self._ports_seen = self.runner.ports
+                self._port_changed.set()
             self._supervisor.status(lambda: status_line(self._outlook.snapshot()))
             if not self._host_checked:  # what is urgent is done
                 self._host_checked = True
@@ -228,11 +234,14 @@ class Service:
     async def _look_at_hardware(self) -> None:
         """Ask the ports' drivers for speed, duplex and light: slow, so seldom, and beside everything else."""
         while True:
+            self._port_changed.clear()
             if self.in_force.loaded is not None:
                 own = self.runner.result.intent.ports if self.runner.result is not None else {}
                 ports = [own.get(name, name) for name in ports_of(self.in_force.loaded.order)]
                 self._collector.hardware = await asyncio.to_thread(self._hardware.read, ports)
-            await asyncio.sleep(HARDWARE_SECONDS)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._port_changed.wait(), HARDWARE_SECONDS)
+                await asyncio.sleep(PORT_SETTLES_SECONDS)
 
     async def _look_at_host(self, result: PassResult) -> None:
         """Say in the log what of this machine would keep the order from working."""
@@ -263,6 +272,8 @@ class Service:
             self.queue.ask(dirty, "kernel event")
             if changed.links & self.runner.static_links:
                 self.poller.soon()
+            if changed.links & self.runner.ports:
+                self._port_changed.set()
 
     def on_firewall_event(self) -> None:
         """nftables' rules changed."""

@@ -74,7 +74,7 @@ def gather(settings: Settings, name: str) -> Evidence:
             hardware = reader.read(port for port in ports if port in before)
         facts = Facts(
             admin=interface.admin,
-            port=port_facts(interface, before, hardware.optics),
+            port=port_facts(interface, before, hardware),
             link=link_facts(interface, before, None),
             static=not interface.sessions,
             drained=drained,

@@ -11,6 +11,7 @@ from dcedge.frr.object_names import milliseconds
 from dcedge.frr.state import SessionState
 from dcedge.kernel.counters import LinkCounters
 from dcedge.kernel.naming import interface_link
+from dcedge.kernel.port.hardware import Hardware
 from dcedge.kernel.port.optics import Optics
 from dcedge.monitor.health.digest import Suspect
 from dcedge.monitor.health.facts import (
@@ -45,18 +46,20 @@ def bfd_word(status: str | None) -> BfdState | None:
     return "down"
 
 
-def port_facts(
-    interface: ResolvedInterface, links: Mapping[str, LinkCounters], optics: Mapping[str, Optics] | None = None
-) -> PortFacts:
+def port_facts(interface: ResolvedInterface, links: Mapping[str, LinkCounters], hardware: Hardware) -> PortFacts:
     """The port of a virtual interface, with its members where it is a bond made here."""
-    port = links.get(interface.port)
+    port, mode = links.get(interface.port), hardware.modes.get(interface.port)
     return PortFacts(
         interface.port,
         present=port is not None,
         admin_up=port is None or port.up,
         carrier=port.carrier if port is not None else None,
         members=tuple(_members(interface, links)),
-        light=_light((optics or {}).get(interface.port)),
+        light=_light(hardware.optics.get(interface.port)),
+        speed_bps=mode.speed_bps if mode is not None else None,
+        half_duplex=mode is not None and mode.duplex == "half",
+        connection=interface.port_connection.connection,
+        ordered_bps=interface.port_connection.rate_bps,
     )
 
 

@@ -62,6 +62,11 @@ class ConnectionSnapshot(NamedTuple):
     optics: tuple[tuple[str, Optics], ...] = ()
     members: tuple[tuple[str, LinkCounters], ...] = ()
 
+    @property
+    def speed_bps(self) -> int | None:
+        """What the two ends of the port agreed on; None where the driver does not say."""
+        return None if self.mode is None else self.mode.speed_bps
+
 
 class SessionSnapshot(NamedTuple):
     """One BGP session. `state` is RFC 4271's word, or `unknown` while FRR does not answer.

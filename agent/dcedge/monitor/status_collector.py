@@ -324,7 +324,7 @@ class StatusCollector:
         judged = tuple(self._session_facts(interface, session, state, sample.at) for session, state in sessions)
         facts = Facts(
             admin=interface.admin,
-            port=port_facts(interface, sample.counters.links, self.hardware.optics),
+            port=port_facts(interface, sample.counters.links, self.hardware),
             link=link_facts(interface, sample.counters.links, self._silent(link, sample.at)),
             static=not interface.sessions,
             drained=drained,

@@ -17,7 +17,6 @@ from dcedge.explain.evidence import (
     TcpCheck,
 )
 from dcedge.explain.walk import LAYERS, explain
-from dcedge.kernel.port.ethtool import LinkMode
 from dcedge.kernel.port.optics import Lane, Optics
 from dcedge.monitor.health.facts import Facts, LightFacts, MemberFacts, PortFacts
 from dcedge.monitor.health.judge import judge
@@ -463,11 +462,20 @@ ROWS = [
     ),
     Row(
         "half duplex",
-        replace(WELL, port=replace(WELL.port, mode=LinkMode(100, "half"))),
+        replace(WELL, facts=replace(WELL.facts, port=replace(WELL.facts.port, half_duplex=True))),
         "carrier",
         "unknown",
         "half duplex",
-        agrees=False,
+    ),
+    Row(
+        "a port slower than ordered",
+        replace(
+            WELL,
+            facts=replace(WELL.facts, port=PortFacts("eth1", speed_bps=10**9, connection="fra-1", ordered_bps=10**10)),
+        ),
+        "carrier",
+        "unknown",
+        "port eth1 runs at 1G; 10G are ordered on fra-1",
     ),
 ]
 

@@ -8,6 +8,7 @@ from ipaddress import ip_address, ip_interface
 from dcedge.api.metrics.exposition import OPENMETRICS, TEXT, exposition
 from dcedge.api.metrics.instruments import DaemonMetrics
 from dcedge.kernel.counters import LinkCounters, ShaperCounters
+from dcedge.kernel.port.ethtool import LinkMode
 from dcedge.kernel.port.optics import Lane, Optics
 from dcedge.monitor.health.verdict import Verdict
 from dcedge.monitor.saturation import Saturated
@@ -156,7 +157,16 @@ def snapshot(*vis: VirtualInterfaceSnapshot, **more: object) -> Snapshot:
         "router": RouterSnapshot("edge-1", 65010, "10.255.0.1"),
         "frr": FrrSnapshot(available=True, detail="", version="10.3"),
         "connections": (
-            ConnectionSnapshot("fra-1", "otc", "eth1", 10**10, carrier=True, counters=COUNTERS, circuit_id="DTAG-4711"),
+            ConnectionSnapshot(
+                "fra-1",
+                "otc",
+                "eth1",
+                10**10,
+                carrier=True,
+                counters=COUNTERS,
+                circuit_id="DTAG-4711",
+                mode=LinkMode(10_000, "full"),
+            ),
             ConnectionSnapshot("fra-2", "azure", "eth2", 10**9, carrier=False),
         ),
         "virtual_interfaces": vis or (up(), down()),

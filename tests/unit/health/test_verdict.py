@@ -23,6 +23,8 @@ from dcedge.monitor.health.verdict import Side, State
 PEER = "10.255.101.1"
 PORT = PortFacts("eth1")
 LINK = LinkFacts("eth1.101")
+TEN_G = 10_000_000_000
+SLOW = replace(PORT, speed_bps=1_000_000_000, connection="fra-1", ordered_bps=TEN_G)
 BOND, MEMBER = PortFacts("bond0"), MemberFacts("eth2")
 UP = SessionFacts(
     PEER, "ipv4", "Established", duration=600, received=3, advertised=2, advertise_ordered=True,
@@ -499,6 +501,44 @@ ROWS = [
         "degraded",
         "shaper",
         "customer",
+    ),
+    Row(
+        "a port slower than ordered",
+        replace(GOOD, port=SLOW),
+        "degraded",
+        "port eth1 runs at 1G; 10G are ordered on fra-1",
+        "unknown",
+    ),
+    Row(
+        "a bond one of whose members is slower",
+        replace(
+            GOOD, port=replace(SLOW, name="bond0", members=(MEMBER,), speed_bps=11_000_000_000, ordered_bps=2 * TEN_G)
+        ),
+        "degraded",
+        "the members of bond0 that carry traffic have 11G together; 20G are ordered on fra-1",
+        "unknown",
+    ),
+    Row(
+        "half duplex",
+        replace(GOOD, port=replace(PORT, half_duplex=True)),
+        "degraded",
+        "port eth1 runs at half duplex",
+        "unknown",
+    ),
+    Row("a port as fast as ordered", replace(GOOD, port=replace(SLOW, speed_bps=TEN_G)), "up", "as ordered", "unknown"),
+    Row(
+        "loss under load on a port slower than ordered, which is not the cloud's",
+        replace(GOOD, port=SLOW, load=LoadFacts(0.4, 0.0, 900e6, outward=True)),
+        "degraded",
+        "port eth1 runs at 1G",
+        "unknown",
+    ),
+    Row(
+        "no prefixes, by a port slower than ordered",
+        replace(GOOD, port=SLOW, sessions=(replace(UP, received=0),)),
+        "degraded",
+        "announces no prefix",
+        "unknown",
     ),
     Row("loss", replace(GOOD, probes=(replace(ANSWERS, lost=7),)), "degraded", "11% of the pings", "unknown"),
     Row(

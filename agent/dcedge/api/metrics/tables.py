@@ -308,6 +308,16 @@ CONNECTIONS: MetricTable[ConnectionSnapshot] = MetricTable(
             "The connection's bandwidth as ordered.",
             lambda c: c.bandwidth_bps / 8,
         ),
+        gauge(
+            "dcedge_connection_speed_bytes_per_second",
+            "The speed that the two ends of the connection's port agreed on, where the driver tells it.",
+            lambda c: None if c.speed_bps is None else c.speed_bps / 8,
+        ),
+        gauge(
+            "dcedge_connection_half_duplex",
+            "Whether the connection's port runs at half duplex, where the driver tells it.",
+            lambda c: None if c.mode is None or c.mode.duplex is None else c.mode.duplex == "half",
+        ),
     ),
 )
 

@@ -86,9 +86,15 @@ def carrier(e: Evidence) -> LayerOutcome:
     speed = format_rate(mode.speed_mbps * 1e6) if mode is not None and mode.speed_mbps else "speed unknown"
     duplex = f", {mode.duplex} duplex" if mode is not None and mode.duplex else ""
     text = f"carrier, {speed}{duplex}; {changes}; {counted(errors, 'frame')} in error, {drops} dropped"
-    if mode is not None and mode.duplex == "half":
-        advice = "Set the same auto-negotiation at both ends: with half duplex, frames collide under load."
-        return LayerOutcome("degraded", f"{e.facts.port.name} runs at half duplex", "unknown", (text,), advice)
+    if (found := port_rules.half_duplex(e.facts)) is not None:
+        return failing(found, "Set the same auto-negotiation at both ends.", text)
+    if (found := port_rules.slower_than_ordered(e.facts)) is not None:
+        advice = (
+            f"Ask the provider what speed their port has, and set the same auto-negotiation at both ends; `ethtool "
+            f"{e.facts.port.name}` shows what each end offers. If the slower port is meant, order its speed as the "
+            f"bandwidth of {e.facts.port.connection}."
+        )
+        return failing(found, advice, text)
     return LayerOutcome("ok", text)
 
 

@@ -47,6 +47,11 @@ class LinkMode:
     speed_mbps: int | None
     duplex: Duplex | None
 
+    @property
+    def speed_bps(self) -> int | None:
+        """The speed in bits a second."""
+        return None if self.speed_mbps is None else self.speed_mbps * 1_000_000
+
 
 class EthtoolSocket:
     """A generic-netlink socket to the kernel's ethtool; raises KernelError where the kernel has none."""

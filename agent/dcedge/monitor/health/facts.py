@@ -54,7 +54,11 @@ class LightFacts:
 
 @dataclass(frozen=True, slots=True)
 class PortFacts:
-    """The port of the VI's connection; `carrier` is None while that is unknown. `members` are a bond's."""
+    """The port of the VI's connection; `carrier` is None while that is unknown. `members` are a bond's.
+
+    `speed_bps` is what its two ends agreed on (a bond's: of the members in use together), None where that is not told;
+    `connection` has the port to itself, ordered at `ordered_bps`.
+    """
 
     name: str
     present: bool = True
@@ -62,6 +66,15 @@ class PortFacts:
     carrier: bool | None = True
     members: tuple[MemberFacts, ...] = ()
     light: LightFacts | None = None
+    speed_bps: int | None = None
+    half_duplex: bool = False
+    connection: str = ""
+    ordered_bps: int = 0
+
+    @property
+    def slower_than_ordered(self) -> bool:
+        """Whether its two ends agreed on less than is ordered."""
+        return self.speed_bps is not None and self.speed_bps < self.ordered_bps
 
 
 @dataclass(frozen=True, slots=True)

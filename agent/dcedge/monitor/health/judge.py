@@ -17,11 +17,13 @@ from dcedge.monitor.health.rules.link import link_missing, link_shut, neighbour_
 from dcedge.monitor.health.rules.order import as_ordered, failing_operations, ordered_down
 from dcedge.monitor.health.rules.path import full_size_lost, lossy, policed, static_unreachable
 from dcedge.monitor.health.rules.port import (
+    half_duplex,
     member_lacking,
     no_carrier,
     no_lacp_partner,
     port_missing,
     port_shut,
+    slower_than_ordered,
     weak_light,
 )
 from dcedge.monitor.health.rules.routes import no_prefixes, over_receive_limit
@@ -71,6 +73,8 @@ RULES: tuple[Rule, ...] = (
     not_installed,
     led_elsewhere,
     over_receive_limit,
+    half_duplex,
+    slower_than_ordered,
     failing_operations,
     bfd_slow,
     lossy,

@@ -56,6 +56,7 @@ INTERFACE_RULES: tuple[Callable[[OrderFacts, str, VirtualInterface], Found], ...
     interfaces.two_tags,
     interfaces.bandwidth_given,
     interfaces.bandwidth_range,
+    interfaces.flow_on_bond,
     interfaces.ipv6_mtu,
     interfaces.addresses_fit,
     interfaces.addresses_reserved,

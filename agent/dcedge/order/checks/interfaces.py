@@ -22,7 +22,7 @@ from dcedge.order.checks.order_facts import (
 )
 from dcedge.order.field_types import Prefix
 from dcedge.order.findings import Path, Problem
-from dcedge.order.model import AddressPair, Probe, VirtualInterface
+from dcedge.order.model import AddressPair, BondPort, Probe, VirtualInterface
 from dcedge.order.resolve import bfd_timers
 from dcedge.order.validate import did_you_mean
 from dcedge.units import format_rate, write_duration
@@ -111,6 +111,22 @@ def bandwidth_range(facts: OrderFacts, name: str, vi: VirtualInterface) -> Found
     if vi.bandwidth > connection.bandwidth:
         has = f"{vi.connection} has {format_rate(connection.bandwidth)}"
         yield Problem(path, f"{format_rate(vi.bandwidth)} is more than its connection: {has}")
+
+
+def flow_on_bond(facts: OrderFacts, name: str, vi: VirtualInterface) -> Found:
+    """A single flow takes one member of a bond (IEEE 802.1AX, 5.2.4): its share of the bandwidth is all it gets."""
+    root_name, root = facts.root(vi.connection)
+    port = root.port
+    if vi.bandwidth is None or not isinstance(port, BondPort) or len(port.members) < 2:
+        return
+    member = root.bandwidth // len(port.members)
+    if vi.bandwidth > member:
+        shares = f"{format_rate(root.bandwidth)} over {len(port.members)} members"
+        message = (
+            f"{format_rate(vi.bandwidth)} is ordered, but one flow takes one member of {port.bond} and gets at most "
+            f"{format_rate(member)} ({root_name}: {shares})"
+        )
+        yield warning(vi_at(name, "bandwidth"), message)
 
 
 def addresses_fit(_facts: OrderFacts, name: str, vi: VirtualInterface) -> Found:

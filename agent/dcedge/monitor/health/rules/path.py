@@ -44,6 +44,8 @@ def policed(facts: Facts) -> Verdict | None:
     load = facts.load
     if load is None or load.busy_loss <= LOSS_UNDER_LOAD or load.quiet_loss > LOSS_DEGRADED:
         return None
+    if facts.port.slower_than_ordered or facts.port.half_duplex:
+        return None  # it is lost at this router's own port
     if load.full_size_loss is not None and load.full_size_loss >= _ALL_LOST:
         return None
     way = "out" if load.outward else "in"

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from dcedge.monitor.health.facts import Facts, MemberFacts
 from dcedge.monitor.health.verdict import Verdict
+from dcedge.units import format_rate
 
 
 def port_missing(facts: Facts) -> Verdict | None:
@@ -81,6 +82,25 @@ def member_fault(bond: str, member: MemberFacts) -> Verdict | None:
     if member.in_use is False:
         return Verdict("down", f"the cloud does not aggregate {name} into its bundle", "lacp", "cloud")
     return None
+
+
+def half_duplex(facts: Facts) -> Verdict | None:
+    """One end negotiates and the other does not."""
+    if not facts.port.half_duplex:
+        return None
+    reason = f"port {facts.port.name} runs at half duplex: frames collide under load"
+    return Verdict("degraded", reason, "carrier", "unknown")
+
+
+def slower_than_ordered(facts: Facts) -> Verdict | None:
+    """The two ends of the port agreed on less than its connection is ordered at."""
+    port = facts.port
+    if port.speed_bps is None or not port.slower_than_ordered:
+        return None
+    has = f"the members of {port.name} that carry traffic have" if port.members else f"port {port.name} runs at"
+    together = " together" if port.members else ""
+    reason = f"{has} {format_rate(port.speed_bps)}{together}; {format_rate(port.ordered_bps)} are ordered"
+    return Verdict("degraded", f"{reason} on {port.connection}", "carrier", "unknown")
 
 
 def weak_light(facts: Facts) -> Verdict | None:

@@ -1,0 +1,97 @@
+"""Ports whose two ends agreed on less than is ordered: drivers tell it (veth: always 10G; tap: what it is given).
+
+The lines are untagged and static, so that this runs wherever there are network namespaces.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import struct
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.lab.edge import Edge
+from tests.lab.netns import Port, Workspace, leave_on_signals
+from tests.lab.wait import until
+
+pytestmark = [pytest.mark.everywhere, pytest.mark.timeout(300)]
+
+ORDER = """\
+router: {asn: 65010, router_id: 10.255.0.1, advertise: [192.0.2.0/24]}
+connections:
+  fra-1: {provider: generic, port: eth1, bandwidth: 40G}
+  fra-2: {provider: generic, port: tap0, bandwidth: 1G}
+virtual_gateways: {prod: {vpc: v, asn: 64512, accept: [10.20.0.0/16]}}
+virtual_interfaces:
+  prod-a:
+    connection: fra-1
+    virtual_gateway: prod
+    vlan: 0
+    bandwidth: 50M
+    addresses: [{customer: 198.51.100.2/30, cloud: 198.51.100.1}]
+    static: [10.20.0.0/16]
+"""
+SAID = "port eth1 runs at 10G; 40G are ordered on fra-1"
+TUNSETIFF, IFF_TAP, IFF_NO_PI = 0x400454CA, 0x0002, 0x1000  # linux/if_tun.h
+
+
+def tap(name: str) -> int:
+    """A tap device, for as long as the descriptor is open."""
+    descriptor = os.open("/dev/net/tun", os.O_RDWR)
+    fcntl.ioctl(descriptor, TUNSETIFF, struct.pack("16sH22x", name.encode(), IFF_TAP | IFF_NO_PI))
+    return descriptor
+
+
+@pytest.fixture
+def edge() -> Iterator[Edge]:
+    """An edge with two lines: one over a veth to a cloud that answers, one over a tap."""
+    leave_on_signals()
+    with Workspace() as work:
+        edge = Edge(work, ORDER)
+        cloud = work.namespace("cloud")
+        edge.plug("eth1", Port(cloud, "far"))
+        cloud.ip("address add 198.51.100.1/30 dev far", "link set far up")
+        descriptor = edge.namespace.call(tap, "tap0")
+        work.at_end(lambda: os.close(descriptor))
+        edge.namespace.run("ethtool", "-s", "tap0", "speed", "1000", "duplex", "full")
+        edge.namespace.ip("link set tap0 up")
+        edge.frr.start()
+        edge.start_daemon()
+        yield edge
+        edge.stop_daemon()
+
+
+def connection(edge: Edge, name: str) -> dict[str, Any]:
+    found: dict[str, Any] = next(one for one in edge.status()["connections"] if one["name"] == name)
+    return found
+
+
+def verdict(edge: Edge) -> tuple[str, str, str, str]:
+    """State, layer, side and reason."""
+    vi = edge.virtual_interfaces().get("prod-a", {})
+    return vi.get("verdict", ""), vi.get("layer", ""), vi.get("side", ""), vi.get("reason", "")
+
+
+def test_a_port_slower_than_ordered_is_degraded_until_less_is_ordered(edge: Edge) -> None:
+    wrong = ("degraded", "carrier", "unknown", SAID)
+    until("the port to be found too slow", lambda: verdict(edge), accept=lambda seen: seen == wrong)
+    finding = edge.dcedge("explain", "prod-a", "--json").json()["finding"]
+    assert (finding["layer"], finding["side"], finding["text"]) == wrong[1:]
+    edge.order.write_text(ORDER.replace("40G", "10G"))
+    applied = edge.dcedge("apply")
+    assert applied.status == 0, applied.said
+    until("the port to be fast enough", lambda: verdict(edge), accept=lambda seen: seen[0] == "up")
+
+
+def test_what_a_port_negotiates_anew_is_seen_at_once(edge: Edge) -> None:
+    def seen() -> tuple[Any, Any]:
+        now = connection(edge, "fra-2")
+        return now["speed_mbps"], now["duplex"]
+
+    until("the tap's first speed", seen, accept=lambda now: now == (1000, "full"))
+    edge.namespace.run("ethtool", "-s", "tap0", "speed", "100", "duplex", "half")
+    edge.namespace.ip("link set tap0 down", "link set tap0 up")
+    until("the speed that it comes back with", seen, accept=lambda now: now == (100, "half"), timeout=30)
