@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from pyroute2.netlink.rtnl.ifinfmsg.tuntap import IFT_NO_PI, IFT_TAP, TUNSETIFF
 
 from tests.lab.edge import Edge
 from tests.lab.netns import Port, Workspace, leave_on_signals
@@ -35,13 +36,13 @@ virtual_interfaces:
     static: [10.20.0.0/16]
 """
 SAID = "port eth1 runs at 10G; 40G are ordered on fra-1"
-TUNSETIFF, IFF_TAP, IFF_NO_PI = 0x400454CA, 0x0002, 0x1000  # linux/if_tun.h
 
 
 def tap(name: str) -> int:
     """A tap device, for as long as the descriptor is open."""
     descriptor = os.open("/dev/net/tun", os.O_RDWR)
-    fcntl.ioctl(descriptor, TUNSETIFF, struct.pack("16sH22x", name.encode(), IFF_TAP | IFF_NO_PI))
+    assert TUNSETIFF is not None
+    fcntl.ioctl(descriptor, TUNSETIFF, struct.pack("16sH22x", name.encode(), IFT_TAP | IFT_NO_PI))
     return descriptor
 
 

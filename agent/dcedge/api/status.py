@@ -12,6 +12,7 @@ from dataclasses import replace
 from itertools import islice
 from typing import TypedDict
 
+from dcedge.api.own_loss_document import OwnLossDocument, own_loss_json
 from dcedge.api.probes import ProbeDocument, StampDocument, probe_json, stamp_json
 from dcedge.frr.state import escape
 from dcedge.kernel.counters import LinkCounters
@@ -182,6 +183,7 @@ class VirtualInterfaceDocument(TypedDict):
     counters: CountersDocument | None
     shaper: ShaperDocument | None
     failing: list[str]
+    own_losses: list[OwnLossDocument]
 
 
 class TransitionDocument(TypedDict):
@@ -423,6 +425,7 @@ def virtual_interface_json(vi: VirtualInterfaceSnapshot) -> VirtualInterfaceDocu
             "saturated_seconds": vi.saturated.total if vi.saturated is not None else 0.0,
         },
         "failing": [safe_text(text) for text in vi.failing],
+        "own_losses": [own_loss_json(loss) for loss in vi.own_losses],
     }
 
 

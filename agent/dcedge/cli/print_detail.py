@@ -16,7 +16,9 @@ from dcedge.api.probes import ProbeDocument
 from dcedge.api.status import ConnectionDocument, SessionDocument, VirtualInterfaceDocument
 from dcedge.cli.print_status import STYLES, unstable
 from dcedge.cli.top import spark
+from dcedge.monitor.health.facts import OwnLoss
 from dcedge.monitor.health.rules.lateness import lateness
+from dcedge.monitor.health.rules.own_losses import in_words
 from dcedge.units import counted, format_rate, format_seconds
 
 _TRANSITIONS_MOST = 20
@@ -145,6 +147,8 @@ def _traffic(vi: VirtualInterfaceDocument) -> Iterator[Line]:
             "at the limit",
             f"{lately:.0f} s of the last minute, {format_seconds(max(ever, 1)) if ever else 'never'} in all",
         )
+    for loss in vi["own_losses"]:
+        yield "lost here", in_words(OwnLoss(**loss))
     if (counters := vi["counters"]) is not None:
         packets, size, broken = counters["receive_packets"], counters["receive_bytes"], counters["receive_errors"]
         yield "in", f"{packets} packets, {size} bytes, {broken} in error"

@@ -8,7 +8,7 @@ from typing import Literal
 
 from dcedge.kernel.port.ethtool import LinkMode
 from dcedge.kernel.port.optics import Optics
-from dcedge.monitor.health.facts import DigestFault, Facts
+from dcedge.monitor.health.facts import DigestFault, Facts, OwnLoss
 from dcedge.monitor.health.verdict import Layer, Side
 from dcedge.order.field_types import Seconds
 from dcedge.order.resolve import ResolvedInterface
@@ -102,6 +102,7 @@ class DaemonSays:
     lost: int = 0
     probes: int = 0
     router_late: Seconds = 0.0  # what this router waited for a processor in a second of late
+    own_losses: tuple[OwnLoss, ...] = ()  # what it lost itself; the worst first
     transitions: int = 0  # in the last day
     resets: Mapping[str, tuple[int, str | None]] = field(default_factory=dict)  # by peer: times lost, why the last time
 

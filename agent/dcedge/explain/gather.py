@@ -31,7 +31,7 @@ from dcedge.kernel.port.optics import Optics
 from dcedge.monitor.collect_facts import Place, link_facts, port_facts, session_facts, session_place
 from dcedge.monitor.forwarding_reader import astray, route_facts
 from dcedge.monitor.forwarding_targets import contested, named
-from dcedge.monitor.health.facts import Facts, ProbeFacts, RouteFacts, SessionFacts
+from dcedge.monitor.health.facts import Facts, OwnLoss, ProbeFacts, RouteFacts, SessionFacts
 from dcedge.monitor.health.rules.link import NOTHING_HEARD
 from dcedge.monitor.health.verdict import Layer, Side
 from dcedge.netlink.socket import RouteSocket
@@ -80,6 +80,7 @@ def gather(settings: Settings, name: str) -> Evidence:
             drained=drained,
             failing=failing,
             router_late=daemon.router_late if daemon is not None else 0.0,
+            own_losses=daemon.own_losses if daemon is not None else (),
             ordered_bps=interface.rate_bps,
         )
         sessions, detail = _sessions(frr)
@@ -180,6 +181,7 @@ def _daemon(settings: Settings, name: str, unseen: list[str]) -> tuple[DaemonSay
                 lost=sum(probe["window_lost"] for probe in vi["probes"]),
                 probes=sum(probe["window_probes"] for probe in vi["probes"]),
                 router_late=max((probe["router_late_seconds"] for probe in vi["probes"]), default=0.0),
+                own_losses=tuple(OwnLoss(**loss) for loss in vi["own_losses"]),
                 transitions=transitions,
                 resets={session["peer"]: (session["transitions"], session["last_reset"]) for session in vi["bgp"]},
             )

@@ -13,6 +13,7 @@ from dcedge.explain.evidence import Evidence
 from dcedge.explain.layers import path, routes, session
 from dcedge.explain.outcome import Explanation, LayerOutcome, LayerStep, StepState
 from dcedge.monitor.health.rules.lateness import ADVICE, late_itself, lateness
+from dcedge.monitor.health.rules.own_losses import advice, in_words, lost_itself
 from dcedge.monitor.health.verdict import Layer, Verdict
 
 # Each layer with its name for people, from the bottom up.
@@ -49,7 +50,18 @@ def explain(e: Evidence) -> Explanation:
         )
         failed = failed or outcome.state == "failed"
     finding = _first_of(steps, "failed") or _first_of(steps, "degraded") or _only_the_daemon(e)
-    return Explanation(tuple(steps), _late_itself(e, finding))
+    return Explanation(tuple(steps), _late_itself(e, _lost_itself(e, finding)))
+
+
+def _lost_itself(e: Evidence, finding: LayerStep | None) -> LayerStep | None:
+    """The finding, with what this router itself lost where that may be the reason."""
+    if finding is None:
+        return None
+    seen = Verdict("degraded", finding.text, finding.layer, finding.side)
+    judged = lost_itself(e.facts, seen)
+    if judged is seen or in_words(e.facts.own_losses[0]) in finding.text:
+        return finding
+    return replace(finding, text=judged.reason, side=judged.side, advice=advice(e.facts.own_losses[0]))
 
 
 def _late_itself(e: Evidence, finding: LayerStep | None) -> LayerStep | None:

@@ -22,10 +22,14 @@ from dcedge.netlink.socket import RouteSocket
 
 _LEAF_HANDLE = leaf_handle(DATA)
 _COUNTED = ["rx_packets", "tx_packets", "rx_bytes", "tx_bytes", "rx_errors", "tx_errors", "rx_dropped", "tx_dropped"]
+# What a card or its driver counts as lost at the port, by the kernel's names (struct rtnl_link_stats64).
+RECEIVE_FAULTS = ("rx_missed_errors", "rx_over_errors", "rx_fifo_errors", "rx_crc_errors", "rx_frame_errors")
+TRANSMIT_FAULTS = ("tx_fifo_errors", "tx_carrier_errors")
+FAULTS = RECEIVE_FAULTS + TRANSMIT_FAULTS
 LINK = Reader(
     link_message,
     *("index", "flags", "IFLA_IFNAME", "IFLA_CARRIER_CHANGES", "IFLA_MASTER", "IFLA_LINKINFO"),
-    nests={"IFLA_STATS64": Reader(link_message.ifstats64, *_COUNTED)},
+    nests={"IFLA_STATS64": Reader(link_message.ifstats64, *_COUNTED, *FAULTS)},
 )
 LINK_INFO = Reader(
     link_message.ifinfo,
@@ -54,7 +58,10 @@ _CAKE = Reader(_CAKE_APP, nests={"TCA_CAKE_STATS_TIN_STATS": ListReader(_CAKE_TI
 
 @dataclass(frozen=True, slots=True)
 class LinkCounters:
-    """A link's counters since it was made, as the kernel counts them for it."""
+    """A link's counters since it was made, as the kernel counts them for it.
+
+    `faults` are those of FAULTS that are not 0.
+    """
 
     receive_packets: int
     transmit_packets: int
@@ -70,6 +77,7 @@ class LinkCounters:
     member: BondMember | None = None  # where it is in a bond
     active_aggregator: int | None = None  # where it is a bond that speaks LACP
     index: int = 0
+    faults: tuple[tuple[str, int], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,6 +149,7 @@ def _link(data: memoryview, start: int, end: int) -> tuple[str, LinkCounters]:
         member=read_member(info, master) if master is not None else None,
         active_aggregator=read_active_aggregator(info) if flags & IFF_MASTER else None,
         index=said["index"],
+        faults=tuple([(name, counted[name]) for name in FAULTS if counted[name]]),
     )
 
 

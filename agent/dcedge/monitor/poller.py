@@ -17,6 +17,7 @@ from dcedge.frr.vty import FrrClient
 from dcedge.kernel.counters import read_counters
 from dcedge.kernel.host import not_forwarded
 from dcedge.kernel.neighbours import read_neighbours
+from dcedge.kernel.softnet import read_softnet
 from dcedge.monitor.collect_facts import Place
 from dcedge.monitor.forwarding_reader import ForwardingReader, astray
 from dcedge.monitor.health.digest import read_digest_counts
@@ -186,7 +187,7 @@ class Poller:
         neighbours = read_neighbours(self._socket) if self._asks_for_neighbours() else {}
         counters = read_counters(self._socket)
         off = not_forwarded()
-        return Sample(clock.now(), counters, None, "", neighbours, digests, not_forwarded=off)
+        return Sample(clock.now(), counters, None, "", neighbours, digests, not_forwarded=off, softnet=read_softnet())
 
     def _routes(self) -> Mapping[str, tuple[RouteFacts, ...]]:
         """Where the gateways' prefixes lead; nothing while it cannot be told."""

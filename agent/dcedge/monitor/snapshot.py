@@ -14,7 +14,8 @@ from dcedge.frr.state import SessionState
 from dcedge.kernel.counters import LinkCounters, ShaperCounters
 from dcedge.kernel.port.ethtool import LinkMode
 from dcedge.kernel.port.optics import Optics
-from dcedge.monitor.health.facts import SessionFacts
+from dcedge.kernel.softnet import SoftnetCounters
+from dcedge.monitor.health.facts import OwnLoss, SessionFacts
 from dcedge.monitor.health.verdict import Verdict
 from dcedge.monitor.saturation import Saturated
 from dcedge.order.field_types import Family
@@ -119,6 +120,7 @@ class VirtualInterfaceSnapshot(NamedTuple):
     sessions: tuple[SessionSnapshot, ...] = ()
     probes: tuple[ProbeStats, ...] = ()
     failing: tuple[str, ...] = ()
+    own_losses: tuple[OwnLoss, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,6 +168,7 @@ class Snapshot:
     order: OrderSnapshot
     prober: ProberStats | None = None
     stamps: tuple[StampStats, ...] = ()
+    softnet: tuple[SoftnetCounters, ...] = ()
 
 
 def with_clock_set(snapshot: Snapshot, step: float) -> Snapshot:

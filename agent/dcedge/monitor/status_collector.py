@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from ipaddress import ip_address
 
@@ -13,6 +13,7 @@ from dcedge.kernel.counters import Counters
 from dcedge.kernel.naming import interface_link
 from dcedge.kernel.neighbours import NeighbourKey, Neighbours, NeighbourState, neighbour_key
 from dcedge.kernel.port.hardware import Hardware
+from dcedge.kernel.softnet import SoftnetCounters
 from dcedge.monitor.collect_facts import (
     Place,
     digest_suspects,
@@ -27,6 +28,7 @@ from dcedge.monitor.health.judge import judge
 from dcedge.monitor.health.lateness_meter import LatenessMeter
 from dcedge.monitor.health.loss_under_load import LoadMeter, ProbeTotals, is_busy
 from dcedge.monitor.health.notifications import refusal
+from dcedge.monitor.health.own_loss_meter import OwnLossMeter
 from dcedge.monitor.health.static import PathFacts
 from dcedge.monitor.health.tracker import Tracker
 from dcedge.monitor.last_hour import Hour
@@ -77,6 +79,7 @@ class Sample:
     routes: Mapping[str, tuple[RouteFacts, ...]] = field(default_factory=dict)  # by virtual gateway
     not_forwarded: frozenset[Family] = frozenset()
     astray: Mapping[Place, str | None] = field(default_factory=dict)  # of sessions that are down: where packets go
+    softnet: tuple[SoftnetCounters, ...] = ()
 
 
 def path_facts(interface: ResolvedInterface, sample: Sample, indices: Mapping[str, int]) -> PathFacts:
@@ -98,6 +101,11 @@ def neighbour_answers(sample: Sample, index: int | None, address: Address) -> bo
     """Whether an address on a link answers ARP or neighbour discovery; None where that is not known now."""
     state = sample.neighbours.get(neighbour_key(index, address)) if index is not None else None
     return state.answers if state is not None else None
+
+
+def _ports_of(interface: ResolvedInterface) -> tuple[str, ...]:
+    """Where its frames come in: the port, or the members of the bond that it is."""
+    return interface.bond.members if interface.bond is not None else (interface.port,)
 
 
 def _sessions(interface: ResolvedInterface, sample: Sample) -> list[tuple[Session, SessionState]]:
@@ -131,6 +139,7 @@ class StatusCollector:
     load: LoadMeter = field(default_factory=LoadMeter)
     digest: DigestMeter = field(default_factory=DigestMeter)
     lateness: LatenessMeter = field(default_factory=LatenessMeter)
+    own_losses: OwnLossMeter = field(default_factory=OwnLossMeter)
     hardware: Hardware = field(default_factory=Hardware)
     _since: dict[Place, tuple[str, float]] = field(default_factory=dict)
     _heard: dict[str, tuple[int, float]] = field(default_factory=dict)  # by link: frames received, and since when
@@ -140,6 +149,7 @@ class StatusCollector:
     _digests: Mapping[str, DigestFault] = field(default_factory=dict)  # by peer
     _interfaces: tuple[VirtualInterfaceSnapshot, ...] = ()
     _connections: tuple[ConnectionSnapshot, ...] = ()
+    _softnet: tuple[SoftnetCounters, ...] = ()
 
     def update(
         self,
@@ -162,6 +172,7 @@ class StatusCollector:
             if interface.sessions:
                 failing.setdefault(interface.name, []).append(f"changes to FRR are deferred: {waits}")
         self.lateness.feed(sample.at)
+        self._note_ports(result.intent.interfaces.values(), sample)
         self._note_states(sample)
         self._note_frames(sample)
         self._note_answers(sample)
@@ -207,6 +218,7 @@ class StatusCollector:
             order=file,
             prober=prober,
             stamps=stamps,
+            softnet=self._softnet,
         )
 
     def carrying(self, order: Order) -> dict[str, frozenset[Family]]:
@@ -227,6 +239,13 @@ class StatusCollector:
             before = self._since.get(place)
             since[place] = before if before is not None and before[0] == session.state else (session.state, sample.at)
         self._since = since
+
+    def _note_ports(self, interfaces: Iterable[ResolvedInterface], sample: Sample) -> None:
+        names = {name for interface in interfaces for name in _ports_of(interface)}
+        links = sample.counters.links
+        ports = {name: links[name] for name in names if name in links}
+        self.own_losses.feed(sample.at, ports, sample.softnet)
+        self._softnet = sample.softnet
 
     def _note_frames(self, sample: Sample) -> None:
         heard = {}
@@ -344,6 +363,7 @@ class StatusCollector:
             not_forwarded=sample.not_forwarded,
             astray={peer: link for (vrf, peer), link in sample.astray.items() if vrf == (interface.vrf or "default")},
             router_late=self.lateness.worst(sample.at, LATE_SECONDS),
+            own_losses=self.own_losses.lost(_ports_of(interface)),
         )
         shaper, saturated = sample.counters.shapers.get(link), None
         if shaper is not None:
@@ -370,6 +390,7 @@ class StatusCollector:
             ),
             probes=probes,
             failing=failing,
+            own_losses=facts.own_losses,
         )
 
     def _session_facts(

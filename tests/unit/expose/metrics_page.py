@@ -36,6 +36,7 @@ SECTIONS = {
     "dcedge_stamp": "STAMP (RFC 8762), where both ends are yours",
     "dcedge_interface": "Traffic of a virtual interface",
     "dcedge_port": "Traffic of a port",
+    "dcedge_softnet": "Received packets, a processor",
     "dcedge_shaper": "Shapers",
     "dcedge_connection": "Connections",
     "dcedge_": "The daemon",

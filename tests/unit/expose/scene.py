@@ -10,6 +10,7 @@ from dcedge.api.metrics.instruments import DaemonMetrics
 from dcedge.kernel.counters import LinkCounters, ShaperCounters
 from dcedge.kernel.port.ethtool import LinkMode
 from dcedge.kernel.port.optics import Lane, Optics
+from dcedge.kernel.softnet import SoftnetCounters
 from dcedge.monitor.health.verdict import Verdict
 from dcedge.monitor.saturation import Saturated
 from dcedge.monitor.snapshot import (
@@ -173,6 +174,7 @@ def snapshot(*vis: VirtualInterfaceSnapshot, **more: object) -> Snapshot:
         "passes": PassSnapshot(TAKEN - 5, 0.02, 3, (("address", 2), ("link", 1))),
         "order": OrderSnapshot("/etc/dcedge/order.yaml", TAKEN - 600),
         "prober": ProberStats(strays=8, overflows=9),
+        "softnet": (SoftnetCounters(0, 900, 3, 2),),
         "stamps": (StampStats("prod-a", "10.0.0.1", 30, 25, 5, 3, 2, 0.007, 0.002, 0.005),),
     }
     return Snapshot(**(parts | more))  # type: ignore[arg-type]

@@ -14,8 +14,9 @@ from dcedge.api.metrics.family import (
     counter,
     gauge,
 )
-from dcedge.kernel.counters import LinkCounters
+from dcedge.kernel.counters import FAULTS, LinkCounters
 from dcedge.kernel.port.optics import Optics
+from dcedge.kernel.softnet import SoftnetCounters
 from dcedge.monitor.health.verdict import STATES
 from dcedge.monitor.snapshot import ConnectionSnapshot, SessionSnapshot, Snapshot, VirtualInterfaceSnapshot
 from dcedge.probe.prober import ProberStats
@@ -65,6 +66,11 @@ def _ports(snapshot: Snapshot) -> Iterator[tuple[LabelValues, LinkCounters]]:
     for connection in snapshot.connections:
         if connection.counters is not None and connection.over is None:
             yield (connection.name, connection.port), connection.counters
+
+
+def _faults(counters: LinkCounters) -> list[float]:
+    counted = dict(counters.faults)
+    return [counted.get(name, 0) for name in FAULTS]
 
 
 def _connections(snapshot: Snapshot) -> Iterator[tuple[LabelValues, ConnectionSnapshot]]:
@@ -290,6 +296,34 @@ PORTS: MetricTable[LinkCounters] = MetricTable(
         counter("dcedge_port_transmit_bytes_total", "Bytes that the link sent.", lambda c: c.transmit_bytes),
         counter("dcedge_port_transmit_packets_total", "Packets that the link sent.", lambda c: c.transmit_packets),
         counter("dcedge_port_transmit_errors_total", "Errors while the link sent.", lambda c: c.transmit_errors),
+        Split(
+            "dcedge_port_lost_packets_total",
+            "counter",
+            "Packets that the port itself lost, by the kernel's counter.",
+            "counter",
+            FAULTS,
+            _faults,
+        ),
+    ),
+)
+
+PROCESSORS: MetricTable[SoftnetCounters] = MetricTable(
+    ("cpu",),
+    lambda snapshot: (((str(one.processor),), one) for one in snapshot.softnet),
+    (
+        counter(
+            "dcedge_softnet_processed_packets_total", "Packets that the processor received.", lambda s: s.processed
+        ),
+        counter(
+            "dcedge_softnet_dropped_packets_total",
+            "Packets that the processor dropped because the kernel's backlog was full.",
+            lambda s: s.dropped,
+        ),
+        counter(
+            "dcedge_softnet_time_squeezed_total",
+            "How often the processor's time for received packets ended with some left.",
+            lambda s: s.time_squeezed,
+        ),
     ),
 )
 
@@ -352,6 +386,7 @@ TABLES: tuple[AnyTable, ...] = (
     PROBER,
     STAMP_PATHS,
     PORTS,
+    PROCESSORS,
     CONNECTIONS,
     TRANSCEIVERS,
 )

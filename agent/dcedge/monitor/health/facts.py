@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from dcedge.monitor.health.notifications import refusal
 from dcedge.order.field_types import Family, Seconds
@@ -14,6 +14,7 @@ BfdState = Literal["up", "down", "init", "admin_down"]
 # What TCP segments with another MD5 digest than ordered show (RFC 2385): none, a wrong one, or one nobody ordered.
 DigestFault = Literal["missing", "wrong", "unexpected"]
 _LOSS_MIN_PROBES = 8
+THIS_ROUTER = "this router"
 STANDS: Seconds = 3  # a session that is refused over and over is up in between for less
 _STANDS_UNANNOUNCED: Seconds = 30  # refused for what we announce, it is up until we announce that again
 
@@ -209,6 +210,21 @@ class LoadFacts:
     full_size_loss: float | None = None
 
 
+class OwnLoss(NamedTuple):
+    """What this router itself lost of late: at a port or as a whole, by the kernel's name of the counter, and of how
+    much."""
+
+    where: str
+    counter: str
+    lost: int
+    of: int
+
+    @property
+    def share(self) -> float:
+        """The part that was lost."""
+        return self.lost / self.of if self.of else 0.0
+
+
 @dataclass(frozen=True, slots=True)
 class Facts:
     """All that the verdict rests on. `failing` are the texts of the operations that do not succeed on this VI.
@@ -237,6 +253,7 @@ class Facts:
     not_forwarded: frozenset[Family] = frozenset()  # by this router as a whole
     astray: Mapping[str, str | None] = field(default_factory=dict)
     router_late: Seconds = 0.0  # what this router's processes waited for a processor in a second of late; 0: hardly
+    own_losses: tuple[OwnLoss, ...] = ()  # where they may explain a fault; the worst first
     ordered_bps: int | None = None
 
     def probe_of(self, peer: str) -> ProbeFacts | None:

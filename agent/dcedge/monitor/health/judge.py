@@ -15,6 +15,7 @@ from dcedge.monitor.health.rules.forwarding import led_elsewhere, next_hop_unres
 from dcedge.monitor.health.rules.lateness import late_itself
 from dcedge.monitor.health.rules.link import link_missing, link_shut, neighbour_lost
 from dcedge.monitor.health.rules.order import as_ordered, failing_operations, ordered_down
+from dcedge.monitor.health.rules.own_losses import lost_itself
 from dcedge.monitor.health.rules.path import full_size_lost, lossy, policed, static_unreachable
 from dcedge.monitor.health.rules.port import (
     half_duplex,
@@ -37,7 +38,7 @@ def drained(facts: Facts) -> Verdict | None:
     """An operator moved its traffic away; what else is wrong with it is said too."""
     if not facts.drained:
         return None
-    beneath = judge(replace(facts, drained=False, router_late=0.0))
+    beneath = judge(replace(facts, drained=False, router_late=0.0, own_losses=()))
     reason = "drained by an operator"
     if facts.carries:
         reason += f", but still carries {facts.carries}"
@@ -84,4 +85,5 @@ RULES: tuple[Rule, ...] = (
 
 def judge(facts: Facts) -> Verdict:
     """The verdict on one virtual interface: the first rule's that applies, with this router's part in it."""
-    return late_itself(facts, next(verdict for rule in RULES if (verdict := rule(facts)) is not None))
+    verdict = next(verdict for rule in RULES if (verdict := rule(facts)) is not None)
+    return late_itself(facts, lost_itself(facts, verdict))

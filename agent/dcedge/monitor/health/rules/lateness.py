@@ -19,13 +19,14 @@ ADVICE = (
 
 def late_itself(facts: Facts, verdict: Verdict) -> Verdict:
     """The verdict, on this router's side where its own lateness may be the reason."""
-    if (
-        facts.router_late < EXPLAINS
-        or verdict.layer not in _BY_TIME
-        or (verdict.state == "up" and verdict.layer == "none")
-    ):
+    if facts.router_late < EXPLAINS or not judged_by_packets(verdict):
         return verdict
     return replace(verdict, reason=f"{verdict.reason}; {lateness(facts.router_late)}", side="customer")
+
+
+def judged_by_packets(verdict: Verdict) -> bool:
+    """Whether a verdict rests on packets that did not come, or not in time."""
+    return verdict.layer in _BY_TIME
 
 
 def lateness(waited: Seconds) -> str:

@@ -52,8 +52,10 @@ def policed(facts: Facts) -> Verdict | None:
     ordered = f" of the ordered {format_rate(facts.ordered_bps)}" if facts.ordered_bps else ""
     reason = (
         f"{load.busy_loss:.0%} of the pings are lost while {format_rate(load.busy_bps)}{ordered} go {way}, none of "
-        "them when it is quiet: the cloud's policer is set below the order"
+        "them when it is quiet"
     )
+    if not facts.own_losses:
+        reason += ": the cloud's policer is set below the order"
     return Verdict("degraded", reason, "rate", "cloud")
 
 
