@@ -14,27 +14,18 @@ from typing import Any
 import pytest
 from pyroute2.netlink.rtnl.ifinfmsg.tuntap import IFT_NO_PI, IFT_TAP, TUNSETIFF
 
-from tests.lab.edge import Edge
+from tests.lab.edge import UNTAGGED_STATIC, Edge
 from tests.lab.netns import Port, Workspace, leave_on_signals
 from tests.lab.wait import until
 
 pytestmark = [pytest.mark.everywhere, pytest.mark.timeout(300)]
 
-ORDER = """\
-router: {asn: 65010, router_id: 10.255.0.1, advertise: [192.0.2.0/24]}
+TWO = """\
 connections:
   fra-1: {provider: generic, port: eth1, bandwidth: 40G}
   fra-2: {provider: generic, port: tap0, bandwidth: 1G}
-virtual_gateways: {prod: {vpc: v, asn: 64512, accept: [10.20.0.0/16]}}
-virtual_interfaces:
-  prod-a:
-    connection: fra-1
-    virtual_gateway: prod
-    vlan: 0
-    bandwidth: 50M
-    addresses: [{customer: 198.51.100.2/30, cloud: 198.51.100.1}]
-    static: [10.20.0.0/16]
 """
+ORDER = UNTAGGED_STATIC.replace("connections: {fra-1: {provider: generic, port: eth1, bandwidth: 1G}}\n", TWO)
 SAID = "port eth1 runs at 10G; 40G are ordered on fra-1"
 
 
@@ -70,21 +61,15 @@ def connection(edge: Edge, name: str) -> dict[str, Any]:
     return found
 
 
-def verdict(edge: Edge) -> tuple[str, str, str, str]:
-    """State, layer, side and reason."""
-    vi = edge.virtual_interfaces().get("prod-a", {})
-    return vi.get("verdict", ""), vi.get("layer", ""), vi.get("side", ""), vi.get("reason", "")
-
-
 def test_a_port_slower_than_ordered_is_degraded_until_less_is_ordered(edge: Edge) -> None:
     wrong = ("degraded", "carrier", "unknown", SAID)
-    until("the port to be found too slow", lambda: verdict(edge), accept=lambda seen: seen == wrong)
+    until("the port to be found too slow", lambda: edge.verdict("prod-a"), accept=lambda seen: seen == wrong)
     finding = edge.dcedge("explain", "prod-a", "--json").json()["finding"]
     assert (finding["layer"], finding["side"], finding["text"]) == wrong[1:]
     edge.order.write_text(ORDER.replace("40G", "10G"))
     applied = edge.dcedge("apply")
     assert applied.status == 0, applied.said
-    until("the port to be fast enough", lambda: verdict(edge), accept=lambda seen: seen[0] == "up")
+    until("the port to be fast enough", lambda: edge.verdict("prod-a"), accept=lambda seen: seen[0] == "up")
 
 
 def test_what_a_port_negotiates_anew_is_seen_at_once(edge: Edge) -> None:

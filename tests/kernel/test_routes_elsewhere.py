@@ -48,8 +48,7 @@ class Line:
 
     def status(self) -> Seen:
         """State, layer, side and reason of the verdict."""
-        vi = self.edge.virtual_interfaces().get("prod-a", {})
-        return vi.get("verdict", ""), vi.get("layer", ""), vi.get("side", ""), vi.get("reason", "")
+        return self.edge.verdict("prod-a")
 
     def degraded(self, side: str, *words: str, layer: str = "forwarding") -> None:
         """Wait until status says so, and see that explain says the same."""

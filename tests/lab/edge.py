@@ -25,6 +25,19 @@ from tests.lab.prefork import Forked, Prefork
 from tests.lab.wait import PATIENCE_SECONDS, until
 
 COMMAND = Path(sys.executable).with_name("dcedge")
+UNTAGGED_STATIC = """\
+router: {asn: 65010, router_id: 10.255.0.1, advertise: [192.0.2.0/24]}
+connections: {fra-1: {provider: generic, port: eth1, bandwidth: 1G}}
+virtual_gateways: {prod: {vpc: v, asn: 64512, accept: [10.20.0.0/16]}}
+virtual_interfaces:
+  prod-a:
+    connection: fra-1
+    virtual_gateway: prod
+    vlan: 0
+    bandwidth: 50M
+    addresses: [{customer: 198.51.100.2/30, cloud: 198.51.100.1}]
+    static: [10.20.0.0/16]
+"""  # the least that needs neither a tag nor BGP
 LAN = ("192.0.2.0/24", "2001:db8:10::/48")
 
 
@@ -130,6 +143,11 @@ class Edge:
     def virtual_interfaces(self) -> dict[str, dict[str, Any]]:
         """The virtual interfaces of `status`, by name."""
         return {vi["name"]: vi for vi in self.status().get("virtual_interfaces", [])}
+
+    def verdict(self, name: str) -> tuple[str, str, str, str]:
+        """State, layer, side and reason of the verdict on a virtual interface; empty while there is none."""
+        vi = self.virtual_interfaces().get(name, {})
+        return vi.get("verdict", ""), vi.get("layer", ""), vi.get("side", ""), vi.get("reason", "")
 
     def wait_up(self, *names: str, timeout: float = PATIENCE_SECONDS) -> dict[str, dict[str, Any]]:
         """Wait until the named virtual interfaces are `up` and all their sessions established."""

@@ -11,7 +11,9 @@ import pytest
 
 from dcedge.frr.state import FamilyPrefixes, SessionState
 from dcedge.kernel.counters import Counters, LinkCounters
+from dcedge.kernel.softnet import SoftnetCounters
 from dcedge.monitor.collect_facts import Place
+from dcedge.monitor.health.facts import OwnLoss
 from dcedge.monitor.snapshot import FrrSnapshot, OrderSnapshot, PassSnapshot, VirtualInterfaceSnapshot
 from dcedge.monitor.status_collector import Sample, StatusCollector
 from dcedge.order.field_types import Family
@@ -84,6 +86,22 @@ def test_a_session_that_brings_prefixes_carries_traffic(result: PassResult) -> N
     assert (a.verdict.state, a.failing) == ("up", ())
     assert [(s.peer, s.accepted, s.advertised) for s in a.sessions] == [("10.255.1.1", 3, 1)]
     assert picture.carrying(ORDER) == {"a": frozenset({"ipv4"})}
+
+
+def test_what_the_port_and_the_processors_lost_is_kept_by_virtual_interface(result: PassResult) -> None:
+    picture = StatusCollector()
+    for at, lost in ((0.0, 0), (30.0, 100)):
+        port = LinkCounters(
+            900 if at else 0, 1, 0, 0, 0, 0, carrier=True, carrier_changes=1, faults=(("rx_fifo_errors", lost),)
+        )
+        softnet = (SoftnetCounters(0, 1_000 * (1 + lost), lost, 0),)
+        poll = Sample(at, Counters({"eth1": port, "eth1.1": port}, {}), session(3), "", softnet=softnet)
+        picture.update(ORDER, result, poll, {}, frozenset())
+    (a,) = picture._interfaces
+    assert a.own_losses == (OwnLoss("eth1", "rx_fifo_errors", 100, 1_000),)
+    assert a.verdict.state == "up"
+    shown = picture.snapshot(ORDER, FrrSnapshot(True, ""), PassSnapshot(), OrderSnapshot("order.yaml"), None)
+    assert shown.softnet == softnet
 
 
 def test_a_session_that_brings_no_prefix_is_said_to_and_carries_nothing(result: PassResult) -> None:

@@ -12,8 +12,9 @@ from dataclasses import replace
 from dcedge.explain.evidence import Evidence
 from dcedge.explain.layers import path, routes, session
 from dcedge.explain.outcome import Explanation, LayerOutcome, LayerStep, StepState
-from dcedge.monitor.health.rules.lateness import ADVICE, late_itself, lateness
-from dcedge.monitor.health.rules.own_losses import advice, in_words, lost_itself
+from dcedge.monitor.health.facts import Facts
+from dcedge.monitor.health.rules.lateness import ADVICE, late_itself
+from dcedge.monitor.health.rules.own_losses import advice, lost_itself
 from dcedge.monitor.health.verdict import Layer, Verdict
 
 # Each layer with its name for people, from the bottom up.
@@ -50,29 +51,22 @@ def explain(e: Evidence) -> Explanation:
         )
         failed = failed or outcome.state == "failed"
     finding = _first_of(steps, "failed") or _first_of(steps, "degraded") or _only_the_daemon(e)
-    return Explanation(tuple(steps), _late_itself(e, _lost_itself(e, finding)))
+    losses = e.facts.own_losses
+    finding = _with_own_part(e, finding, lost_itself, advice(losses[0]) if losses else "")
+    return Explanation(tuple(steps), _with_own_part(e, finding, late_itself, ADVICE))
 
 
-def _lost_itself(e: Evidence, finding: LayerStep | None) -> LayerStep | None:
-    """The finding, with what this router itself lost where that may be the reason."""
+def _with_own_part(
+    e: Evidence, finding: LayerStep | None, judged_anew: Callable[[Facts, Verdict], Verdict], to_do: str
+) -> LayerStep | None:
+    """The finding, with this router's own part in it where there may be one, and the daemon has not said so."""
     if finding is None:
         return None
-    seen = Verdict("degraded", finding.text, finding.layer, finding.side)
-    judged = lost_itself(e.facts, seen)
-    if judged is seen or in_words(e.facts.own_losses[0]) in finding.text:
+    judged = judged_anew(e.facts, Verdict("degraded", finding.text, finding.layer, finding.side))
+    added = judged.reason.removeprefix(finding.text)
+    if not added or added in finding.text:
         return finding
-    return replace(finding, text=judged.reason, side=judged.side, advice=advice(e.facts.own_losses[0]))
-
-
-def _late_itself(e: Evidence, finding: LayerStep | None) -> LayerStep | None:
-    """The finding, on this router's side where its own lateness may be the reason."""
-    if finding is None:
-        return None
-    seen = Verdict("degraded", finding.text, finding.layer, finding.side)
-    judged = late_itself(e.facts, seen)
-    if judged is seen or lateness(e.facts.router_late) in finding.text:
-        return finding
-    return replace(finding, text=judged.reason, side=judged.side, advice=ADVICE)
+    return replace(finding, text=judged.reason, side=judged.side, advice=to_do)
 
 
 def _first_of(steps: Iterable[LayerStep], state: StepState) -> LayerStep | None:

@@ -18,8 +18,9 @@ from dcedge.explain.evidence import (
 )
 from dcedge.explain.walk import LAYERS, explain
 from dcedge.kernel.port.optics import Lane, Optics
-from dcedge.monitor.health.facts import Facts, LightFacts, MemberFacts, PortFacts
+from dcedge.monitor.health.facts import Facts, LightFacts, MemberFacts, OwnLoss, PortFacts
 from dcedge.monitor.health.judge import judge
+from dcedge.monitor.health.rules.own_losses import in_words
 from dcedge.monitor.health.verdict import Layer, Side
 from tests.unit.explain.scene import ACTIVE, ANSWERS, NOW, PEER, ROUTE, SILENT, UP, WELL
 
@@ -556,3 +557,22 @@ def test_a_missing_look_is_unknown_and_no_finding() -> None:
     walked = explain(replace(WELL, paths=(), facts=facts(probes=()), unseen=("ping was not tested: this needs root",)))
     assert walked.finding is None
     assert {step.layer: step.state for step in walked.steps}["ping"] == "unknown"
+
+
+def test_what_this_router_lost_itself_is_said_once_with_what_to_do() -> None:
+    loss = OwnLoss("eth1", "rx_missed_errors", 100, 1_000)
+    said = "11% of the pings are lost"
+    says = DaemonSays("degraded", said, "ping", "unknown", NOW - 60)
+    lossy = replace(WELL, daemon=says)
+    before = explain(lossy).finding
+    assert before is not None
+    finding = explain(replace(lossy, facts=replace(WELL.facts, own_losses=(loss,)))).finding
+    assert finding is not None
+    assert (before.side, finding.side) == ("unknown", "customer")
+    assert finding.text == f"{before.text}; but {in_words(loss)}"
+    assert "ethtool -g eth1" in finding.advice
+    known = replace(lossy.facts, own_losses=(loss,))
+    told = replace(lossy, facts=known, daemon=replace(says, reason=f"{said}; but {in_words(loss)}"))
+    again = explain(told).finding
+    assert again is not None
+    assert again.text.count("rx_missed_errors") == 1

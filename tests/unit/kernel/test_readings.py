@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from dcedge.kernel.counters import ShaperCounters, read_counters
+from dcedge.kernel.counters import FAULTS, ShaperCounters, read_counters
 from dcedge.kernel.neighbours import NeighbourState, neighbour_key, read_neighbours
 from tests.unit.fake.queues import Counted
 from tests.unit.fake.router import FakeRouter
@@ -31,6 +31,13 @@ def test_a_links_counters_are_read_by_its_name(router: FakeRouter) -> None:
     assert (found.receive_bytes, found.transmit_bytes) == (1_000, 2**40)
     assert (found.receive_errors, found.transmit_errors, found.transmit_dropped) == (1, 0, 2)
     assert (found.up, found.carrier, found.index) == (True, True, router.kernel.link("eth1.1").index)
+
+
+def test_what_a_port_lost_is_kept_by_the_kernels_names_without_the_zeroes(router: FakeRouter) -> None:
+    lost = {name: number for number, name in enumerate(FAULTS, 1)}
+    for counted in (lost, {"rx_crc_errors": 5}, {}):
+        router.kernel.link("eth1").counted = {"rx_packets": 900, **counted}
+        assert dict(read_counters(router.kernel.socket()).links["eth1"].faults) == counted
 
 
 def test_a_light_that_went_out_is_counted_on_the_port_and_on_what_stands_on_it(router: FakeRouter) -> None:
