@@ -39,19 +39,19 @@ from dcedge.reconcile.result import DirtySet, PassRequest
 from dcedge.reconcile.state.formats import Runtime
 from dcedge.reconcile.state.store import Store
 from dcedge.settings import Settings
+from tests.bench.at_rest import wait_until_at_rest
 from tests.bench.cases import Report
 from tests.bench.ifupdown2 import ifupdown2
 from tests.bench.machine import system_call_us
 from tests.bench.orders import order_text
-from tests.bench.running import LINKS_A_SECOND, running, shown
+from tests.bench.running import running, shown
 from tests.bench.state_folder import state_folder
 
 SIZES = tuple(int(size) for size in os.environ.get("BENCH_SIZES", "100 1000 4000").split())
 RATE = 50_000_000
 REPEATS_ONE, REPEATS_NOTHING = 9, 3
 TOOL_SIZE = 200
-# For the kernel to be done with what came and went before, which keeps others waiting: it works off carrier events once
-# a second, of a hundred links at most (net/core/link_watch.c), and for each link that is up walks all IPv6 routes.
+# For the kernel to be done with the one link that came and went before: it works off carriers once a second.
 QUIET_SECONDS = 1.5
 
 
@@ -161,7 +161,7 @@ def one_change(ours: Ours, count: int, *, adding: bool) -> float:
     figures = []
     loaded = parse_order(order_text(count), "bench")
     ours.apply(loaded)
-    time.sleep(count / LINKS_A_SECOND)
+    wait_until_at_rest()
     for round_ in range(REPEATS_ONE):
         text = order_text(count + 1) if adding else order_text(count, rate={count // 2: f"{60 + round_}M"})
         changed = parse_order(text, "bench", loaded.order)
@@ -211,11 +211,11 @@ def scale(report: Report, folder: Path) -> None:
     """Apply, no-op and purge at each size, each side on a kernel that is done with what came before."""
     for count in SIZES:
         ip, tc, down, classes = write_batches(count, folder)
-        time.sleep(count / LINKS_A_SECOND)
+        wait_until_at_rest()
         reference = timed_commands(f"ip -batch {ip}", f"tc -batch {tc}")
         dumps = timed_commands("ip -j -d link", "ip -j addr", "tc -j qdisc", f"tc -j -batch {classes}")
         removal = timed_commands(f"ip -batch {down}")
-        time.sleep(count / LINKS_A_SECOND)
+        wait_until_at_rest()
         ours = Ours(folder)
         loaded = parse_order(order_text(count), "bench")
         report.add(f"apply-{count}", timed(ours.apply, loaded), reference, "ip -batch + tc -batch")
@@ -228,7 +228,7 @@ def nothing(ours: Ours, count: int) -> float:
     """Median seconds of a full resync that finds nothing to do."""
     loaded = parse_order(order_text(count), "bench")
     ours.apply(loaded)
-    time.sleep(count / LINKS_A_SECOND)
+    wait_until_at_rest()
     return statistics.median(timed(ours.apply, loaded) for _ in range(REPEATS_NOTHING))
 
 
@@ -250,7 +250,7 @@ def single_changes(report: Report, folder: Path) -> None:
             report.add(f"add-one-{count}-kernel", kernel[count], kernel[10], "the same at 10", "ms")
         ours.purge()
         ours.close()
-        time.sleep(count / LINKS_A_SECOND)
+        wait_until_at_rest()
 
 
 def main() -> None:

@@ -23,6 +23,7 @@ from dcedge.kernel.link.sysctls import IPV4_CONF
 from dcedge.kernel.queue.shaping import CONTROL, DATA, cut_bytes, pfifo_parameters
 from dcedge.order.load import parse_order
 from dcedge.reconcile.result import DirtySet
+from tests.bench.at_rest import wait_until_at_rest
 from tests.bench.cases import Report
 from tests.bench.kernel import (
     QUIET_SECONDS,
@@ -38,7 +39,6 @@ from tests.bench.kernel import (
 )
 from tests.bench.machine import system_call_us
 from tests.bench.ports import addresses, lay_ports
-from tests.bench.running import LINKS_A_SECOND
 from tests.lab.netns import Namespace, Workspace, leave_on_signals
 
 MTU = 1500
@@ -56,7 +56,8 @@ class Router:
         """So many ports with their fibres, once the kernel is done with their carriers."""
         edge, cloud = work.namespace("edge"), work.namespace("cloud")
         lay_ports(edge, cloud, range(count), customer_addresses=False)
-        time.sleep(count / LINKS_A_SECOND)
+        for namespace in (edge, cloud):
+            namespace.call(wait_until_at_rest)
         return cls(edge, work.folder)
 
     def timed(self, action: Callable[..., object], *arguments: object) -> float:

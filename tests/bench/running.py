@@ -35,10 +35,10 @@ from dcedge.netlink.socket import RouteSocket, open_socket
 from dcedge.reconcile.drift import FORWARDING_REPAIRS
 from dcedge.reconcile.queue import FULL_RESYNC_SECONDS
 from dcedge_capture.port import attach_filter
+from tests.bench.at_rest import wait_until_at_rest
 from tests.bench.cases import Report
 from tests.bench.orders import order_text
 
-LINKS_A_SECOND = 80  # see kernel.py
 SETTLING_SECONDS = 10.0
 FORWARDING = Path("/proc/sys/net/ipv4/ip_forward")
 FORWARDING_ROUNDS = 4
@@ -256,7 +256,7 @@ def running(report: Report, folder: Path) -> None:
         held = scale / "held"
         time.sleep(SETTLING_SECONDS)  # what its own changes made the kernel tell it is looked at after the first pass
         report.add("loop-hold-4000-apply", float(held.read_text()), unit="ms")
-        time.sleep(4000 / LINKS_A_SECOND)
+        wait_until_at_rest()
         held.unlink()
         time.sleep(FULL_RESYNC_SECONDS + SETTLING_SECONDS)  # its regular full resync
         report.add("loop-hold-4000", float(held.read_text()), unit="ms")
