@@ -81,6 +81,7 @@ class Edge:
         self.socket = self.folder / "control.sock"
         self.log = self.folder / "dcedge.log"
         self.transceivers = self.folder / "transceivers"
+        self.speeds = self.folder / "speeds"
         self.folder.mkdir()
         self.credentials.mkdir(mode=0o700)
         self.order.write_text(order)
@@ -118,6 +119,7 @@ class Edge:
             "DCEDGE_LISTEN": "127.0.0.1:9478",
             "DCEDGE_FRR_PATHSPACE": self.frr.name,
             "LAB_TRANSCEIVERS": str(self.transceivers),
+            "LAB_SPEEDS": str(self.speeds),
         }
 
     def dcedge(self, *words: str, timeout: float = 180, environment: Mapping[str, str] | None = None) -> Outcome:

@@ -23,7 +23,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import IO, Any, NoReturn
 
-from tests.lab import transceivers
+from tests.lab import port_speeds, transceivers
 from tests.lab.netns import enter
 
 REQUEST_BYTES = 1 << 20
@@ -183,6 +183,7 @@ def _command(request: dict[str, Any], stdout: int, stderr: int, main: Callable[[
         os.environ.update(request["environment"])
         os.chdir(request["folder"])
         transceivers.be_found()
+        port_speeds.be_told()
         sys.argv = ["dcedge", *request["words"]]
         main()
         status = 0

@@ -239,6 +239,11 @@ class Service:
                 own = self.runner.result.intent.ports if self.runner.result is not None else {}
                 ports = [own.get(name, name) for name in ports_of(self.in_force.loaded.order)]
                 self._collector.hardware = await asyncio.to_thread(self._hardware.read, ports)
+                known = self.runner.result.intent.host.speeds if self.runner.result is not None else None
+                if known is not None and any(
+                    known.get(port) != speed for port, speed in self._collector.hardware.speeds.items()
+                ):
+                    self.queue.ask(why="a port runs at another speed")
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._port_changed.wait(), HARDWARE_SECONDS)
                 await asyncio.sleep(PORT_SETTLES_SECONDS)

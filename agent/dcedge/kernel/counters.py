@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 from pyroute2.netlink.rtnl.ifinfmsg import IFF_LOWER_UP, IFF_MASTER, IFF_UP
@@ -13,12 +13,14 @@ from pyroute2.netlink.rtnl.tcmsg.common import stats2
 from dcedge.kernel import questions
 from dcedge.kernel.bond.lacp import BondMember, read_active_aggregator, read_member
 from dcedge.kernel.dump import dump
-from dcedge.kernel.queue.handles import ROOT_HANDLE, leaf_handle
+from dcedge.kernel.naming import interface_link, link_name
+from dcedge.kernel.queue.handles import ROOT_HANDLE, leaf_handle, shared_vlan
 from dcedge.kernel.queue.shaping import DATA
 from dcedge.netlink.descriptions import link_message, queue_message
 from dcedge.netlink.layout import fields_struct
 from dcedge.netlink.reader import ListReader, Reader
 from dcedge.netlink.socket import RouteSocket
+from dcedge.order.resolve import ResolvedInterface
 
 _LEAF_HANDLE = leaf_handle(DATA)
 _COUNTED = ["rx_packets", "tx_packets", "rx_bytes", "tx_bytes", "rx_errors", "tx_errors", "rx_dropped", "tx_dropped"]
@@ -97,11 +99,40 @@ class ShaperCounters:
 
 
 @dataclass(frozen=True, slots=True)
+class QueueCounters:
+    """One queue: packets dropped and marked, and bytes waiting."""
+
+    dropped_packets: int
+    marked_packets: int
+    backlog_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
 class Counters:
-    """All counters of one network namespace: links by name, shapers by the link they are on."""
+    """All counters of one network namespace: links by name, shapers by the link they are on.
+
+    `shared`: the queues of rates that several share, by the device that they are on and the VLAN that each is for.
+    """
 
     links: dict[str, LinkCounters]
     shapers: dict[str, ShaperCounters]
+    shared: dict[tuple[str, int], QueueCounters] = field(default_factory=dict)
+
+    def shaper_of(self, interface: ResolvedInterface) -> ShaperCounters | None:
+        """What shapes a virtual interface: on its own link and, where its packets wait there too, on the one below."""
+        own = self.shapers.get(interface_link(interface))
+        if own is None or not interface.tags:
+            return own
+        *outer, tag = interface.tags
+        below = self.shared.get((link_name(interface.port, tuple(outer)), tag.vlan_id))
+        if below is None:
+            return own
+        return replace(
+            own,
+            dropped_packets=own.dropped_packets + below.dropped_packets,
+            marked_packets=own.marked_packets + below.marked_packets,
+            backlog_bytes=own.backlog_bytes + below.backlog_bytes,
+        )
 
 
 def read_counters(sock: RouteSocket) -> Counters:
@@ -123,6 +154,8 @@ def read_counters(sock: RouteSocket) -> Counters:
         elif handle == _LEAF_HANDLE and index in roots and index in names:
             # A device's root is told before what is in it.
             counters.shapers[names[index]] = _shaper(data, start, end, roots.pop(index))
+        elif index in roots and index in names and (vlan_id := shared_vlan(handle)) is not None:
+            counters.shared[names[index], vlan_id] = _queue(data, start, end)[1]
 
     dump(sock, questions.links(counters=True), link)
     dump(sock, questions.qdiscs(), queue)
@@ -169,12 +202,24 @@ def _root(data: memoryview, start: int, end: int) -> _Root:
 
 def _shaper(data: memoryview, start: int, end: int, root: _Root) -> ShaperCounters:
     """A shaper from its queue, where packets wait and are dropped, and its root."""
+    kind, queue = _queue(data, start, end)
+    return ShaperCounters(
+        kind,
+        root.sent_bytes,
+        root.sent_packets,
+        queue.dropped_packets,
+        queue.backlog_bytes,
+        queue.marked_packets,
+        root.requeues,
+    )
+
+
+def _queue(data: memoryview, start: int, end: int) -> tuple[str, QueueCounters]:
+    """Of which kind it is, and what it has counted."""
     said = QUEUE.read(data, start, end)
     kind, counted = sys.intern(said["TCA_KIND"]), said["TCA_STATS2"]
-    queue, marked = counted["TCA_STATS_QUEUE"], _marked(kind, counted.get("TCA_STATS_APP"))
-    return ShaperCounters(
-        kind, root.sent_bytes, root.sent_packets, queue["drops"], queue["backlog"], marked, root.requeues
-    )
+    queue = counted["TCA_STATS_QUEUE"]
+    return kind, QueueCounters(queue["drops"], _marked(kind, counted.get("TCA_STATS_APP")), queue["backlog"])
 
 
 def _marked(kind: str, counted: bytes | None) -> int:

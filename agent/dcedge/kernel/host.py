@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 
 from dcedge.kernel import proc_sys
@@ -21,11 +21,13 @@ _ACCEPTED = {1, 2}  # accept_ra: by a host, by a router too
 class Host:
     """`ipv6`: this kernel has it. `advertised`: the links by which the kernel has a default route from a router's
     advertisement (RFC 4861), which it gives up on a link that forwards, but where accept_ra is 2; and those by which
-    it had one before, which after a reboot comes later than we do."""
+    it had one before, which after a reboot comes later than we do. `speeds`: bits a second of the order's ports that
+    have a wire, by their own names; while one is down, what it had."""
 
     for_all: ForAll = NOTHING_SET
     ipv6: bool = True
     advertised: tuple[str, ...] = ()
+    speeds: Mapping[str, int] = field(default_factory=dict)
 
     @classmethod
     def read(cls, sock: RouteSocket, settings_before: Iterable[str] = ()) -> Host:

@@ -365,7 +365,7 @@ class StatusCollector:
             router_late=self.lateness.worst(sample.at, LATE_SECONDS),
             own_losses=self.own_losses.lost(_ports_of(interface)),
         )
-        shaper, saturated = sample.counters.shapers.get(link), None
+        shaper, saturated = sample.counters.shaper_of(interface), None
         if shaper is not None:
             saturated = self.saturation.feed(link, shaper, interface.shaped_bps, interface.overhead, sample.at)
         verdict = self.tracker.feed(interface.name, judge(facts), sample.at)

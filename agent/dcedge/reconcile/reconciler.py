@@ -30,6 +30,7 @@ from dcedge.kernel.link.resource import Link
 from dcedge.kernel.port.hardware import ports_of
 from dcedge.kernel.port.names import port_names
 from dcedge.kernel.port.resource import Port
+from dcedge.kernel.port.speeds import PortSpeeds
 from dcedge.kernel.resource import KernelResource
 from dcedge.kernel.sysctl.derive import ACCEPT_REDIRECTS, IPV4_FORWARDING, SETTINGS
 from dcedge.kernel.sysctl.resource import Sysctl
@@ -58,8 +59,8 @@ FULL_RESYNC = PassRequest(ordered=True)
 class Reconciler:
     """Takes one router to its order, one caller at a time.
 
-    `before_resync` is called before each full resync. `sock` and `firewall` are this network namespace's where
-    none are given.
+    `before_resync` is called before each full resync. `sock`, `firewall` and `speeds` are this network
+    namespace's where none are given.
     """
 
     def __init__(
@@ -71,12 +72,14 @@ class Reconciler:
         *,
         sock: RouteSocket | None = None,
         firewall: Firewall | None = None,
+        speeds: PortSpeeds | None = None,
     ) -> None:
         self.settings = settings
         self.store = store
         self.frr = frr
         self.sock = sock if sock is not None else RouteSocket()
         self.kernel_has = capabilities(self.sock)
+        self._speeds = speeds if speeds is not None else PortSpeeds(self.sock)
         firewall = firewall if firewall is not None else Firewall()
         self.kernel = KernelSync(self.sock, store)
         self.frr_sync = FrrSync(frr, store)
@@ -87,6 +90,7 @@ class Reconciler:
     def close(self) -> None:
         """Close the sockets."""
         self.sock.close()
+        self._speeds.close()
 
     def intent(
         self,
@@ -104,9 +108,14 @@ class Reconciler:
         secrets, problems = read_credentials(intended, self.settings.credentials, self.handed_over)
         secrets = {**secrets, **kept_secrets}
         previous = self._observer.last_intent
-        host = Host.read(self.sock, self.store.owned().sysctl_before) if reread_host else previous.host
         known = self.kernel.observed.indices if self.kernel.observed is not None else {}
         ports = port_names(self.sock, ports_of(order), known)
+        host = previous.host
+        if reread_host:
+            own = [ports.get(name, name) for name in ports_of(order)]
+            speeds = {name: speed for name, speed in previous.host.speeds.items() if name in own}
+            speeds |= self._speeds.read(own)
+            host = replace(Host.read(self.sock, self.store.owned().sysctl_before), speeds=speeds)
         return derive(
             order, runtime, secrets, problems, kernel_has=self.kernel_has, host=host, ports=ports, previous=previous
         )

@@ -219,7 +219,9 @@ class Queues:
             if above is not None and not above.level:
                 above.level = (self.classes[above.parent].level if above.parent else HTB_MAXDEPTH_LEVEL + 1) - 1
         htb.rate, htb.ceil = rate, ceil
-        known = {name: parms[name] for name in ("buffer", "cbuffer")} | {"overhead": parms["rate_overhead"]}
+        known = {name: parms[name] for name in ("buffer", "cbuffer")} | {
+            name: parms[f"rate_{name}"] for name in ("overhead", "mpu")
+        }
         if not htb.level:  # one with children has no turns and keeps what it was born with
             known["prio"] = min(parms["prio"], 7)
             known["quantum"] = parms["quantum"] or min(
@@ -297,7 +299,9 @@ class Queues:
 
     def class_body(self, htb: HtbClass) -> bytes:
         """One class's message."""
-        rate, ceil = ((0, 1, htb.number["overhead"], 0, 0, min(one, 2**32 - 1)) for one in (htb.rate, htb.ceil))
+        rate, ceil = (
+            (0, 1, htb.number["overhead"], 0, htb.number["mpu"], min(one, 2**32 - 1)) for one in (htb.rate, htb.ceil)
+        )
         numbers = (htb.number[name] for name in ("buffer", "cbuffer", "quantum"))
         parms = _HTB_OPTIONS.pack(*rate, *ceil, *numbers, htb.level, htb.number["prio"])
         options = attribute(TCA_HTB_PARMS, parms)

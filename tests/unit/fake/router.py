@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import cast
@@ -17,6 +17,7 @@ from dcedge.frr.md5 import KeySearch
 from dcedge.frr.vty import FrrClient
 from dcedge.kernel import dump, proc_sys
 from dcedge.kernel.context import Failure
+from dcedge.kernel.port.speeds import PortSpeeds
 from dcedge.order.model import Order
 from dcedge.plan.diff import Operation
 from dcedge.plan.resource import Key, Resource, State
@@ -29,6 +30,20 @@ from dcedge.reconcile.state.store import Store
 from dcedge.settings import Settings
 from tests.unit.bgp.fake_frr import FakeFrrClient
 from tests.unit.fake.kernel import FakeKernel
+
+
+@dataclass
+class FakeSpeeds:
+    """What drivers tell of the wires of ports that are up: bits a second, by name."""
+
+    wires: dict[str, int] = field(default_factory=dict)
+
+    def read(self, ports: Iterable[str]) -> dict[str, int]:
+        """Of these."""
+        return {port: self.wires[port] for port in ports if port in self.wires}
+
+    def close(self) -> None:
+        """Nothing is held."""
 
 
 @dataclass
@@ -122,6 +137,7 @@ class FakeRouter:
         self.kernel = FakeKernel(folder / "sys", lacks=lacks)
         self.frr = FakeFrrOnKernel(kernel=self.kernel)
         self.firewall = FakeFirewall()
+        self.speeds = FakeSpeeds()
         self.kernel.add_link("eth1", up=True)
         self.kernel.add_link("eth2", up=True)
         monkeypatch.setattr(proc_sys, "ROOT", self.kernel.sysctls)
@@ -142,6 +158,7 @@ class FakeRouter:
             cast("FrrClient", self.frr),
             sock=self.kernel.socket(),
             firewall=cast("Firewall", self.firewall),
+            speeds=cast("PortSpeeds", self.speeds),
         )
 
     @property

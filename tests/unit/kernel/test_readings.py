@@ -9,9 +9,11 @@ import pytest
 
 from dcedge.kernel.counters import FAULTS, ShaperCounters, read_counters
 from dcedge.kernel.neighbours import NeighbourState, neighbour_key, read_neighbours
+from dcedge.order.resolve import resolve_interface
 from tests.unit.fake.queues import Counted
 from tests.unit.fake.router import FakeRouter
-from tests.unit.passes.orders import ONE
+from tests.unit.kernel.orders import vi
+from tests.unit.passes.orders import ONE, order
 
 
 @pytest.fixture
@@ -57,6 +59,26 @@ def test_a_shaper_counts_what_its_root_lets_pass_and_its_queue_drops(router: Fak
     assert read_counters(router.kernel.socket()).shapers == {
         "eth1.1": ShaperCounters("fq_codel", 5_000_000_000, 4_000_000, 7, 3_000, 5, 3)
     }
+
+
+def test_what_waits_on_the_port_counts_for_the_virtual_interface_it_is_of(router: FakeRouter) -> None:
+    full = order({"a": vi(1, bandwidth="400M"), "b": vi(2, bandwidth="600M")})
+    router.speeds.wires["eth1"] = 10**9
+    assert router.run(full).complete
+    for device, queue, dropped, waiting in (
+        ("eth1.1", 0xDC1, 7, 3_000),
+        ("eth1", 0x1001, 2, 500),
+        ("eth1", 0x1002, 9, 0),
+    ):
+        queues = router.kernel.link(device).queues.qdiscs
+        (leaf,) = (one for one in queues if one.handle == queue << 16)
+        leaf.counted = Counted(drops=dropped, waiting=waiting, marked=1)
+    counters = read_counters(router.kernel.socket())
+    a, b = (counters.shaper_of(resolve_interface(full, name)) for name in "ab")
+    assert a is not None
+    assert b is not None
+    assert (a.dropped_packets, a.backlog_bytes, a.marked_packets) == (9, 3_500, 2)
+    assert (b.dropped_packets, b.backlog_bytes, b.marked_packets) == (9, 0, 1)
 
 
 def test_who_answers_on_a_link_is_read_and_groups_are_not_hosts(router: FakeRouter) -> None:

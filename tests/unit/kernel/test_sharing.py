@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 from dcedge.kernel.capabilities import EVERYTHING
 from dcedge.kernel.queue.classify import Classifier
 from dcedge.kernel.queue.resource import Shaper
-from dcedge.kernel.queue.shaping import CONTROL, SHARED_MINORS, WHOLE, HtbClass, Share, shared_tree
+from dcedge.kernel.queue.shaping import CONTROL, SHARED_MINORS, WHOLE, HtbClass
+from dcedge.kernel.queue.shared_tree import Share, shared_tree
 from dcedge.kernel.queue.sharing import shared_shapers
 from dcedge.order.load import parse_order
 from dcedge.plan.resource import Key
@@ -31,7 +32,7 @@ OVERSUBSCRIBED: Connections = {
 
 
 def shapers(connections: Connections, **interfaces: dict[str, object]) -> dict[str, Shaper]:
-    found = shared_shapers(interfaces_of(connections=connections, **interfaces), EVERYTHING)
+    found = shared_shapers(interfaces_of(connections=connections, **interfaces), EVERYTHING, {})
     return {shaper.link: shaper for shaper in found}
 
 

@@ -27,7 +27,7 @@ CREATE, REPLACE = NLM_F_CREATE | NLM_F_EXCL, NLM_F_CREATE | NLM_F_REPLACE
 ROOT, OURS = 0xDCE0000, 0xDC
 EVERY_PROTOCOL = htons(3)
 PROGRAM = bytes(range(80))
-CLASS = HtbClass(0x2, 0x1, 1_000_000, 2_000_000, 900, 901, 1514, 1, 24)
+CLASS = HtbClass(0x2, 0x1, 1_000_000, 2_000_000, 900, 901, 1514, 1, 24, 84)
 WIDE = HtbClass(0x1, 0x0, 10_000_000_000, 12_500_000_000, 900, 901, 200_000, 0, 0)
 FAST = Classifier(PROGRAM, 0)
 MARKING = Classifier(PROGRAM, 0xDCE0002)
@@ -71,8 +71,8 @@ def codel(**settings: int) -> dict[str, Any]:
 
 def rates(htb: HtbClass, *, rate: int, ceil: int) -> dict[str, int]:
     return {
-        "rate": rate, "rate_overhead": htb.overhead, "rate___reserved": 1,
-        "ceil": ceil, "ceil_overhead": htb.overhead, "ceil___reserved": 1,
+        "rate": rate, "rate_overhead": htb.overhead, "rate___reserved": 1, "rate_mpu": htb.mpu,
+        "ceil": ceil, "ceil_overhead": htb.overhead, "ceil___reserved": 1, "ceil_mpu": htb.mpu,
         "buffer": htb.burst_ticks, "cbuffer": htb.ceil_burst_ticks, "quantum": htb.quantum, "prio": htb.priority,
     }  # fmt: skip
 

@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from dcedge.errors import KernelError
 from dcedge.kernel.port.ethtool import EthtoolSocket, LinkMode
 from dcedge.kernel.port.optics import Optics, read_optics
+from dcedge.kernel.port.speeds import PortSpeeds
+from dcedge.netlink.socket import RouteSocket
 from dcedge.order.model import BondPort, Order
 
 log = logging.getLogger(__name__)
@@ -17,10 +19,11 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Hardware:
-    """What the drivers told lately, by port."""
+    """What the drivers told lately, by port. `speeds`: bits a second of each that has a wire and is up."""
 
     modes: Mapping[str, LinkMode] = field(default_factory=dict)
     optics: Mapping[str, Optics] = field(default_factory=dict)
+    speeds: Mapping[str, int] = field(default_factory=dict)
 
 
 def ports_of(order: Order) -> tuple[str, ...]:
@@ -43,24 +46,30 @@ class HardwareReader:
             self._socket = EthtoolSocket()
         except KernelError as error:
             log.info("no word on speed and light: %s", error)
+        self._links = RouteSocket()
+        self._speeds = PortSpeeds(self._links)
 
     def close(self) -> None:
-        """Close the socket."""
+        """Close the sockets."""
+        self._speeds.close()
+        self._links.close()
         if self._socket is not None:
             self._socket.close()
 
     def read(self, ports: Iterable[str]) -> Hardware:
         """Ask for every port; what a driver does not tell is left out."""
         modes: dict[str, LinkMode] = {}
+        speeds: dict[str, int] = {}
         optics: dict[str, Optics] = {}
         for port in ports if self._socket is not None else ():
             assert self._socket is not None
             try:
                 modes[port] = self._socket.link_mode(port)
+                speeds |= self._speeds.read([port])
                 light = read_optics(functools.partial(self._socket.module_memory, port))
             except KernelError as error:
                 log.warning("%s: %s", port, error)
                 continue
             if light is not None:
                 optics[port] = light
-        return Hardware(modes, optics)
+        return Hardware(modes, optics, speeds)

@@ -11,27 +11,28 @@ from dcedge.kernel.ordered import Ordered, OrderedInterface
 from dcedge.kernel.queue.classify import Classifier, control_classifier
 from dcedge.kernel.queue.handles import CONTROL_HANDLE
 from dcedge.kernel.queue.resource import Ingress, Shaper
-from dcedge.kernel.queue.shaping import interface_tree
+from dcedge.kernel.queue.shaping import interface_tree, interface_tree_on_wire
 from dcedge.kernel.queue.sharing import shared_shapers
+from dcedge.kernel.queue.wire import wire_to_hold
 from dcedge.order.resolve import ResolvedInterface
 
 
 def derive_shared(ordered: Ordered) -> Iterator[Shaper]:
     """The trees of shared rates."""
-    return shared_shapers(ordered.interfaces, ordered.kernel)
+    return shared_shapers(ordered.interfaces, ordered.kernel, ordered.host.speeds)
 
 
 def derive_interface(ordered: OrderedInterface) -> Iterator[Shaper | Ingress]:
     """What shapes a virtual interface's way out, and its way in where that is ordered."""
     interface, kernel = ordered.interface, ordered.kernel
-    tree = interface_tree(
-        interface.shaped_bps,
-        interface.mtu,
-        interface.overhead,
-        kernel.queue(interface.queue),
-        _classifier(interface, kernel),
-    )
-    yield Shaper(ordered.link, tree, ordered.affects)
+    wanted = interface.shaped_bps, interface.mtu, interface.overhead, kernel.queue(interface.queue)
+    classifier = _classifier(interface, kernel)
+    tree = interface_tree(*wanted, classifier)
+    wire = None
+    if not interface.tags:  # it has its port for itself
+        wire = wire_to_hold((interface,), ordered.host.speeds.get(interface.port), crowded=False)
+    on_link = interface_tree_on_wire(*wanted, classifier, wire) if wire is not None else tree
+    yield Shaper(ordered.link, on_link, ordered.affects)
     if interface.ingress:
         theirs = control_classifier((pair.cloud for pair in interface.addresses), CONTROL_HANDLE, 0)
         shaped = replace(tree, classifier=theirs)

@@ -19,6 +19,12 @@ def leaf_handle(minor: int) -> int:
     return (0x0DC1 if minor < SHARED_MINORS else minor) << 16
 
 
+def shared_vlan(handle: int) -> int | None:
+    """The VLAN ID of the class whose queue has this handle in a tree that is shared; None for another handle."""
+    minor = handle >> 16
+    return minor - SHARED_MINORS if SHARED_MINORS < minor < 2 * SHARED_MINORS and not handle & 0xFFFF else None
+
+
 def segmenter_handle(minor: int) -> int:
     """The handle of what stands between a class and its queue."""
     return (0x0DC2 if minor < SHARED_MINORS else minor + SHARED_MINORS) << 16

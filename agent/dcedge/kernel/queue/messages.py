@@ -91,7 +91,10 @@ def htb_root(index: int, default: int) -> Request:
 @lru_cache(_SHAPES)
 def _htb_class(wide: tuple[str, ...]) -> Template:
     """`wide`: which of the rates do not fit into their field."""
-    slots = ("rate", "ceil", "buffer", "cbuffer", "quantum", "prio", "rate_overhead", "ceil_overhead")
+    slots = (
+        "rate", "ceil", "buffer", "cbuffer", "quantum", "prio",
+        "rate_overhead", "ceil_overhead", "rate_mpu", "ceil_mpu",
+    )  # fmt: skip
     # pyroute2 names it `reserved`: the link layer, in the kernel's struct tc_ratespec.
     parameters = {name: Slot(name) for name in slots} | {
         "rate___reserved": LINKLAYER_ETHERNET,
@@ -110,7 +113,7 @@ def htb_class(index: int, htb: HtbClass) -> Request:
         index=index, handle=ROOT_HANDLE | htb.minor, parent=ROOT_HANDLE | htb.parent,
         rate=min(htb.rate_bytes, _RATE_MAX), ceil=min(htb.ceil_bytes, _RATE_MAX), buffer=htb.burst_ticks,
         cbuffer=htb.ceil_burst_ticks, quantum=htb.quantum, prio=htb.priority,
-        rate_overhead=htb.overhead, ceil_overhead=htb.overhead, **wide,
+        rate_overhead=htb.overhead, ceil_overhead=htb.overhead, rate_mpu=htb.mpu, ceil_mpu=htb.mpu, **wide,
     )  # fmt: skip
 
 

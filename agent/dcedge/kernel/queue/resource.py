@@ -52,7 +52,8 @@ class Shaper(OnLink):
         if self.tree is None:
             return f"nothing on {self.link}"
         kinds = dict.fromkeys(leaf.queue.kind for leaf in self.tree.leaves if leaf.queue is not None)
-        return f"{_rate(self.tree.classes[:1])} on {self.link}, {', '.join(kinds) or 'no queue'}"
+        where = f"the wire of {self.link}" if self.tree.on_wire else self.link
+        return f"{_rate(self.tree.classes[:1])} on {where}, {', '.join(kinds) or 'no queue'}"
 
     def changes_from(self, observed: Shaper) -> tuple[Change, ...]:
         if observed.foreign is not None:

@@ -17,11 +17,12 @@ GSO super-packet of 64 KiB is one packet to it: at 10 Mbit/s that is 52 ms of th
 frames. So what lasts longer than 1 ms, or has overhead a frame, is cut before it is counted, by a TBF (tc-tbf(8)),
 which cuts what is longer than its bucket, and whose own rate is beyond any machine. Shorter ones pass whole: a timer
 each is cheaper than one for each of their frames.
+
+Where the wire of a port is what bounds (`wire`), `dce:1` stands just below that, and counts what frames take there.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -40,7 +41,6 @@ BURST_SECONDS = 0.001
 POLICER_SECONDS = 0.004  # the burst that a provider's policer forgives
 JITTER_SECONDS = 0.001  # of it, left for what moves together on the way
 QUANTUM_MAX = 200_000  # the kernel warns above it
-SHARED_QUANTUM = 60_000  # of the fastest of those that share; the others' in proportion
 INNER_QUANTUM = 1514  # of a class with children, which has no turns and keeps what it was born with
 CONTROL_SHARE = 8  # the part of the rate that control packets have before they wait for what is left of the whole
 CONTROL_BURST_BYTES = 256  # a few of BFD's packets, and too little for a policer to mind
@@ -49,6 +49,7 @@ LEAF_CEILING = 8  # times the rate that bounds both leaves
 CODEL_TARGET_US = 5_000  # RFC 8290, section 5.2.1
 CODEL_INTERVAL_US = 100_000
 FQ_CODEL_QUANTUM_MIN = 256  # the kernel takes no less
+WIRE_BURST_SECONDS = 0.001  # a card's queue may be short: no more than it sends in that time is handed to it at once
 QUEUE_SECONDS = 0.2  # the longest a full queue may stand before CoDel has had time to act
 PLAIN_QUEUE_SECONDS = 0.05
 PLAIN_QUEUE_PACKETS = (20, 1000)
@@ -59,15 +60,14 @@ _ALIKE = 256  # so many kinds of virtual interfaces are worked out once only
 
 # Class numbers (minors) of the tree on a virtual interface's own link.
 WHOLE, CONTROL, DATA = 1, 2, 3
-# In a tree that is shared: parts of the whole from GROUP_MINORS, below them (or the whole) one class a VLAN.
-GROUP_MINORS, SHARED_MINORS = 0x10, 0x1000
+SHARED_MINORS = 0x1000  # in a tree that is shared, of one class a VLAN
 
 
 @dataclass(frozen=True, slots=True)
 class HtbClass:
     """An HTB class. Rates in bytes a second as the kernel wants them, bursts in ticks of 64 ns; `parent` 0 is the root.
 
-    A lower `priority` is served first. `overhead`: bytes a packet.
+    A lower `priority` is served first. `overhead`: bytes a packet; `mpu`: what a packet counts at least (tc-stab(8)).
     """
 
     minor: int
@@ -79,21 +79,16 @@ class HtbClass:
     quantum: int
     priority: int
     overhead: int
+    mpu: int = 0
 
 
 @dataclass(frozen=True, slots=True)
-class Share:
-    """One of those that share a rate: the class that it has, the most that it may send, and what its queue needs.
+class WireRate:
+    """What a port may send, counted as on the wire: a packet has `overhead` bytes more there, and `mpu` at least."""
 
-    `group`: the number of the part of the whole that it shares with others, None where it shares the whole itself.
-    """
-
-    minor: int
     rate_bps: int
-    mtu: int
     overhead: int
-    queue: str
-    group: int | None
+    mpu: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +121,11 @@ class Tree:
     def shared(self) -> bool:
         """Whether it is one of `shared_tree`, which lets pass what it has no class for."""
         return self.default == 0
+
+    @property
+    def on_wire(self) -> bool:
+        """Whether it counts what frames take on the wire, and stays below what that has."""
+        return bool(self.classes and self.classes[0].mpu)
 
 
 def frame_bytes(mtu: int) -> int:
@@ -182,6 +182,25 @@ def interface_classes(rate_bps: int, mtu: int, overhead: int) -> tuple[HtbClass,
         HtbClass(CONTROL, WHOLE, control, ceiling, ticks(CONTROL_BURST_BYTES, control), whole, quantum, 0, overhead),
         HtbClass(DATA, WHOLE, lent, ceiling, ticks(frame_bytes(mtu), lent), whole, quantum, 1, overhead),
     )
+
+
+@lru_cache(_ALIKE)
+def wire_classes(wire: WireRate, mtu: int) -> tuple[HtbClass, HtbClass]:
+    """The class that keeps a port below its wire, and below it the one of control packets."""
+    rate = max(1, wire.rate_bps // 8)
+    burst = wire_burst_bytes(wire, mtu)
+    whole, control, quantum = ticks(burst, rate), max(1, rate // CONTROL_SHARE), quantum_of(burst, mtu)
+    own = ticks(CONTROL_BURST_BYTES, control)
+    counted = wire.overhead, wire.mpu
+    return (
+        HtbClass(WHOLE, 0, rate, rate, whole, whole, INNER_QUANTUM, 0, *counted),
+        HtbClass(CONTROL, WHOLE, control, rate * LEAF_CEILING, own, whole, quantum, 0, *counted),
+    )
+
+
+def wire_burst_bytes(wire: WireRate, mtu: int) -> int:
+    """What may go to a card at once, before the frame with which that is used up."""
+    return max(frame_bytes(mtu) + wire.overhead, int(wire.rate_bps / 8 * WIRE_BURST_SECONDS))
 
 
 def codel_time(microseconds: int) -> int:
@@ -258,51 +277,20 @@ def interface_tree(rate_bps: int, mtu: int, overhead: int, queue: str, classifie
     return Tree(DATA, interface_classes(rate_bps, mtu, overhead), leaves, classifier)
 
 
+def interface_tree_on_wire(
+    rate_bps: int, mtu: int, overhead: int, queue: str, classifier: Classifier, wire: WireRate
+) -> Tree:
+    """The same on a port that it has for itself and whose wire it can fill: below the wire, and within its own rate."""
+    rate, lent = max(1, rate_bps // 8), LENT_RATE_BYTES
+    burst = burst_bytes(rate_bps, mtu, wire.overhead)
+    within = ticks(frame_bytes(mtu), lent), ticks(burst, rate), quantum_of(burst, mtu)
+    data = HtbClass(DATA, WHOLE, lent, rate, *within, 1, overhead)
+    return Tree(
+        DATA, (*wire_classes(wire, mtu), data), _interface_leaves(rate_bps, mtu, wire.overhead, queue), classifier
+    )
+
+
 @lru_cache(_ALIKE)
 def _interface_leaves(rate_bps: int, mtu: int, overhead: int, queue: str) -> tuple[Leaf, ...]:
     cut = 0 if queue == "cake" else cut_bytes(rate_bps, mtu, overhead)
     return (Leaf(DATA, queue_parameters(queue, rate_bps, mtu), cut),)
-
-
-def shared_tree(rate_bps: int, group_rates: tuple[int, ...], shares: Iterable[Share], classifier: Classifier) -> Tree:
-    """The tree of a rate that several share, on the device that owns it.
-
-    Each has its part of the whole for sure, in proportion to its own rate, less what control packets may take; what is
-    idle is lent, up to its own rate. What no class is for passes unshaped.
-    """
-    shares = sorted(shares, key=lambda share: share.minor)
-    mtu, overhead = max(share.mtu for share in shares), max(share.overhead for share in shares)
-    rate, control, _ = interface_classes(rate_bps, mtu, overhead)
-    classes = [rate, control]
-    sure = rate_bps - rate_bps // CONTROL_SHARE
-    wanted = sum(share.rate_bps for share in shares if share.group is None) + sum(group_rates)
-    parts = [min(part, sure * part // wanted) for part in group_rates]
-    for number, (ordered, part) in enumerate(zip(group_rates, parts, strict=True)):
-        classes.append(_shared_class(GROUP_MINORS + number, WHOLE, part, min(ordered, rate_bps), mtu, overhead, 0))
-    inside = [sum(share.rate_bps for share in shares if share.group == number) for number in range(len(group_rates))]
-    leaves = []
-    for share in shares:
-        if share.group is None:
-            part, most, parent = sure * share.rate_bps // wanted, rate_bps, WHOLE
-        else:
-            part = parts[share.group] * share.rate_bps // inside[share.group]
-            most, parent = min(group_rates[share.group], rate_bps), GROUP_MINORS + share.group
-        most = min(share.rate_bps, most)
-        weight = share.rate_bps / max(other.rate_bps for other in shares)
-        quantum = max(frame_bytes(share.mtu), int(weight * SHARED_QUANTUM))
-        classes.append(_shared_class(share.minor, parent, min(part, most), most, share.mtu, share.overhead, quantum))
-        cut = 0 if share.queue == "cake" else cut_bytes(most, share.mtu, share.overhead)
-        leaves.append(Leaf(share.minor, queue_parameters(share.queue, most, share.mtu), cut))
-    return Tree(0, tuple(classes), tuple(leaves), classifier)
-
-
-def _shared_class(
-    minor: int, parent: int, sure_bps: int, most_bps: int, mtu: int, overhead: int, quantum: int
-) -> HtbClass:
-    """A class with a rate for sure, and one that others may leave it; without a quantum it has children."""
-    sure, most = max(1, sure_bps // 8), max(1, most_bps // 8)
-    burst = burst_bytes(most_bps, mtu, overhead)
-    return HtbClass(
-        minor, parent, sure, most, ticks(2 * frame_bytes(mtu), sure), ticks(burst, most),
-        quantum or INNER_QUANTUM, 1 if quantum else 0, overhead,
-    )  # fmt: skip

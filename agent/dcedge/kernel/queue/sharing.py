@@ -1,14 +1,15 @@
 """Rates that several virtual interfaces share, each as one tree on the device that owns it. Pure.
 
 A hosted connection with an outer tag owns its rate on that tag's link; one without, and a port that may be
-oversubscribed, on the port. A tree is there only where it bounds something: where its virtual interfaces together are
-ordered at more than the whole, or one of them at no rate of its own. Each virtual interface keeps the shaper on its
-own link, which holds its own rate and marks the control packets that go first here too.
+oversubscribed, on the port; so does a port whose wire its virtual interfaces can fill. A tree is there only where it
+bounds something: where its virtual interfaces together are ordered at more than the whole, or one of them at no rate of
+its own. Each virtual interface keeps the shaper on its own link, which holds its own rate and marks the control packets
+that go first here too.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from dcedge.kernel.capabilities import Capabilities
@@ -16,7 +17,9 @@ from dcedge.kernel.naming import link_name
 from dcedge.kernel.queue.classify import Classifier, vlan_program
 from dcedge.kernel.queue.handles import ROOT_HANDLE
 from dcedge.kernel.queue.resource import Shaper
-from dcedge.kernel.queue.shaping import SHARED_MINORS, Share, shared_tree
+from dcedge.kernel.queue.shaping import SHARED_MINORS, WireRate
+from dcedge.kernel.queue.shared_tree import Share, shared_tree, wire_tree
+from dcedge.kernel.queue.wire import wire_to_hold
 from dcedge.order.resolve import ConnectionRate, ResolvedInterface
 
 
@@ -45,10 +48,12 @@ def crowded_connections(interfaces: Iterable[ResolvedInterface]) -> frozenset[st
     return frozenset(shared.connection for shared, rates in wanted.items() if rates > shared.rate_bps)
 
 
-def shared_shapers(interfaces: Collection[ResolvedInterface], kernel: Capabilities) -> Iterator[Shaper]:
-    """The trees of shared rates, of the connections that are crowded."""
+def shared_shapers(
+    interfaces: Collection[ResolvedInterface], kernel: Capabilities, speeds: Mapping[str, int]
+) -> Iterator[Shaper]:
+    """The trees of the connections that are crowded, and of the ports whose wire is; `speeds` of ports, in bits/s."""
     crowded = crowded_connections(interfaces)
-    if not crowded:
+    if not crowded and not speeds:
         return
     circuits: dict[tuple[str, str], list[ResolvedInterface]] = {}
     ports: dict[str, list[ResolvedInterface]] = {}
@@ -61,13 +66,16 @@ def shared_shapers(interfaces: Collection[ResolvedInterface], kernel: Capabiliti
         hosted = users[0].hosted_connection
         if hosted is not None and connection in crowded and all(len(user.tags) > len(hosted.tags) for user in users):
             parts = [_Part(u.tags[-1].vlan_id, u.shaped_bps, None, (u,)) for u in users]
-            yield _shaper(link_name(port, hosted.tags), hosted, parts, kernel)
+            yield _shaper(link_name(port, hosted.tags), hosted, parts, kernel, None)
     for port, users in ports.items():
         port_rate = users[0].port_connection
         on_it = {user.hosted_connection for user in users}
         untagged = {hosted.connection for hosted in on_it if hosted is not None and not hosted.tags}
-        if (port_rate.connection in crowded or not untagged.isdisjoint(crowded)) and all(user.tags for user in users):
-            yield _shaper(port, port_rate, list(_parts(users)), kernel)
+        if not all(user.tags for user in users):
+            continue
+        wire = wire_to_hold(users, speeds.get(port), crowded=port_rate.connection in crowded)
+        if wire is not None or port_rate.connection in crowded or not untagged.isdisjoint(crowded):
+            yield _shaper(port, port_rate, list(_parts(users)), kernel, wire)
 
 
 def _parts(users: Iterable[ResolvedInterface]) -> Iterator[_Part]:
@@ -83,7 +91,9 @@ def _parts(users: Iterable[ResolvedInterface]) -> Iterator[_Part]:
             yield _Part(vlan_id, members[0].shaped_bps, hosted, tuple(members))
 
 
-def _shaper(device: str, whole: ConnectionRate, parts: Collection[_Part], kernel: Capabilities) -> Shaper:
+def _shaper(
+    device: str, whole: ConnectionRate, parts: Collection[_Part], kernel: Capabilities, wire: WireRate | None
+) -> Shaper:
     groups = {part.hosted.connection: part.hosted for part in parts if part.hosted is not None}
     places = {name: number for number, name in enumerate(sorted(groups))}
     shares = [
@@ -98,5 +108,9 @@ def _shaper(device: str, whole: ConnectionRate, parts: Collection[_Part], kernel
         for part in parts
     ]
     rates = tuple(groups[name].rate_bps for name in sorted(groups))
-    tree = shared_tree(whole.rate_bps, rates, shares, Classifier(vlan_program(ROOT_HANDLE | SHARED_MINORS), 0))
+    classifier = Classifier(vlan_program(ROOT_HANDLE | SHARED_MINORS), 0)
+    if wire is not None:
+        tree = wire_tree(wire, rates, shares, classifier)
+    else:
+        tree = shared_tree(whole.rate_bps, rates, shares, classifier)
     return Shaper(device, tree, tuple(user.name for part in parts for user in part.users))

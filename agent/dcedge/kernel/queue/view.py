@@ -50,7 +50,7 @@ HTB = Reader(
         "TCA_HTB_INIT": Reader(htb_options.htb_glob, "defcls"),
         "TCA_HTB_PARMS": Reader(
             htb_options.htb_parms,
-            *("rate_overhead", "rate", "ceil", "buffer", "cbuffer", "quantum", "prio"),
+            *("rate_overhead", "rate_mpu", "rate", "ceil", "buffer", "cbuffer", "quantum", "prio"),
         ),
     },
 )
@@ -185,6 +185,7 @@ def _class(minor: int, parent: int, options: bytes) -> HtbClass | None:
         quantum=parameters["quantum"],
         priority=parameters["prio"],
         overhead=parameters["rate_overhead"],
+        mpu=parameters["rate_mpu"],
     )
 
 
