@@ -9,22 +9,28 @@ from tests.bench.cases import Case
 
 @dataclass(frozen=True)
 class Bound:
-    """The most that a case may have: of the reference, or (`absolute`) in the case's own unit."""
+    """The most (or, as `least`, the least) that a case may have: of the reference, or `absolute` in its own unit."""
 
-    most: float
+    limit: float
     absolute: bool = False
+    least: bool = False
 
     def text(self, case: Case) -> str:
         """As a table shows it."""
-        return f"≤ {self.most:g} {case.unit}" if self.absolute else f"≤ {self.most:g}"
+        sign = "≥" if self.least else "≤"
+        return f"{sign} {self.limit:g} {case.unit}" if self.absolute else f"{sign} {self.limit:g}"
 
     def holds(self, case: Case) -> bool:
         """Whether the case keeps to it."""
         figure = case.ours if self.absolute else case.ratio
-        return figure is not None and figure <= self.most
+        return figure is not None and (figure >= self.limit if self.least else figure <= self.limit)
 
 
+WIRES = ("10M", "100M", "10M-native", "100M-native", "1G-native")
 BOUNDS: dict[str, Bound] = {
+    **{f"wire-{rate}-p99": Bound(4, absolute=True) for rate in ("10M", "100M")},
+    **{f"wire-{rate}-{what}": Bound(0, absolute=True) for rate in WIRES for what in ("bfd-lost", "card-dropped")},
+    **{f"wire-{rate}-used": Bound(0.98, least=True) for rate in WIRES},
     **{f"apply-{count}": Bound(0.75) for count in (100, 1000, 4000)},
     **{f"apply-{count}-native": Bound(1.2) for count in (100, 1000, 4000)},
     "noop-4000": Bound(1.0),

@@ -19,6 +19,7 @@ from dcedge.kernel.queue.shaping import ETHERNET_HEADER_BYTES, POLICER_SECONDS, 
 from dcedge.units import parse_rate
 from tests.bench.cases import Report
 from tests.bench.shaped_line import SECONDS, Line, Load
+from tests.bench.wire import wire
 from tests.lab.bed import Bed
 from tests.lab.edge import COMMAND
 from tests.lab.netns import Port, Workspace, end, fibre, leave_on_signals, received
@@ -28,7 +29,7 @@ from tests.lab.wait import until
 
 PLAIN = "plain htb + pfifo"
 UNCONFIGURED = "htb rate 10gbit"
-PARTS = "rates mtu speed cpu latency policer measure shared many overload"
+PARTS = "rates mtu speed cpu latency policer measure shared many overload wire"
 MANY, BUSY, MANY_RATE = 1000, 20, "2M"  # on all twenty together what the lab can send
 OVERLOADED, OVERLOAD = "10M", "20M"  # of UDP the lab sends no more than some 30 Mbit/s
 
@@ -128,6 +129,9 @@ def native(report: Report, work: Workspace) -> None:
     if "cpu" in wanted:
         plain = Line(_aside(work), _folder(work, "cpu"), tagged=False, speed=True)
         processors(report, plain, "1G")
+    report.gso = "off"
+    if "wire" in wanted:
+        wire(report, native=True)
 
 
 def lab(report: Report, work: Workspace) -> None:
@@ -157,6 +161,8 @@ def lab(report: Report, work: Workspace) -> None:
         many(report, _aside(work), _folder(work, "many"))
     if "overload" in wanted:
         overload(report)
+    if "wire" in wanted:
+        wire(report, native=False)
 
 
 def latency(report: Report, line: Line, rate: str) -> None:
