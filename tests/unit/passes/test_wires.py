@@ -38,3 +38,17 @@ def test_the_tree_follows_the_ports_speed_and_stays_while_it_is_down(router: Fak
     assert router.run(full).complete
     assert on_port() == (None if vlan else GIGABIT)
     assert not router.run(full).done
+
+
+def test_a_queue_that_others_have_on_a_full_port_is_said_and_stays(router: FakeRouter) -> None:
+    router.kernel.add_qdisc("eth1", "pfifo", 0x20 << 16)
+    router.speeds.wires["eth1"] = GIGABIT
+    result = router.run(order({"a": vi(101, bandwidth="1G")}))
+    assert result.complete, "its ordered rate is held on its own link"
+    assert router.kernel.root("eth1") == ("pfifo", "20:")
+    assert [warning for warning in result.warnings if "pfifo" in warning] == [
+        "eth1 has somebody else's pfifo 20:, so what its virtual interfaces send beyond its wire waits there or in the"
+        " card, control packets too"
+    ]
+    router.purge()
+    assert router.kernel.root("eth1") == ("pfifo", "20:")

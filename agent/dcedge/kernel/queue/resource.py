@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, fields
 
+from dcedge.kernel.for_all import ForAll
 from dcedge.kernel.queue.shaping import HtbClass, Leaf, Tree
 from dcedge.kernel.ranks import RANK_INGRESS, RANK_SHAPER
 from dcedge.kernel.resource import KernelResource, OnLink
@@ -55,7 +56,14 @@ class Shaper(OnLink):
         where = f"the wire of {self.link}" if self.tree.on_wire else self.link
         return f"{_rate(self.tree.classes[:1])} on {where}, {', '.join(kinds) or 'no queue'}"
 
+    @property
+    def _can_be_spared(self) -> bool:
+        """Whether no ordered rate depends on it: a wire holds what it holds."""
+        return self.tree is not None and self.tree.shared and self.tree.on_wire
+
     def changes_from(self, observed: Shaper) -> tuple[Change, ...]:
+        if observed.foreign is not None and self._can_be_spared:
+            return ()
         if observed.foreign is not None:
             text = f"{self.link} has {observed.foreign}: remove it, or order without a rate"
             return (Change("owner", observed.foreign, "dcedge's", refusal=text),)
@@ -71,6 +79,13 @@ class Shaper(OnLink):
         if mine.classifier != theirs.classifier:
             changes.append(Change("control packets", "sorted otherwise" if theirs.classifier else "", "sorted"))
         return tuple(changes)
+
+    def warnings(self, observed: Shaper, for_all: ForAll) -> Iterator[str]:
+        if observed.foreign is not None and self._can_be_spared:
+            yield (
+                f"{self.link} has {observed.foreign}, so what its virtual interfaces send beyond its wire waits there"
+                " or in the card, control packets too"
+            )
 
 
 @dataclass(frozen=True, slots=True)
