@@ -81,3 +81,15 @@ def test_what_a_port_negotiates_anew_is_seen_at_once(edge: Edge) -> None:
     edge.namespace.run("ethtool", "-s", "tap0", "speed", "100", "duplex", "half")
     edge.namespace.ip("link set tap0 down", "link set tap0 up")
     until("the speed that it comes back with", seen, accept=lambda now: now == (100, "half"), timeout=30)
+
+
+def test_a_port_that_sums_no_checksums_is_said_before_it_hurts(edge: Edge) -> None:
+    def told() -> str:
+        return " ".join(edge.dcedge("check", "--host").stdout.split())
+
+    edge.namespace.run("ethtool", "-K", "eth1", "tx", "off")
+    found = edge.dcedge("check", "--host").stdout
+    assert "port eth1 sends without checksum offload" in told(), found
+    (mend,) = (line.split("->")[1] for line in found.splitlines() if "ethtool -K eth1 tx" in line)
+    edge.namespace.run(*mend.split())
+    assert "port eth1 sends without" not in told()

@@ -237,6 +237,16 @@ def test_interrupts_that_all_go_to_one_processor(host: Machine, monkeypatch: pyt
     assert only(ports.interrupts(host.router())).state == "good"
 
 
+@pytest.mark.parametrize(("autoneg", "receive", "transmit", "warned"), [(1, 1, 0, True), (1, 0, 1, False)])
+def test_a_port_that_a_switch_can_stop(
+    host: Machine, monkeypatch: pytest.MonkeyPatch, autoneg: int, receive: int, transmit: int, *, warned: bool
+) -> None:
+    # As a driver fills struct ethtool_pauseparam (linux/ethtool.h).
+    monkeypatch.setattr(ports, "_asked", lambda *_: (autoneg, receive, transmit))
+    lines = list(ports.flow_control(replace(host.router(), indices={"eth1": 2})))
+    assert [line.mend for line in lines] == ["ethtool -A eth1 autoneg off rx off tx off"] * warned
+
+
 def test_a_port_that_is_not_there(host: Machine) -> None:
     router = replace(host.router(), ports=("eth1", "eth9"))
     assert [line.what for line in ports.present(router)] == ["port eth9"]

@@ -9,9 +9,11 @@ import struct
 from array import array
 from collections.abc import Iterator
 
+from pyroute2.ethtool.ioctl import ETHTOOL_GFLAGS, ETHTOOL_GTXCSUM, SIOCETHTOOL
+
 from dcedge.monitor.preflight.check import CheckResult, PreflightInput
 
-_SIOCETHTOOL, _ETHTOOL_GFLAGS = 0x8946, 0x25  # linux/sockios.h, linux/ethtool.h
+_ETHTOOL_GPAUSEPARAM = 0x12  # linux/ethtool.h; pyroute2 has no name for it
 _ETH_FLAG_LRO = 1 << 15
 
 
@@ -37,13 +39,37 @@ def offloads(router: PreflightInput) -> Iterator[CheckResult]:
 
 def _merges(port: str) -> bool | None:
     """Whether large receive offload is on; None where the driver does not say."""
-    value = array("I", [_ETHTOOL_GFLAGS, 0])
+    said = _asked(port, ETHTOOL_GFLAGS, 1)
+    return bool(said[0] & _ETH_FLAG_LRO) if said is not None else None
+
+
+def checksums(router: PreflightInput) -> Iterator[CheckResult]:
+    """The card works out what packets end with: without that the kernel cuts and sums each of them by itself."""
+    for port in router.ports:
+        said = _asked(port, ETHTOOL_GTXCSUM, 1) if port in router.indices else None
+        if said is not None and not said[0]:
+            text = "sends without checksum offload: super-packets are cut and summed by the processor"
+            yield CheckResult(f"port {port}", "warning", text, f"ethtool -K {port} tx on")
+
+
+def flow_control(router: PreflightInput) -> Iterator[CheckResult]:
+    """No switch can stop a port by pause frames (IEEE 802.3, annex 31B), control packets and all."""
+    for port in router.ports:
+        said = _asked(port, _ETHTOOL_GPAUSEPARAM, 3) if port in router.indices else None
+        if said is not None and said[1]:
+            text = "heeds pause frames: a switch that is busy stops it, and BFD with it"
+            yield CheckResult(f"port {port}", "warning", text, f"ethtool -A {port} autoneg off rx off tx off")
+
+
+def _asked(port: str, command: int, count: int) -> tuple[int, ...] | None:
+    """So many numbers that the driver has behind a command (struct ethtool_value and its like); None where none."""
+    numbers = array("I", [command, *[0] * count])
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
         try:
-            fcntl.ioctl(sock, _SIOCETHTOOL, struct.pack("=16sQ16x", port.encode(), value.buffer_info()[0]))
+            fcntl.ioctl(sock, SIOCETHTOOL, struct.pack("=16sQ16x", port.encode(), numbers.buffer_info()[0]))
         except OSError:
             return None
-    return bool(value[1] & _ETH_FLAG_LRO)
+    return tuple(numbers[1:])
 
 
 def interrupts(router: PreflightInput) -> Iterator[CheckResult]:

@@ -33,6 +33,8 @@ CHECKS: tuple[Check, ...] = (
     frr.configuration,
     ports.present,
     ports.offloads,
+    ports.checksums,
+    ports.flow_control,
     ports.interrupts,
     managers.networkd,
     managers.network_manager,
