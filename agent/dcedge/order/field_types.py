@@ -30,6 +30,8 @@ Family = Literal["ipv4", "ipv6"]
 NAME_PATTERN = r"^[a-z0-9][a-z0-9-]{0,39}$"
 IFNAME_MAX, ALTNAME_MAX = 15, 127
 TEXT_MAX = 200
+PCI_PREFIX = "pci-"  # as udev has it in ID_PATH
+_MAC_ADDRESS = re.compile(r"[0-9A-Fa-f]{2}(:[0-9A-Fa-f]{2}){5}\Z")
 # Control characters, surrogates, line and paragraph separators; and what turns the direction of the text after it
 # (Unicode's UAX 9). All else is somebody's ordinary text: no-break and ideographic spaces, joiners, new letters.
 _NO_TEXT = frozenset({"Cc", "Cs", "Zl", "Zp"})
@@ -178,6 +180,13 @@ def _port_name(value: object) -> str:
     return _ifname(value, ALTNAME_MAX)
 
 
+def _mac_address(value: object) -> str:
+    text = _text(value)
+    if not _MAC_ADDRESS.match(text):
+        raise NotOfTypeError
+    return text.lower()
+
+
 def _ifname(value: object, longest: int = IFNAME_MAX) -> str:
     # dev_valid_name() in the kernel: no slash, colon or blank, not a dot or two. Beyond it: nothing
     # unprintable and no quotes, as names end up in logs and in FRR's lines.
@@ -253,6 +262,21 @@ IfName = Annotated[
 PortName = Annotated[
     str,
     FieldType(f"an interface name (1-{ALTNAME_MAX} characters, no blank, '/' or ':')", _port_name, {"type": "string"}),
+]
+MacAddress = Annotated[
+    str,
+    FieldType(
+        "a hardware address, such as 52:54:00:12:34:56",
+        _mac_address,
+        _string("a hardware address: 52:54:00:12:34:56", r"^[0-9A-Fa-f]{2}(:[0-9A-Fa-f]{2}){5}$"),
+    ),
+]
+PciPath = Annotated[
+    str,
+    _word(
+        rf"^{PCI_PREFIX}[0-9a-f]{{4}}:[0-9a-f]{{2}}:[0-9a-f]{{2}}\.[0-7]$",
+        f"a place on the PCI bus, such as {PCI_PREFIX}0000:03:00.0",
+    ),
 ]
 Text = Annotated[
     str, FieldType(f"text of at most {TEXT_MAX} characters", _printable, {"type": "string", "maxLength": TEXT_MAX})

@@ -24,8 +24,10 @@ from dcedge.order.field_types import (
     IfName,
     InterfaceField,
     Listen,
+    MacAddress,
     Mtu,
     Name,
+    PciPath,
     PortName,
     PrefixField,
     ProviderName,
@@ -82,13 +84,35 @@ class BondPort:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class CardPort:
+    """A port by what it is, whatever name the kernel gives it."""
+
+    mac: MacAddress | None = None
+    """The card's permanent hardware address (ethtool -P)."""
+    path: PciPath | None = None
+    """The card's place on the PCI bus, as udev has it in ID_PATH."""
+
+    def __post_init__(self) -> None:
+        if (self.mac is None) == (self.path is None):
+            raise ValueError("a port is either {mac: ADDRESS} or {path: PLACE}")
+
+    @property
+    def name(self) -> str:
+        """What it is called until its link is known: no link has a name with a colon."""
+        return self.mac or self.path or ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Connection:
     """A leased line on a port of its own, or (with `over`) a hosted share of another connection."""
 
     provider: ProviderName
     """Whose line it is: the profile that fills in and limits the rest."""
-    port: Annotated[PortName | BondPort | None, FieldType("an interface name or {bond: NAME, members: [...]}")] = None
-    """The router's interface, by its name or an alternative one, or a bond; not on a hosted connection."""
+    port: Annotated[
+        PortName | BondPort | CardPort | None,
+        FieldType("an interface name, {mac: ADDRESS}, {path: PLACE} or {bond: NAME, members: [...]}"),
+    ] = None
+    """The router's interface, by its name, an alternative one, its card or as a bond; not on a hosted connection."""
     over: Name | None = None
     """The connection that this one is a share of (a circuit, a hosted connection, a partner's attachment)."""
     outer: Annotated[int, number(1, 4094, "a VLAN ID")] | None = None
@@ -113,8 +137,10 @@ class Connection:
 
     @property
     def port_name(self) -> str | None:
-        """The port's interface name; None on a hosted connection."""
-        return self.port.bond if isinstance(self.port, BondPort) else self.port
+        """The port's interface name, or what stands for it; None on a hosted connection."""
+        if isinstance(self.port, BondPort):
+            return self.port.bond
+        return self.port.name if isinstance(self.port, CardPort) else self.port
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -170,7 +170,7 @@ def resolve_interface(order: Order, name: str, ports: Mapping[str, str] = Mappin
     )
 
 
-def _bond(port: str | BondPort | None, ports: Mapping[str, str]) -> BondPort | None:
+def _bond(port: object, ports: Mapping[str, str]) -> BondPort | None:
     """The bond that a port is made as, its members by their own names."""
     if not isinstance(port, BondPort) or not port.members:
         return None

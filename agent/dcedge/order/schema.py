@@ -23,6 +23,7 @@ def order_schema() -> dict[str, Any]:
     whole = _map(Order, definitions)
     definitions["Connection"]["properties"]["provider"]["enum"] = sorted(PROFILES)
     definitions["Connection"]["oneOf"] = [_with("port"), _with("over")]
+    definitions["CardPort"]["oneOf"] = [_with("mac"), _with("path")]
     definitions["Credential"]["oneOf"] = [_with("credential"), _with("file")]
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",

@@ -23,6 +23,7 @@ from dcedge.order.model import (
     BfdTimers,
     Bgp,
     BondPort,
+    CardPort,
     Connection,
     Credential,
     Order,
@@ -49,6 +50,7 @@ _NOUNS: Mapping[type[Any], str] = {
     Agent: "agent",
     Connection: "connection",
     BondPort: "bond",
+    CardPort: "port",
     VirtualGateway: "virtual gateway",
     VirtualInterface: "virtual interface",
     AcceptedPrefix: "accepted prefix",
@@ -318,13 +320,15 @@ def _one_of(members: tuple[Any, ...], field_type: FieldType | None) -> _Reader:
         only = _reader(forms[0])
         return lambda draft, tree, path: None if optional and tree is None else only(draft, tree, path)
     shapes: dict[type, _Reader] = {}
+    maps: list[type[Any]] = []
     makers: list[Callable[[object], object]] = []
     for member in forms:
         bare = _base(member)
         if get_origin(bare) is tuple:
             shapes[tuple] = _reader(member)
         elif bare in _NOUNS:
-            shapes[dict] = _reader(member)
+            maps.append(bare)
+            shapes[dict] = _map_reader(maps)
         else:
             makers.append(_maker(member))
     wanted = str if str in map(_base, forms) else None
@@ -344,6 +348,16 @@ def _one_of(members: tuple[Any, ...], field_type: FieldType | None) -> _Reader:
                 words = str(error) if len(makers) == 1 and isinstance(tree, str) else None
         draft.add(path, words or _is_not(tree, field_type, wanted))
         return _BROKEN
+
+    return read
+
+
+def _map_reader(models: Sequence[type[Any]]) -> _Reader:
+    """What reads a map as the model of which it has the most keys, of several the first."""
+
+    def read(draft: Draft, tree: Tree, path: Path) -> object:
+        assert isinstance(tree, dict)
+        return draft.model(max(models, key=lambda model: len(tree.keys() & _form(model).keys())), tree, path)
 
     return read
 

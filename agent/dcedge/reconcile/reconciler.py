@@ -109,7 +109,7 @@ class Reconciler:
         secrets = {**secrets, **kept_secrets}
         previous = self._observer.last_intent
         known = self.kernel.observed.indices if self.kernel.observed is not None else {}
-        ports = port_names(self.sock, ports_of(order), known)
+        ports = port_names(self.sock, ports_of(order), known, previous.ports)
         host = previous.host
         if reread_host:
             own = [ports.get(name, name) for name in ports_of(order)]

@@ -72,6 +72,7 @@ class Link:
     conf4: dict[str, int] = field(default_factory=lambda: dict(CONF4))
     addresses: list[Address] = field(default_factory=list)
     counted: dict[str, int] = field(default_factory=dict)  # by pyroute2's names for rtnl_link_stats64
+    permanent: str = ""  # the hardware address that a card was made with
 
     @property
     def hardware(self) -> bytes:
@@ -191,6 +192,8 @@ def link_body(link: Link, conf6: dict[str, int], *, counters: bool = False) -> b
         ("IFLA_AF_SPEC", {"attrs": families}),
         ("IFLA_CARRIER_CHANGES", link.carrier_changes),
     ]
+    if link.permanent:
+        attrs.append(("IFLA_PERM_ADDRESS", bytes.fromhex(link.permanent.replace(":", ""))))
     if counters:
         attrs.append(("IFLA_STATS64", link.counted))
     if link.below:

@@ -1,7 +1,12 @@
-"""A port by an alternative name of it: as if the order had its own."""
+"""A port by another name than its own, or by what card it is: as if the order had its own."""
 
 from __future__ import annotations
 
+from pathlib import Path
+
+import pytest
+
+from dcedge.kernel.port import names
 from dcedge.order.model import Order
 from dcedge.reconcile.state.formats import Runtime
 from tests.unit.fake.router import FakeRouter
@@ -49,3 +54,42 @@ def test_two_connections_do_not_share_a_port_by_two_names(router: FakeRouter) ->
     twice = on("eth1", **{"fra-2": {"provider": "generic", "port": LONG, "bandwidth": "1G"}})
     intent = router.reconciler.intent(twice, Runtime())
     assert intent.ports == {}, "the other name leads nowhere, as that of a port that is not there"
+
+
+CARD, OTHER = "52:54:00:12:34:56", "52:54:00:12:34:57"
+
+
+def test_a_port_by_its_cards_permanent_address_whatever_address_and_name_it_has(router: FakeRouter) -> None:
+    router.kernel.set_link("eth1", permanent=OTHER)
+    router.kernel.set_link("eth2", permanent=CARD)
+    assert router.run(on({"mac": CARD.upper()})).complete
+    assert router.kernel.link("eth2.1").alias == "dcedge:a"
+    assert not router.run(on({"mac": CARD})).done
+    assert not router.run(on("eth2")).done, "the two are one port"
+
+
+def test_a_vlan_with_its_ports_address_is_not_the_card(router: FakeRouter) -> None:
+    for name, vlan in (("eth0.9", 9), ("eth1.9", 9)):
+        router.kernel.add_link(name, below="eth1", vlan=vlan)
+    address = router.kernel.link("eth1").hardware.hex(":")
+    assert router.run(on({"mac": address})).complete
+    assert router.kernel.link("eth1.1").alias == "dcedge:a"
+
+
+def test_a_card_that_is_not_there_is_said_and_may_come_later(router: FakeRouter) -> None:
+    assert not router.run(on({"mac": CARD})).complete
+    router.kernel.set_link("eth1", permanent=CARD)
+    assert router.run(on({"mac": CARD})).complete
+
+
+def test_a_port_by_its_place_on_the_bus(router: FakeRouter, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(names, "SYSFS_LINKS", tmp_path / "net")
+    for link, place in (("eth1", "0000:03:00.0"), ("eth2", "0000:04:00.0/virtio2")):
+        (tmp_path / "net" / link).mkdir(parents=True)
+        (tmp_path / place).mkdir(parents=True)
+        (tmp_path / "net" / link / "device").symlink_to(tmp_path / place)
+    assert router.run(on({"path": "pci-0000:04:00.0"})).complete
+    assert router.kernel.link("eth2.1").alias == "dcedge:a"
+    (tmp_path / "net" / "eth3").mkdir()
+    (tmp_path / "net" / "eth3" / "device").symlink_to(tmp_path / "0000:03:00.0")
+    assert not router.run(on({"path": "pci-0000:03:00.0"})).complete, "two ports are at that place"

@@ -20,6 +20,7 @@ from dcedge.order.checks.order_facts import (
 from dcedge.order.findings import Path, Problem
 from dcedge.order.model import (
     BondPort,
+    CardPort,
     Connection,
     Probe,
     VirtualInterface,
@@ -94,7 +95,10 @@ def port_used_once(facts: OrderFacts) -> Found:
         if port is None:
             continue
         uses: list[tuple[str, Path]] = []
-        if not isinstance(port, BondPort):
+        if isinstance(port, CardPort):
+            if known(port, "mac") and known(port, "path"):
+                uses.append((port.name, connection_at(name, "port")))
+        elif not isinstance(port, BondPort):
             uses.append((port, connection_at(name, "port")))
         else:
             if known(port, "bond"):
@@ -121,9 +125,10 @@ def bond_links(_facts: OrderFacts, name: str, connection: Connection) -> Found:
 def lacp_demanded(facts: OrderFacts, name: str, connection: Connection) -> Found:
     """Where the provider speaks LACP even on one link, the port is a bond."""
     profile = facts.profile(name)
-    if profile.lacp_required and isinstance(connection.port, str):
+    if profile.lacp_required and isinstance(connection.port, (str, CardPort)):
         path = connection_at(name, "port")
-        bond = f"{{bond: bond0, members: [{connection.port}]}}"
+        member = connection.port if isinstance(connection.port, str) else "its name"
+        bond = f"{{bond: bond0, members: [{member}]}}"
         yield Problem(path, f"{profile.name} demands LACP even for one link: write {bond}")
 
 
