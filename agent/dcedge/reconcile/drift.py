@@ -21,9 +21,17 @@ FORWARDING_REPAIRS, FORWARDING_WINDOW_SECONDS = 3, 600.0
 KEPT_SECONDS = 3600.0  # without a repair for so long, all is forgotten
 
 
+@dataclass(frozen=True, slots=True)
+class PortState:
+    """A port as it was at a repair: its index, and how often it had lost or got its carrier."""
+
+    index: int
+    carrier_changes: int = 0
+
+
 @dataclass(slots=True)
 class _Repairs:
-    device: int
+    port: PortState
     times: deque[float] = field(default_factory=lambda: deque(maxlen=REPAIRS))
     pause: float = 0.0
     suppressed_until: float = 0.0
@@ -36,17 +44,17 @@ class Drift:
 
     _by_key: dict[Key, _Repairs] = field(default_factory=dict)
 
-    def repaired(self, keys: Mapping[Key, int], now: float) -> list[Key]:
+    def repaired(self, keys: Mapping[Key, PortState], now: float) -> list[Key]:
         """Note repairs; those whose next repair is suppressed from now on.
 
-        Each with the index of the device that it depends on: what goes with its port comes back with it, and nobody
+        Each with the port that it depends on: what goes with that, or with its carrier, comes back with it, and nobody
         has undone it.
         """
         fresh = []
-        for key, device in keys.items():
-            repairs = self._by_key.setdefault(key, _Repairs(device))
-            if repairs.device != device:
-                repairs.device = device
+        for key, port in keys.items():
+            repairs = self._by_key.setdefault(key, _Repairs(port))
+            if repairs.port != port:
+                repairs.port = port
                 repairs.times.clear()
             repairs.times.append(now)
             repairs.last = now

@@ -108,16 +108,15 @@ class Observer:
             observed.append(self.firewall.state)
         return Comparison(_together(intended), _together(observed))
 
-    def device_of(self, resource: Resource, intent: Intent) -> int:
-        """The index of the port that a resource depends on in the end; 0 where there is none."""
+    def port_under(self, resource: Resource, intent: Intent) -> str:
+        """The name of the port that a resource depends on in the end; its own where it depends on none."""
         parent = resource.parent
         if parent is None and isinstance(resource, KernelResource) and resource.links:
             parent = Key("link", resource.links[0])
         while parent is not None and parent in intent.kernel:
             resource = intent.kernel[parent]
             parent = resource.parent
-        name = resource.key.name if parent is None else parent.name
-        return self._kernel.seen.indices.get(name, 0)
+        return resource.key.name if parent is None else parent.name
 
     def _touches_widely(self, dirty: DirtySet) -> bool:
         """Whether something happened to a VRF, a bond or a bond's member, which many links feel."""

@@ -27,6 +27,7 @@ from dcedge.kernel.context import Failure
 from dcedge.kernel.culprit import Culprits
 from dcedge.kernel.host import Host, is_accept_ra
 from dcedge.kernel.link.resource import Link
+from dcedge.kernel.link.view import carrier_changes
 from dcedge.kernel.port.hardware import ports_of
 from dcedge.kernel.port.names import port_names
 from dcedge.kernel.port.resource import Port
@@ -41,6 +42,7 @@ from dcedge.plan.diff import Operation, Plan, plan
 from dcedge.plan.resource import Key, Resource, State
 from dcedge.reconcile import clock
 from dcedge.reconcile.desired import NOTHING, Intent, credentials_of, derive
+from dcedge.reconcile.drift import PortState
 from dcedge.reconcile.execution import Execution
 from dcedge.reconcile.frr_sync import FrrSync
 from dcedge.reconcile.kernel_sync import KernelSync
@@ -254,8 +256,20 @@ class Reconciler:
         )
         return left, changed_meanwhile
 
-    def _repaired(self, intent: Intent, done: Plan, failed: Mapping[Key, Failure]) -> dict[Key, int]:
-        return {o.key: self._observer.device_of(o.resource, intent) for o in done.operations if o.key not in failed}
+    def _repaired(self, intent: Intent, done: Plan, failed: Mapping[Key, Failure]) -> dict[Key, PortState]:
+        """What was repaired, each with the port under it as it is now: what stands on it goes with its carrier."""
+        states: dict[str, PortState] = {}
+        repaired = {}
+        for operation in done.operations:
+            if operation.key in failed:
+                continue
+            port = self._observer.port_under(operation.resource, intent)
+            if port not in states:
+                index = self.kernel.seen.indices.get(port, 0)
+                states[port] = PortState(index, carrier_changes(self.sock, index) if index else 0)
+            itself = operation.key.name == port  # whoever sets it down and down again undoes what is ordered
+            repaired[operation.key] = replace(states[port], carrier_changes=0) if itself else states[port]
+        return repaired
 
     def _daemon_warnings(self, intent: Intent) -> Iterator[str]:
         file = DAEMONS_FILE.parent / (self.settings.frr_pathspace or "") / DAEMONS_FILE.name

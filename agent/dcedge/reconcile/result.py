@@ -10,6 +10,7 @@ from dcedge.kernel.context import Failure
 from dcedge.plan.diff import Plan
 from dcedge.plan.resource import Key
 from dcedge.reconcile.desired import Intent
+from dcedge.reconcile.drift import PortState
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +83,7 @@ class PassResult:
     changed_meanwhile: bool  # something else went wrong during the pass, and nobody will tell of it again
     warnings: tuple[str, ...]  # what the operator's own configuration does that an order cannot mend
     anew: bool = False  # what is asked for differs from the pass before, so nothing that was done is a repair
-    repaired: Mapping[Key, int] = field(default_factory=dict)  # each with the index of the port that it depends on
+    repaired: Mapping[Key, PortState] = field(default_factory=dict)  # each with the port that it depends on
 
     @property
     def complete(self) -> bool:

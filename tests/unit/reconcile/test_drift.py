@@ -1,14 +1,15 @@
 """Something else undoes our repairs: noticed, suppressed for a while, tried again, reported."""
 
 from dcedge.plan.resource import Key
-from dcedge.reconcile.drift import PAUSE_SECONDS, REPAIRS, Drift
+from dcedge.reconcile.drift import PAUSE_SECONDS, REPAIRS, Drift, PortState
 
 LINK, SHAPER = Key("link", "eth1.101"), Key("shaper", "eth1.102")
+PORT = PortState(2)
 
 
 def repair_often(drift: Drift, start: float, every: float = 1.0) -> list[Key]:
     """Repair the link again and again; what has become a fight by the last one."""
-    return [drift.repaired({LINK: 2}, start + every * i) for i in range(REPAIRS)][-1]
+    return [drift.repaired({LINK: PORT}, start + every * i) for i in range(REPAIRS)][-1]
 
 
 def test_a_repair_now_and_then_is_no_fight() -> None:
@@ -42,7 +43,12 @@ def test_a_new_order_is_carried_out_at_once() -> None:
 
 def test_what_goes_with_its_port_and_comes_back_with_it_is_no_fight() -> None:
     drift = Drift()
-    assert not any(drift.repaired({LINK: index}, index) for index in range(2, 2 + 2 * REPAIRS))
+    assert not any(drift.repaired({LINK: PortState(index)}, index) for index in range(2, 2 + 2 * REPAIRS))
+
+
+def test_what_goes_with_the_carrier_of_its_port_is_no_fight() -> None:
+    drift = Drift()
+    assert not any(drift.repaired({LINK: PortState(2, changes)}, changes) for changes in range(2 * REPAIRS))
 
 
 def test_it_is_known_when_the_next_repair_may_be_tried() -> None:

@@ -8,7 +8,7 @@ from dcedge.kernel.context import Failure
 from dcedge.kernel.port.resource import Port
 from dcedge.plan.diff import Operation, Plan
 from dcedge.reconcile.desired import NOTHING
-from dcedge.reconcile.drift import PAUSE_SECONDS, REPAIRS
+from dcedge.reconcile.drift import PAUSE_SECONDS, REPAIRS, PortState
 from dcedge.reconcile.queue import (
     DEBOUNCE_SECONDS,
     FULL_RESYNC_SECONDS,
@@ -196,7 +196,7 @@ def test_what_somebody_kept_undoing_is_put_right_when_its_time_has_come() -> Non
     passes.take()
     for _ in range(REPAIRS):
         time.now += 1
-        passes.ended(replace(WELL, repaired={LINK.key: 2}))
+        passes.ended(replace(WELL, repaired={LINK.key: PortState(2)}))
     assert passes.take().suppressed == {LINK.key}
     assert passes.seconds_until_due() == PAUSE_SECONDS
     time.now += PAUSE_SECONDS

@@ -104,6 +104,7 @@ CONF4 = Reader(ipv4_devconf_read, *(name for name, _ in IPV4_CONF))
 CONF6 = Reader(_IPV6.ipv6_devconf, *(name for name, _ in IPV6_CONF))
 _HARDWARE = Reader(link_message, "IFLA_ADDRESS")
 _NAME = Reader(link_message, "IFLA_IFNAME")
+_CARRIER_CHANGES = Reader(link_message, "IFLA_CARRIER_CHANGES")
 
 
 def is_ingress_device(link: LinkView) -> bool:
@@ -128,6 +129,15 @@ def hardware_address(sock: RouteSocket, index: int) -> bytes:
         return bytes(_HARDWARE.read(data, start, end).get("IFLA_ADDRESS", b""))
 
     return sock.get(questions.links(index), decode) or b""
+
+
+def carrier_changes(sock: RouteSocket, index: int) -> int:
+    """How often a link has lost or got its carrier; 0 where it is gone."""
+
+    def decode(data: memoryview, start: int, end: int) -> int:
+        return int(_CARRIER_CHANGES.read(data, start, end).get("IFLA_CARRIER_CHANGES", 0))
+
+    return sock.get(questions.links(index), decode) or 0
 
 
 def link_view(data: memoryview, start: int, end: int) -> LinkView:
