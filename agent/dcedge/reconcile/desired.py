@@ -20,6 +20,7 @@ from dcedge.kernel.capabilities import Capabilities
 from dcedge.kernel.derive import interface_resources, shared_resources
 from dcedge.kernel.host import PLAIN_HOST, Host
 from dcedge.kernel.naming import interface_link
+from dcedge.kernel.port.cards import NO_CARDS, Cards
 from dcedge.kernel.resource import KernelResource
 from dcedge.order.credentials import CredentialError, Secret
 from dcedge.order.model import Credential, Order, VirtualInterface
@@ -69,6 +70,7 @@ class Intent:
     secrets: Mapping[Credential, Secret]
     host: Host = PLAIN_HOST  # as it was when this was derived
     ports: Mapping[str, str] = field(default_factory=dict)  # own names, by the alternative ones of the order
+    cards: Cards = NO_CARDS
 
     @property
     def frr(self) -> Mapping[Key, FrrBlock]:

@@ -28,6 +28,7 @@ from dcedge.kernel.culprit import Culprits
 from dcedge.kernel.host import Host, is_accept_ra
 from dcedge.kernel.link.resource import Link
 from dcedge.kernel.link.view import carrier_changes
+from dcedge.kernel.port.cards import PortCards
 from dcedge.kernel.port.hardware import ports_of
 from dcedge.kernel.port.names import port_names
 from dcedge.kernel.port.resource import Port
@@ -81,6 +82,7 @@ class Reconciler:
         self.frr = frr
         self.sock = sock if sock is not None else RouteSocket()
         self.kernel_has = capabilities(self.sock)
+        self._cards = PortCards(self.sock)
         self._speeds = speeds if speeds is not None else PortSpeeds(self.sock)
         firewall = firewall if firewall is not None else Firewall()
         self.kernel = KernelSync(self.sock, store)
@@ -112,15 +114,19 @@ class Reconciler:
         previous = self._observer.last_intent
         known = self.kernel.observed.indices if self.kernel.observed is not None else {}
         ports = port_names(self.sock, ports_of(order), known, previous.ports)
-        host = previous.host
+        host, cards = previous.host, previous.cards
         if reread_host:
-            own = [ports.get(name, name) for name in ports_of(order)]
-            speeds = {name: speed for name, speed in previous.host.speeds.items() if name in own}
-            speeds |= self._speeds.read(own)
-            host = replace(Host.read(self.sock, self.store.owned().sysctl_before), speeds=speeds)
-        return derive(
+            own = {name: ports.get(name, name) for name in ports_of(order)}
+            speeds = {name: speed for name, speed in previous.host.speeds.items() if name in own.values()}
+            speeds |= self._speeds.read(own.values())
+            owned = self.store.owned()
+            host = replace(Host.read(self.sock, owned.sysctl_before), speeds=speeds)
+            cards = self._cards.compare(own, known, owned.cards)
+        ports |= {other.port: other.stand_in for other in cards.others}
+        intent = derive(
             order, runtime, secrets, problems, kernel_has=self.kernel_has, host=host, ports=ports, previous=previous
         )
+        return replace(intent, cards=cards)
 
     def preview(self, intent: Intent) -> Preview:
         """What a pass would do; changes nothing."""
@@ -180,7 +186,7 @@ class Reconciler:
         for operation in todo.operations:
             standing.pop(operation.key, None)
         failed_now = standing | {failure.operation.key: failure for failure in failures}
-        self._forget_what_is_gone()
+        self._forget_what_is_gone(intent)
         frr = self.frr_sync.observed
         return PassResult(
             finished=clock.now(),
@@ -277,7 +283,7 @@ class Reconciler:
         versions = {pair.customer.version for one in intent.interfaces.values() for pair in one.addresses}
         yield from forwarding_warnings(file.parent, versions)
 
-    def _forget_what_is_gone(self) -> None:
+    def _forget_what_is_gone(self, intent: Intent) -> None:
         """Once something is gone it is no longer ours: a later link of the same name may be anybody's."""
         owned = self.store.owned()
         lines = owned.frr_lines
@@ -287,7 +293,10 @@ class Reconciler:
         ports = {
             name: found for name, found in owned.ports_found.items() if Key("link", name) in self.kernel.seen.state
         }
-        self.store.save_owned(replace(owned, links=links, frr_lines=lines, ports_found=ports))
+        ordered = ports_of(intent.order) if intent.order is not None else ()
+        cards = {name: card for name, card in owned.cards.items() if name in ordered}
+        cards.update(intent.cards.as_ordered)
+        self.store.save_owned(replace(owned, links=links, frr_lines=lines, ports_found=ports, cards=cards))
 
 
 def _plan(compared: Comparison) -> Plan:
@@ -318,6 +327,7 @@ def _not_so(left: Plan, done: Plan, failures: Iterable[Failure], culprits: Culpr
 
 def _kernel_warnings(intent: Intent, state: State) -> Iterator[str]:
     """What others have set that stops traffic of ours."""
+    yield from map(str, intent.cards.others)
     yield from intent.host.for_all.warnings()
     for key, intended in intent.kernel.items():
         there = state.get(key)

@@ -133,11 +133,13 @@ class Transaction:
         """
         self.refuse_while_unconfirmed()
         if seconds is None:
+            self._store.forget_cards()
             self._store.orders.accept(digest_of(text))
             return ChangeOutcome(await self._apply_for_good(text))
         pending = Pending.starting(text, previous, as_kept(secrets), seconds)
         waiting = self._store.pending_order
         await self._first.keep(lambda attempt: waiting.save(pending, attempt), lacks="nothing was changed")
+        self._store.forget_cards()
         self._store.orders.accept(digest_of(text))
         self._changed.set()
         try:

@@ -93,3 +93,40 @@ def test_a_port_by_its_place_on_the_bus(router: FakeRouter, tmp_path: Path, monk
     (tmp_path / "net" / "eth3").mkdir()
     (tmp_path / "net" / "eth3" / "device").symlink_to(tmp_path / "0000:03:00.0")
     assert not router.run(on({"path": "pci-0000:03:00.0"})).complete, "two ports are at that place"
+
+
+def swapped_by_a_reboot(router: FakeRouter) -> None:
+    router.kernel.remove_link("eth1.1")
+    router.kernel.set_link("eth1", permanent=OTHER)
+    router.kernel.set_link("eth2", permanent=CARD)
+    router.start()
+
+
+def test_a_name_that_another_card_has_after_a_boot_is_left_alone_until_somebody_applies(router: FakeRouter) -> None:
+    router.kernel.set_link("eth1", permanent=CARD)
+    router.kernel.set_link("eth2", permanent=OTHER)
+    assert router.run(on("eth1")).complete
+    router.start()
+    assert not router.run(on("eth1")).done
+    swapped_by_a_reboot(router)
+    result = router.run(on("eth1"))
+    assert not result.complete
+    assert [warning for warning in result.warnings if CARD in warning] == [
+        f"port eth1 was the card {CARD} when it was ordered, and is {OTHER} now: nothing is done on it until"
+        " `dcedge apply`, or until the port is ordered by its card ({mac: …})"
+    ]
+    assert "eth1.1" not in {link.name for link in router.kernel.links.values()}
+    assert not router.run(on("eth1")).complete, "not the next time either"
+    assert router.run(on({"mac": CARD})).complete
+    assert router.kernel.link("eth2.1").alias == "dcedge:a"
+
+
+def test_an_apply_takes_the_card_that_has_the_name_now(router: FakeRouter) -> None:
+    router.kernel.set_link("eth1", permanent=CARD)
+    assert router.run(on("eth1")).complete
+    swapped_by_a_reboot(router)
+    router.store.forget_cards()  # as an apply does
+    assert router.run(on("eth1")).complete
+    assert router.kernel.link("eth1.1").alias == "dcedge:a"
+    router.start()
+    assert not router.run(on("eth1")).done

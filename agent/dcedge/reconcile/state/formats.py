@@ -40,6 +40,7 @@ class Owned:
     sysctl_before: Mapping[str, int] = field(default_factory=dict)  # what a setting was before we first changed it
     port_mtu_before: Mapping[str, int] = field(default_factory=dict)  # likewise of ports
     ports_found: Mapping[str, Found] = field(default_factory=dict)  # those that a virtual interface has for itself
+    cards: Mapping[str, str] = field(default_factory=dict)  # permanent addresses, by the order's names for its ports
 
     def with_port_mtu(self, port: str, before: int) -> Owned:
         """The same, remembering a port's first MTU."""
@@ -145,6 +146,7 @@ def _owned_from(contents: bytes) -> Owned:
         sysctl_before=_numbers(data.get("sysctl_before", {})),
         port_mtu_before=_numbers(data.get("port_mtu_before", {})),
         ports_found={str(name): _found_from(found) for name, found in data.get("ports_found", {}).items()},
+        cards={str(name): str(card) for name, card in data.get("cards", {}).items()},
     )
 
 
@@ -178,6 +180,7 @@ def _owned_contents(owned: Owned) -> bytes:
                 }
                 for name, one in sorted(owned.ports_found.items())
             },
+            "cards": dict(owned.cards),
         }
     )
 

@@ -152,6 +152,10 @@ class Store:
         """Remember what is ours; no write where nothing changed."""
         self.files.keep(OWNED, owned)
 
+    def forget_cards(self) -> None:
+        """Whatever cards have the ports' names now is what is ordered."""
+        self.save_owned(replace(self.owned(), cards={}))
+
     def highest_index(self) -> int:
         """The highest interface index that any link had in this boot, as far as it was noted; 0 where none was."""
         return self.files.get(INDICES)
