@@ -67,7 +67,7 @@ def shared_tree(rate_bps: int, group_rates: tuple[int, ...], shares: Iterable[Sh
         classes.append(_shared_class(GROUP_MINORS + number, WHOLE, part, min(ordered, rate_bps), mtu, overhead, 0))
     leaves = []
     for share, part in zip(shares, parts, strict=True):
-        most = min(share.rate_bps, rate_bps if share.group is None else group_rates[share.group])
+        most = min(share.rate_bps, rate_bps, group_rates[share.group] if share.group is not None else rate_bps)
         quantum = _quantum(share, shares)
         classes.append(
             _shared_class(share.minor, _parent(share), min(part, most), most, share.mtu, share.overhead, quantum)
