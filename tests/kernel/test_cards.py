@@ -73,6 +73,6 @@ def test_a_card_that_resets_again_and_again_is_as_ordered_once_it_stays_up() -> 
             return all(word in said for word in (OURS, "2001:db8:1::2/126", "2001:db8:20::/48 via 2001:db8:1::1"))
 
         until("addresses and routes of both families", there, accept=complete)
-        assert "suppressed" not in edge.log_end(1000), "nobody undoes anything: what stood on the card went with it"
+        assert "repair of route" not in edge.log_end(1000), "nobody undid them: they went with the card"
         assert edge.dcedge("plan").status == 0
         edge.stop_daemon()
