@@ -6,7 +6,6 @@ A file in the folder that `LAB_SPEEDS` names, called as a port is, holds that po
 from __future__ import annotations
 
 import os
-import socket
 from pathlib import Path
 
 from dcedge.kernel.port.ethtool import EthtoolSocket, LinkMode
@@ -31,8 +30,8 @@ def be_told() -> None:
         speed = folder / port
         return LinkMode(int(speed.read_text()), "full") if speed.exists() else asked(ethtool, port)
 
-    def is_told(speeds: PortSpeeds, index: int) -> bool:
-        return (folder / socket.if_indextoname(index)).exists() or has_wire(speeds, index)
+    def is_told(speeds: PortSpeeds, port: str) -> bool:
+        return (folder / port).exists() or has_wire(speeds, port)
 
     EthtoolSocket.link_mode = link_mode  # type: ignore[method-assign,assignment]
     PortSpeeds.has_wire = is_told  # type: ignore[method-assign,assignment]

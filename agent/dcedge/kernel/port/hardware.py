@@ -64,8 +64,9 @@ class HardwareReader:
         for port in ports if self._socket is not None else ():
             assert self._socket is not None
             try:
-                modes[port] = self._socket.link_mode(port)
-                speeds |= self._speeds.read([port])
+                modes[port] = mode = self._socket.link_mode(port)
+                if mode.speed_bps is not None and self._speeds.has_wire(port):
+                    speeds[port] = mode.speed_bps
                 light = read_optics(functools.partial(self._socket.module_memory, port))
             except KernelError as error:
                 log.warning("%s: %s", port, error)

@@ -24,7 +24,7 @@ SYSFS_LINKS = Path("/sys/class/net")
 _PCI_ADDRESS = re.compile(r"[0-9a-f]{4,}:[0-9a-f]{2}:[0-9a-f]{2}\.[0-7]\Z")
 _CARD = Reader(
     link_message,
-    *("IFLA_IFNAME", "IFLA_LINK", "IFLA_MASTER", "IFLA_ADDRESS", "IFLA_PERM_ADDRESS"),
+    *("IFLA_IFNAME", "IFLA_LINK", "IFLA_ADDRESS", "IFLA_PERM_ADDRESS"),
     nests={"IFLA_LINKINFO": Reader(link_message.ifinfo, "IFLA_INFO_KIND")},
 )
 _MADE_OF_PORTS = {"bond", "bridge", "team", "vrf"}  # and with the address of one of them

@@ -39,16 +39,16 @@ class PortSpeeds:
         speeds: dict[str, int] = {}
         for port in ports if self._ethtool is not None else ():
             assert self._ethtool is not None
-            try:
-                index = socket.if_nametoindex(port)
-            except OSError:
-                continue
-            if self.has_wire(index) and (speed := self._ethtool.link_mode(port).speed_bps) is not None:
+            if self.has_wire(port) and (speed := self._ethtool.link_mode(port).speed_bps) is not None:
                 speeds[port] = speed
         return speeds
 
-    def has_wire(self, index: int) -> bool:
-        """Whether what it tells is the speed of a wire."""
+    def has_wire(self, port: str) -> bool:
+        """Whether a port is there, and what it tells is the speed of a wire. Raises KernelError."""
+        try:
+            index = socket.if_nametoindex(port)
+        except OSError:
+            return False
         if index not in self._without_wire:
             link = link_at(self._sock, index)
             if link is not None and link.kind not in _WITH_WIRES:
